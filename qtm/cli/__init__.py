@@ -1,0 +1,1 @@
+"""The `qtm` command line: one module per group of commands."""

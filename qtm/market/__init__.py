@@ -1,0 +1,1 @@
+"""The ground: instruments, bars, funding, their sources, and the lake that keeps them."""

@@ -1,0 +1,1 @@
+"""The strategy contract and the bundled strategies, one file each."""

@@ -1,0 +1,143 @@
+"""The strategy contract: a typed parameter set, a state, and one step over one closed bar.
+
+The step is plain Python within what numba compiles. The backtest engine loops over the compiled step and the
+live stream calls the very same compiled step per bar. The unclosed bar does not exist in the contract, so a
+step cannot look ahead.
+
+    class Params(NamedTuple):
+        fast: int = 20
+        slow: int = 50
+
+
+    @step_strategy(name="sma-cross", params=Params, bounds={"fast": (2, 500), "slow": (3, 500)},
+                   state={"fast": SMA, "slow": SMA}, summary="Long above the slow average.")
+    def sma_cross(params, state, bar, account):
+        fast = sma(state.fast, bar.close_ticks, params.fast)
+        slow = sma(state.slow, bar.close_ticks, params.slow)
+        if state.slow.count < params.slow:
+            return np.nan
+        return 1.0 if fast > slow else 0.0
+
+The number returned is the target position (1.0 = the whole allotted equity, or the configured number of
+units; negative = short, futures only). NaN means "no change".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from qtm.compiled import compiled
+from qtm.errors import StrategyError
+
+Step = Callable[[Any, Any, Any, Any], float]
+
+
+@dataclass(frozen=True)
+class StepStrategy:
+    """A strategy: see the module docstring. Built by `step_strategy`, looked up by `registry.load_strategy`.
+
+    `state_dtype` is a structured numpy dtype, so a strategy's whole memory is a block of bytes that can be
+    snapshotted and restored exactly.
+    """
+
+    name: str
+    summary: str
+    params_type: type[Any]
+    bounds: Mapping[str, tuple[float, float]]
+    state_dtype: np.dtype[Any]
+    step: Step
+    warmup: Callable[[Any], int] = field(default=lambda _params: 0)
+
+    @cached_property
+    def compiled_step(self) -> Step:
+        """The step as machine code, callable as `step(params, state_record, bar, account) -> float`."""
+        return compiled(self.step)
+
+    @cached_property
+    def version(self) -> str:
+        """First 12 hex digits of the SHA-256 of the strategy's source file: names what was run."""
+        source = inspect.getsource(inspect.getmodule(self.step) or self.step)
+        return hashlib.sha256(source.encode()).hexdigest()[:12]
+
+    def new_state(self) -> Any:
+        """A zeroed state of shape (1,); element 0 is the record the step mutates."""
+        return np.zeros(1, self.state_dtype)
+
+    def params(self, values: Mapping[str, Any] | None = None) -> Any:
+        """The parameter tuple for `values` over the defaults.
+
+        Raises
+        ------
+        StrategyError
+            For an unknown name, a value of the wrong type, or one outside its bounds.
+        """
+        given = dict(values or {})
+        defaults: dict[str, Any] = self.params_type._field_defaults
+        unknown = sorted(set(given) - set(self.params_type._fields))
+        if unknown:
+            raise StrategyError(
+                f"unknown parameter {unknown[0]!r}",
+                where=f"strategy {self.name}",
+                remedy=f"its parameters are {', '.join(self.params_type._fields)}",
+            )
+        merged: dict[str, Any] = {}
+        for name in self.params_type._fields:
+            merged[name] = self._checked(name, given.get(name, defaults.get(name)), defaults.get(name))
+        return self.params_type(**merged)
+
+    def _checked(self, name: str, value: Any, default: Any) -> Any:
+        kind = type(default)
+        try:
+            number = kind(value)
+            exact = float(number) == float(value)
+        except (TypeError, ValueError):
+            exact = False
+        if not exact:
+            raise StrategyError(
+                f"parameter {name}={value!r} is not a {kind.__name__}", where=f"strategy {self.name}"
+            )
+        low, high = self.bounds.get(name, (-np.inf, np.inf))
+        if not low <= float(number) <= high:
+            raise StrategyError(
+                f"parameter {name}={value} is out of range",
+                where=f"strategy {self.name}",
+                remedy=f"give {name} between {low:g} and {high:g}",
+            )
+        return number
+
+
+def step_strategy(
+    *,
+    name: str,
+    summary: str,
+    params: type[NamedTuple] | type[Any],
+    bounds: Mapping[str, tuple[float, float]],
+    state: Mapping[str, Any],
+    warmup: Callable[[Any], int] | None = None,
+) -> Callable[[Step], StepStrategy]:
+    """Declare a step strategy; see the module docstring for an example.
+
+    `state` maps field names to numpy dtypes (a scalar type, or an indicator's dtype such as `SMA`).
+    `warmup(params)` is the number of bars before the first target other than NaN.
+    """
+    dtype = np.dtype([(field_name, field_type) for field_name, field_type in state.items()], align=True)
+
+    def build(step: Step) -> StepStrategy:
+        return StepStrategy(
+            name=name,
+            summary=summary,
+            params_type=params,
+            bounds=bounds,
+            state_dtype=dtype,
+            step=step,
+            warmup=warmup or (lambda _params: 0),
+        )
+
+    return build

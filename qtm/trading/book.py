@@ -1,0 +1,175 @@
+"""A strategy's sub-book: position, cash, and the rule that turns a target into an order.
+
+These compiled functions are the whole of a strategy's bookkeeping. The backtest engine loops over them and
+the live stream calls them once per bar and once per fill, so a target becomes the same order in both.
+
+Life of a target: `step` returns a desired target; while it differs from the target last achieved,
+`order_lots` says what to trade; the order is either refused (`on_refused`: not repeated until the target
+changes), or filled (`on_fill`), or expires unfilled (tried again at the next close).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from qtm.compiled import compiled
+from qtm.trading.costs import FEE_IN_RECEIVED_ASSET, CostModel
+
+SUB_BOOK = np.dtype(
+    [
+        ("qty", "f8"),
+        ("cash", "f8"),
+        ("entry_price", "f8"),
+        ("fees", "f8"),
+        ("traded_notional", "f8"),
+        ("realised", "f8"),
+        ("desired", "f8"),
+        ("achieved", "f8"),
+        ("orders", "i8"),
+        ("fills", "i8"),
+    ],
+    align=True,
+)
+"""State of one strategy on one symbol: `qty` in base units, money in quote currency, targets as returned."""
+
+SIZE_BY_WEIGHT = 0
+SIZE_BY_UNITS = 1
+
+
+class Sizing(NamedTuple):
+    """How a target becomes a quantity.
+
+    With `SIZE_BY_WEIGHT` a target of 1.0 means `amount` x equity; with `SIZE_BY_UNITS` it means `amount`
+    base units.
+    """
+
+    mode: int = SIZE_BY_WEIGHT
+    amount: float = 1.0
+
+
+class Grid(NamedTuple):
+    """The venue's grid for one instrument, as floats for compiled code (see `Instrument` for the exact ones)."""
+
+    tick_size: float
+    step_size: float
+    min_qty: float
+    min_notional: float
+    spot: bool = True
+
+
+class Account(NamedTuple):
+    """What a strategy's step may know of its own book at the close of the bar it is given."""
+
+    qty: float
+    entry_price: float
+    equity: float
+
+
+def new_sub_book(cash: float) -> Any:
+    """A flat book holding `cash` quote currency; returns a shape (1,) structured array."""
+    book = np.zeros(1, SUB_BOOK)
+    book["cash"] = cash
+    book["desired"] = 0.0
+    book["achieved"] = 0.0
+    return book
+
+
+@compiled
+def equity(book: Any, price: float) -> float:
+    """Cash plus the position marked at `price`, in quote currency."""
+    return book.cash + book.qty * price
+
+
+@compiled
+def limit_price_ticks(side: int, close: float, tick_size: float, band: float) -> float:
+    """Limit of the protective IOC order: `band` beyond the close, rounded towards the close."""
+    ticks = close * (1.0 + side * band) / tick_size
+    return np.floor(ticks + 1e-9) if side > 0 else np.ceil(ticks - 1e-9)
+
+
+@compiled
+def order_lots(book: Any, close: float, sizing: Sizing, grid: Grid, band: float) -> float:
+    """Signed whole lots to trade now to move from the achieved to the desired target; 0.0 for none.
+
+    Quantities round towards zero. A spot book never sells what it does not hold and never buys more than its
+    cash covers at the protective limit price. Below the venue's minimum quantity or notional the answer is
+    0.0 and the target counts as achieved, because the venue would refuse the order.
+    """
+    if book.desired == book.achieved:
+        return 0.0
+    if sizing.mode == SIZE_BY_UNITS:
+        wanted = book.desired * sizing.amount
+    else:
+        wanted = book.desired * sizing.amount * equity(book, close) / close
+    if grid.spot and wanted < 0.0:
+        wanted = 0.0
+    lots = np.trunc((wanted - book.qty) / grid.step_size + np.copysign(1e-9, wanted - book.qty))
+    side = 1 if lots > 0 else -1
+    limit = limit_price_ticks(side, close, grid.tick_size, band) * grid.tick_size
+    if grid.spot and lots > 0.0:
+        lots = min(lots, np.floor(book.cash / (limit * grid.step_size) + 1e-9))
+    if grid.spot and lots < 0.0:
+        lots = max(lots, -np.floor(book.qty / grid.step_size + 1e-9))
+    qty = abs(lots) * grid.step_size
+    if lots == 0.0 or qty < grid.min_qty * (1 - 1e-12) or qty * limit < grid.min_notional:
+        book.achieved = book.desired
+        return 0.0
+    book.orders += 1
+    return lots
+
+
+@compiled
+def on_fill(book: Any, lots: float, price: float, maker: bool, costs: CostModel, grid: Grid) -> float:
+    """Book a fill of signed `lots` at `price`; returns the fee in quote currency.
+
+    With `FEE_IN_RECEIVED_ASSET` a buy's commission is taken from the base received, truncated to 1e-8 as
+    Binance does; a sell's from the quote received.
+    """
+    rate = costs.maker_rate if maker else costs.taker_rate
+    qty = lots * grid.step_size
+    notional = abs(qty) * price
+    fee = notional * rate
+    before = book.qty
+    book.cash -= qty * price
+    if costs.fee_in == FEE_IN_RECEIVED_ASSET and lots > 0.0:
+        fee_base = np.floor(abs(qty) * rate * 1e8 + 1e-6) / 1e8
+        fee = fee_base * price
+        book.qty = np.rint((before + qty - fee_base) * 1e8) / 1e8
+    else:
+        book.cash -= fee
+        book.qty = np.rint((before + qty) * 1e8) / 1e8
+    if before * qty >= 0.0:
+        held = abs(before) + abs(qty)
+        book.entry_price = (abs(before) * book.entry_price + notional) / held if held > 0.0 else 0.0
+    else:
+        closed = min(abs(before), abs(qty))
+        book.realised += closed * (price - book.entry_price) * (1.0 if before > 0.0 else -1.0)
+        if abs(qty) > abs(before):
+            book.entry_price = price
+    if abs(book.qty) < grid.step_size * (1 - 1e-9) and lots < 0.0 and grid.spot:
+        book.entry_price = 0.0
+    book.fees += fee
+    book.traded_notional += notional
+    book.fills += 1
+    return fee
+
+
+@compiled
+def set_desired(book: Any, target: float) -> None:
+    """Record a step's answer; NaN means no change."""
+    if not np.isnan(target):
+        book.desired = target
+
+
+@compiled
+def on_complete(book: Any) -> None:
+    """The order for the desired target is filled in full."""
+    book.achieved = book.desired
+
+
+@compiled
+def on_refused(book: Any) -> None:
+    """The order was refused: not repeated until the target changes."""
+    book.achieved = book.desired
