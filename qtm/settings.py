@@ -1,7 +1,8 @@
-"""One typed settings model: defaults, then `qtm.toml` (or the file `QTM_CONFIG` names), then `QTM_*` variables.
+"""One typed settings model: defaults, then `qtm.toml`, then `QTM_*` environment variables.
 
-Nested values use two underscores in the environment (`QTM_PAPER__SPOT_PORT=28080`). Unknown keys are errors.
-Secrets are `SecretStr`: they never show in logs, reprs or `qtm doctor`.
+`QTM_CONFIG` names another file than `qtm.toml`. Nested values use two underscores in the environment
+(`QTM_PAPER__SPOT_PORT=28080`). Unknown keys are errors. Secrets are `SecretStr`: they never show in logs,
+reprs or `qtm doctor`.
 """
 
 from __future__ import annotations
@@ -143,13 +144,16 @@ def settings() -> Settings:
     """
     named = os.environ.get("QTM_CONFIG")
     if named and not Path(named).is_file():
-        raise ConfigError("the configuration file does not exist", where=named, remedy="unset QTM_CONFIG or create it")
+        raise ConfigError(
+            "the configuration file does not exist", where=named, remedy="unset QTM_CONFIG or create it"
+        )
     try:
         return Settings()
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         raise ConfigError(
-            f"setting {name}: {first['msg']}", where=named or "qtm.toml or QTM_* variables",
+            f"setting {name}: {first['msg']}",
+            where=named or "qtm.toml or QTM_* variables",
             remedy="`qtm doctor` prints the effective settings",
         ) from None

@@ -70,13 +70,21 @@ class BarSeries:
     @classmethod
     def from_frame(cls, frame: pl.DataFrame, symbol: str, interval: Interval) -> BarSeries:
         """Take the columns of `frame` (one symbol, sorted by open time) without copying where possible."""
-        column = {name: np.ascontiguousarray(frame[name].to_numpy()) for name in
-                  ("open_time_ms", "open", "high", "low", "close", "volume")}
+        column = {
+            name: np.ascontiguousarray(frame[name].to_numpy())
+            for name in ("open_time_ms", "open", "high", "low", "close", "volume")
+        }
         return cls(symbol=symbol, interval=interval, **column)
 
     def slice(self, start: int, stop: int) -> BarSeries:
         """Bars `start` to `stop` (exclusive) as views."""
         return BarSeries(
-            self.symbol, self.interval, self.open_time_ms[start:stop], self.open[start:stop],
-            self.high[start:stop], self.low[start:stop], self.close[start:stop], self.volume[start:stop],
+            self.symbol,
+            self.interval,
+            self.open_time_ms[start:stop],
+            self.open[start:stop],
+            self.high[start:stop],
+            self.low[start:stop],
+            self.close[start:stop],
+            self.volume[start:stop],
         )

@@ -22,7 +22,7 @@ class Market(StrEnum):
     UM = "um"
 
     @property
-    def title(self) -> str:
+    def label(self) -> str:
         """The market's name as a person says it."""
         return {"spot": "Spot", "um": "USD-M Futures"}[self.value]
 

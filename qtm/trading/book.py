@@ -50,7 +50,7 @@ class Sizing(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """The venue's grid for one instrument, as floats for compiled code (see `Instrument` for the exact ones)."""
+    """The venue's grid for one instrument as floats, for compiled code; `Instrument` has the exact one."""
 
     tick_size: float
     step_size: float
@@ -79,14 +79,14 @@ def new_sub_book(cash: float) -> Any:
 @compiled
 def equity(book: Any, price: float) -> float:
     """Cash plus the position marked at `price`, in quote currency."""
-    return book.cash + book.qty * price
+    return float(book.cash + book.qty * price)
 
 
 @compiled
 def limit_price_ticks(side: int, close: float, tick_size: float, band: float) -> float:
     """Limit of the protective IOC order: `band` beyond the close, rounded towards the close."""
     ticks = close * (1.0 + side * band) / tick_size
-    return np.floor(ticks + 1e-9) if side > 0 else np.ceil(ticks - 1e-9)
+    return float(np.floor(ticks + 1e-9) if side > 0 else np.ceil(ticks - 1e-9))
 
 
 @compiled
@@ -117,7 +117,7 @@ def order_lots(book: Any, close: float, sizing: Sizing, grid: Grid, band: float)
         book.achieved = book.desired
         return 0.0
     book.orders += 1
-    return lots
+    return float(lots)
 
 
 @compiled
