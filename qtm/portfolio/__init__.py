@@ -1,0 +1,1 @@
+"""Portfolio construction: scenarios, the CVaR optimiser and position sizing."""

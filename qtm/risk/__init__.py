@@ -1,0 +1,1 @@
+"""Risk: measures and their back-tests, limits, and the gate every order passes."""
