@@ -50,6 +50,6 @@ def taker_price_ticks(side: int, reference: float, tick_size: float, slippage_bp
     """
     ticks = reference * (1.0 + side * slippage_bps * 1e-4) / tick_size
     nearest = np.rint(ticks)
-    if abs(ticks - nearest) <= 1e-10 * abs(ticks):
+    if abs(ticks - nearest) <= 1e-12 * abs(ticks):
         return float(nearest)
     return float(np.ceil(ticks) if side > 0 else np.floor(ticks))
