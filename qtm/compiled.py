@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar, cast
 
 import numba
+from numba.extending import register_jitable
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -22,3 +23,11 @@ def compiled(function: F) -> F:
 def inlined(function: F) -> F:
     """Compile `function` into its compiled callers (for small pieces such as indicators)."""
     return cast(F, numba.njit(inline="always", fastmath=False, error_model="numpy")(function))
+
+
+def either_way(function: F) -> F:
+    """Leave `function` as plain Python and let compiled code call it as machine code too.
+
+    For rules that run over exact `Decimal`s on the live path and over floats inside compiled loops.
+    """
+    return cast(F, register_jitable(function))
