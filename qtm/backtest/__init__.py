@@ -1,0 +1,1 @@
+"""The backtest engine, its sweeps, and what they can and cannot prove."""
