@@ -9,7 +9,6 @@
 #   make bench              side by side with the peers
 #   make clean              remove everything the targets made
 
-SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow check ui bench clean
 

@@ -28,13 +28,13 @@ def test_environment_beats_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 def test_unknown_key_in_the_file_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "qtm.toml").write_text("[risk]\nmax_ordr_value = 5\n")
-    with pytest.raises(ConfigError, match="risk.max_ordr_value"):
+    with pytest.raises(ConfigError, match=r"risk\.max_ordr_value"):
         settings()
 
 
 def test_value_out_of_range_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QTM_RISK__CVAR_ALPHA", "1.5")
-    with pytest.raises(ConfigError, match="risk.cvar_alpha"):
+    with pytest.raises(ConfigError, match=r"risk\.cvar_alpha"):
         settings()
 
 

@@ -1,0 +1,1 @@
+"""Measurements beside the peers, each module one subject; `python -m benchmarks --help` lists them."""
