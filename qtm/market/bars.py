@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,16 @@ import numpy.typing as npt
 import polars as pl
 
 from qtm.market.intervals import Interval
+
+
+class BarKind(StrEnum):
+    """What a bar's prices are: trades, or one of the reference prices of a futures market."""
+
+    TRADE = "bars"
+    MARK = "mark"
+    INDEX = "index"
+    PREMIUM = "premium"
+
 
 BAR_SCHEMA: dict[str, pl.DataType] = {
     "symbol": pl.String(),

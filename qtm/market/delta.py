@@ -1,0 +1,183 @@
+"""Delta tables in one folder or bucket: open, overwrite atomically, list the files a query must read.
+
+Each dataset is one Delta table (`deltalake`, no JVM). Every write is one commit, so a reader sees the table
+before it or after it and never between; a process killed in the middle leaves files no version names. The log
+is kept for ever, because results name the version they were made from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from qtm.errors import DataError, StoreError
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+ROWS_PER_GROUP = 50_000
+"""About one symbol-month of 1m bars, so that a reader of one symbol skips the others."""
+
+_CONFIGURATION = {
+    "delta.logRetentionDuration": "interval 36500 days",
+    "delta.enableExpiredLogCleanup": "false",
+    "delta.checkpointInterval": "50",
+}
+
+
+class DeltaTables:
+    """The Delta tables under `root`, a local folder or an object-store URI such as `s3://bucket/lake`."""
+
+    def __init__(self, root: str) -> None:
+        self.is_local = "://" not in root
+        self.root = str(Path(root).absolute()) if self.is_local else root.rstrip("/")
+
+    def uri(self, dataset: str) -> str:
+        """Where `dataset` lives."""
+        return f"{self.root}/{dataset}"
+
+    def exists(self, dataset: str) -> bool:
+        """True when `dataset` has at least one version."""
+        from deltalake import DeltaTable
+
+        return bool(DeltaTable.is_deltatable(self.uri(dataset)))
+
+    def names(self) -> list[str]:
+        """Names of the datasets of a local root, sorted; a bucket is asked by name (see `exists`)."""
+        if not self.is_local or not Path(self.root).is_dir():
+            return []
+        return sorted(entry.parent.name for entry in Path(self.root).glob("*/_delta_log"))
+
+    def open(self, dataset: str, version: int | None = None) -> DeltaTable:
+        """The table at `version`, or its newest.
+
+        Raises
+        ------
+        DataError
+            When the dataset or that version does not exist.
+        StoreError
+            When it exists and cannot be read.
+        """
+        from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError, TableNotFoundError
+
+        try:
+            return DeltaTable(self.uri(dataset), version=version)
+        except TableNotFoundError:
+            raise DataError(
+                f"dataset {dataset!r} is not in the lake",
+                where=self.root,
+                remedy=f"ingest it first; the lake holds {', '.join(self.names()) or 'nothing yet'}",
+            ) from None
+        except (DeltaError, OSError) as error:
+            if version is not None and self.exists(dataset):
+                raise DataError(
+                    f"version {version} of dataset {dataset!r} cannot be read",
+                    where=self.uri(dataset),
+                    remedy=f"its newest version is {self.version(dataset)}",
+                ) from error
+            raise StoreError(
+                f"dataset {dataset!r} cannot be read: {first_line(error)}",
+                where=self.uri(dataset),
+                remedy="check the folder's permissions and the disk",
+            ) from error
+
+    def version(self, dataset: str) -> int | None:
+        """Newest version of `dataset`, or None when it does not exist."""
+        return int(self.open(dataset).version()) if self.exists(dataset) else None
+
+    def files(self, dataset: str, *, version: int | None = None) -> pl.DataFrame:
+        """One row per data file of a version: `uri`, `rows`, partition values and column statistics."""
+        table = self.open(dataset, version)
+        actions = pl.DataFrame(table.get_add_actions(flatten=True))
+        return actions.with_columns(
+            pl.format("{}/{}", pl.lit(self.uri(dataset)), pl.col("path")).alias("uri"),
+            pl.col("num_records").alias("rows"),
+        )
+
+    def overwrite(
+        self,
+        dataset: str,
+        frame: pl.DataFrame,
+        *,
+        predicate: str | None,
+        partition_by: list[str] | None = None,
+        commit: Mapping[str, str] | None = None,
+    ) -> int:
+        """Replace the rows matching `predicate` (None: all rows) by `frame` in one commit.
+
+        A commit another writer got ahead of is tried again; both then stand. Returns the new version.
+
+        Raises
+        ------
+        StoreError
+            When the disk or bucket refuses the write. The table is then as it was.
+        """
+        from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
+        from deltalake.exceptions import CommitFailedError
+
+        with self._writing(dataset):
+            if not self.exists(dataset):
+                if self.is_local:
+                    Path(self.root).mkdir(parents=True, exist_ok=True)
+                DeltaTable.create(
+                    self.uri(dataset),
+                    schema=_arrow_schema(frame),
+                    mode="ignore",
+                    partition_by=partition_by,
+                    configuration=_CONFIGURATION,
+                )
+            for attempt in Retrying(
+                retry=retry_if_exception_type(CommitFailedError),
+                wait=wait_random_exponential(multiplier=0.05, max=2.0),
+                stop=stop_after_attempt(10),
+                reraise=True,
+            ):
+                with attempt:
+                    table = DeltaTable(self.uri(dataset))
+                    write_deltalake(
+                        table,
+                        frame,
+                        mode="overwrite",
+                        predicate=predicate,
+                        partition_by=partition_by,
+                        writer_properties=WriterProperties(
+                            compression="ZSTD", compression_level=1, max_row_group_size=ROWS_PER_GROUP
+                        ),
+                        commit_properties=CommitProperties(custom_metadata=dict(commit or {})),
+                    )
+            return int(table.version())
+
+    @contextmanager
+    def _writing(self, dataset: str) -> Iterator[None]:
+        from deltalake.exceptions import DeltaError
+
+        try:
+            yield
+        except (DeltaError, OSError) as error:
+            raise StoreError(
+                f"dataset {dataset!r} cannot be written: {first_line(error)}",
+                where=self.uri(dataset),
+                remedy="free disk space or make the lake writable, then run again; nothing was committed",
+            ) from error
+
+
+def _arrow_schema(frame: pl.DataFrame) -> Any:
+    from arro3.core import Table
+
+    return Table.from_arrow(frame.clear()).schema
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, for a message that fits on one line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].strip()
+
+
+def quoted(text: str) -> str:
+    """`text` as an SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"

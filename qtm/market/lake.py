@@ -1,0 +1,458 @@
+"""The lake: bars, funding rates and instruments as Delta tables, with DuckDB SQL over their files.
+
+One table per (market, kind, interval), for example `spot_bars_1m`, `um_mark_8h`, `um_funding`,
+`instruments`. Time tables are partitioned by `month` (UTC) and sorted by (symbol, time) within each file.
+Windows are half open: `start_ms <= time < end_ms`. Writing a window again replaces it, so every ingestion can
+be repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+
+from qtm.clock import iso_utc
+from qtm.errors import ConfigError, DataError
+from qtm.market.bars import BAR_SCHEMA, FUNDING_SCHEMA, BarKind, BarSeries
+from qtm.market.delta import DeltaTables, first_line, quoted
+from qtm.market.instruments import Instrument, Market
+from qtm.market.intervals import Interval
+from qtm.settings import Settings
+
+INSTRUMENTS = "instruments"
+_DECIMAL_FIELDS = frozenset(f.name for f in fields(Instrument) if f.type in ("Decimal", Decimal))
+
+
+def bars_dataset(market: Market, interval: Interval, kind: BarKind = BarKind.TRADE) -> str:
+    """Name of a bar table: `spot_bars_1m`."""
+    return f"{market}_{kind}_{interval}"
+
+
+def funding_dataset(market: Market) -> str:
+    """Name of a market's funding table: `um_funding`."""
+    return f"{market}_funding"
+
+
+def months_between(start_ms: int, end_ms: int) -> list[str]:
+    """The UTC months (`2024-01`) a half-open window touches."""
+    if end_ms <= start_ms:
+        return []
+    first, last = iso_utc(start_ms)[:7], iso_utc(end_ms - 1)[:7]
+    year, month = int(first[:4]), int(first[5:])
+    months = [first]
+    while months[-1] != last:
+        year, month = (year + 1, 1) if month == 12 else (year, month + 1)
+        months.append(f"{year:04d}-{month:02d}")
+    return months
+
+
+class Lake:
+    """The market data of a firm under one folder or bucket `uri`."""
+
+    def __init__(self, uri: str) -> None:
+        self.tables = DeltaTables(uri)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Lake:
+        """The lake the settings name."""
+        return cls(settings.lake_uri)
+
+    @property
+    def uri(self) -> str:
+        """The lake's folder (absolute) or bucket URI."""
+        return self.tables.root
+
+    # -- bars ---------------------------------------------------------------------------------------------
+
+    def write_bars(
+        self,
+        market: Market,
+        interval: Interval,
+        frame: pl.DataFrame,
+        *,
+        start_ms: int,
+        end_ms: int,
+        kind: BarKind = BarKind.TRADE,
+        symbols: Sequence[str] | None = None,
+        commit: Mapping[str, str] | None = None,
+    ) -> int:
+        """Replace the window [start_ms, end_ms) of `symbols` by `frame` in one commit.
+
+        Parameters
+        ----------
+        frame
+            Columns of `BAR_SCHEMA`, in any row order; no two rows of one symbol share an open time.
+        symbols
+            The symbols replaced; by default those that occur in `frame`.
+        commit
+            Notes kept in the table's history, such as the source.
+
+        Returns
+        -------
+        int
+            The Delta version that holds the window.
+
+        Raises
+        ------
+        DataError
+            For columns other than `BAR_SCHEMA`, rows outside the window, nulls, or duplicates.
+        StoreError
+            When the disk refuses; the lake is then as it was.
+        """
+        dataset = bars_dataset(market, interval, kind)
+        return self._write_window(
+            dataset, frame, BAR_SCHEMA, "open_time_ms", start_ms, end_ms, symbols, commit
+        )
+
+    def scan_bars(
+        self,
+        market: Market,
+        interval: Interval,
+        *,
+        symbols: Sequence[str] | None = None,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        version: int | None = None,
+        kind: BarKind = BarKind.TRADE,
+    ) -> pl.LazyFrame:
+        """The bars of a window as a lazy frame of `BAR_SCHEMA`, sorted by (symbol, open time)."""
+        dataset = bars_dataset(market, interval, kind)
+        found = self._scan(dataset, BAR_SCHEMA, "open_time_ms", symbols, start_ms, end_ms, version)
+        return found.sort("symbol", "open_time_ms")
+
+    def bars(
+        self,
+        market: Market,
+        interval: Interval,
+        symbol: str,
+        *,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        version: int | None = None,
+        kind: BarKind = BarKind.TRADE,
+    ) -> BarSeries:
+        """The bars of one symbol in memory.
+
+        Raises
+        ------
+        DataError
+            When the window holds no bar of the symbol, naming what the lake does hold.
+        """
+        dataset = bars_dataset(market, interval, kind)
+        columns = ("open_time_ms", "open", "high", "low", "close", "volume")
+        frame = (
+            self._scan(dataset, BAR_SCHEMA, "open_time_ms", [symbol], start_ms, end_ms, version)
+            .select(columns)
+            .collect()
+        )
+        if frame.is_empty():
+            raise self._nothing_found(dataset, symbol, start_ms, end_ms)
+        if not frame["open_time_ms"].is_sorted():
+            frame = frame.sort("open_time_ms")
+        return BarSeries.from_frame(frame, symbol, interval)
+
+    def closes(
+        self,
+        market: Market,
+        interval: Interval,
+        symbols: Sequence[str],
+        *,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        version: int | None = None,
+    ) -> pl.DataFrame:
+        """Closes side by side: `open_time_ms` and one column per symbol, in the order given.
+
+        A bar that does not exist is null. Raises DataError when a symbol has no bar in the window.
+        """
+        dataset = bars_dataset(market, interval)
+        long = (
+            self._scan(dataset, BAR_SCHEMA, "open_time_ms", symbols, start_ms, end_ms, version)
+            .select("symbol", "open_time_ms", "close")
+            .collect()
+        )
+        held = set(long["symbol"].unique())
+        for symbol in symbols:
+            if symbol not in held:
+                raise self._nothing_found(dataset, symbol, start_ms, end_ms)
+        wide = long.pivot(on="symbol", index="open_time_ms", values="close").sort("open_time_ms")
+        return wide.select("open_time_ms", *symbols)
+
+    def coverage(self, dataset: str) -> pl.DataFrame:
+        """Per symbol of a time table: `symbol`, `rows`, `first_ms`, `last_ms` (open times)."""
+        time = "funding_time_ms" if dataset.endswith("_funding") else "open_time_ms"
+        uris = self.tables.files(dataset)["uri"].to_list()
+        if not uris:
+            return pl.DataFrame(
+                schema={"symbol": pl.String, "rows": pl.UInt32, "first_ms": pl.Int64, "last_ms": pl.Int64}
+            )
+        return (
+            pl.scan_parquet(uris)
+            .group_by("symbol")
+            .agg(pl.len().alias("rows"), pl.min(time).alias("first_ms"), pl.max(time).alias("last_ms"))
+            .sort("symbol")
+            .collect()
+        )
+
+    # -- funding ------------------------------------------------------------------------------------------
+
+    def write_funding(
+        self,
+        market: Market,
+        frame: pl.DataFrame,
+        *,
+        start_ms: int,
+        end_ms: int,
+        symbols: Sequence[str] | None = None,
+        commit: Mapping[str, str] | None = None,
+    ) -> int:
+        """Replace the funding rates of a window; `frame` has the columns of `FUNDING_SCHEMA`."""
+        return self._write_window(
+            funding_dataset(market),
+            frame,
+            FUNDING_SCHEMA,
+            "funding_time_ms",
+            start_ms,
+            end_ms,
+            symbols,
+            commit,
+        )
+
+    def scan_funding(
+        self,
+        market: Market,
+        *,
+        symbols: Sequence[str] | None = None,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        version: int | None = None,
+    ) -> pl.LazyFrame:
+        """The funding rates of a window, sorted by (symbol, funding time)."""
+        found = self._scan(
+            funding_dataset(market), FUNDING_SCHEMA, "funding_time_ms", symbols, start_ms, end_ms, version
+        )
+        return found.sort("symbol", "funding_time_ms")
+
+    # -- instruments --------------------------------------------------------------------------------------
+
+    def write_instruments(self, instruments: Iterable[Instrument]) -> int:
+        """Replace these instruments, keeping every filter as the exact decimal text the venue sent."""
+        rows = [
+            {f.name: str(getattr(instrument, f.name)) for f in fields(Instrument)}
+            for instrument in instruments
+        ]
+        frame = pl.DataFrame(rows, schema={f.name: pl.String for f in fields(Instrument)})
+        frame = frame.unique(["market", "symbol"], keep="last").sort("market", "symbol")
+        keys = ", ".join(
+            quoted(f"{market}:{symbol}") for market, symbol in frame.select("market", "symbol").rows()
+        )
+        predicate = f"concat(market, ':', symbol) IN ({keys})"
+        return self.tables.overwrite(INSTRUMENTS, frame, predicate=predicate)
+
+    def instruments(self, market: Market | None = None) -> list[Instrument]:
+        """Every instrument of a market (or of all), sorted by symbol."""
+        frame = pl.read_parquet(self.tables.files(INSTRUMENTS)["uri"].to_list())
+        if market is not None:
+            frame = frame.filter(pl.col("market") == market.value)
+        return [_instrument(row) for row in frame.sort("market", "symbol").iter_rows(named=True)]
+
+    def instrument(self, market: Market, symbol: str) -> Instrument:
+        """One instrument with its exact filters.
+
+        Raises
+        ------
+        DataError
+            When the symbol is unknown.
+        """
+        held = self.instruments(market)
+        for instrument in held:
+            if instrument.symbol == symbol:
+                return instrument
+        raise DataError(
+            f"unknown symbol {symbol!r} on {market.label}",
+            where=f"{self.uri}/{INSTRUMENTS}",
+            remedy=f"`qtm ingest instruments --symbols {symbol}`; known: {_some(i.symbol for i in held)}",
+        )
+
+    # -- versions and SQL ---------------------------------------------------------------------------------
+
+    def version(self, dataset: str) -> int | None:
+        """Newest Delta version of a dataset; None when it does not exist."""
+        return self.tables.version(dataset)
+
+    def datasets(self) -> list[str]:
+        """Names of the datasets the lake holds, sorted."""
+        if self.tables.is_local:
+            return self.tables.names()
+        known = [bars_dataset(m, i, k) for m in Market for i in Interval for k in BarKind]
+        known += [funding_dataset(m) for m in Market] + [INSTRUMENTS]
+        return sorted(name for name in known if self.tables.exists(name))
+
+    def sql(self, query: str) -> pl.DataFrame:
+        """Answer one SELECT over the lake; each dataset is a view of its own name.
+
+        DuckDB runs in memory over the files of the newest versions; it cannot write, and reads nothing
+        outside the lake.
+
+        Raises
+        ------
+        ConfigError
+            When the query is not one SELECT or DuckDB refuses it.
+        """
+        import duckdb
+        from arro3.core import RecordBatchReader
+
+        connection = duckdb.connect(":memory:", config={"memory_limit": "512MB", "threads": "2"})
+        try:
+            for name in self.datasets():
+                uris = self.tables.files(name)["uri"].to_list()
+                if uris:
+                    listed = ", ".join(quoted(uri) for uri in uris)
+                    source = f"read_parquet([{listed}], hive_partitioning=false)"
+                    connection.execute(f'CREATE VIEW "{name}" AS SELECT * FROM {source}')
+            if self.tables.is_local:
+                connection.execute(f"SET allowed_directories=[{quoted(self.uri)}]")
+                connection.execute("SET enable_external_access=false")
+            statements = connection.extract_statements(query)
+            if len(statements) != 1 or statements[0].type not in (
+                duckdb.StatementType.SELECT,
+                duckdb.StatementType.EXPLAIN,
+            ):
+                raise ConfigError(
+                    "only one SELECT is answered here", where="sql", remedy="write the lake with `qtm ingest`"
+                )
+            return pl.DataFrame(RecordBatchReader.from_stream(connection.sql(query)).read_all())
+        except duckdb.Error as error:
+            raise ConfigError(
+                f"the query cannot be answered: {first_line(error)}",
+                where="sql",
+                remedy=f"tables: {', '.join(self.datasets()) or 'none; ingest first'}",
+            ) from None
+        finally:
+            connection.close()
+
+    # -- inside -------------------------------------------------------------------------------------------
+
+    def _write_window(
+        self,
+        dataset: str,
+        frame: pl.DataFrame,
+        schema: Mapping[str, pl.DataType],
+        time: str,
+        start_ms: int,
+        end_ms: int,
+        symbols: Sequence[str] | None,
+        commit: Mapping[str, str] | None,
+    ) -> int:
+        missing = [name for name in schema if name not in frame.columns]
+        if missing:
+            raise DataError(
+                f"column {missing[0]!r} is missing", where=dataset, remedy="give the columns of the schema"
+            )
+        rows = frame.select(pl.col(name).cast(kind) for name, kind in schema.items()).sort("symbol", time)
+        _require_writable(dataset, rows, time, start_ms, end_ms)
+        replaced = sorted(set(symbols if symbols is not None else rows["symbol"].unique()))
+        if not replaced:
+            raise DataError(
+                "nothing to write", where=dataset, remedy="give bars or name the symbols to clear"
+            )
+        months = months_between(start_ms, end_ms)
+        listed = ", ".join(quoted(symbol) for symbol in replaced)
+        predicate = (
+            f"month >= '{months[0]}' AND month <= '{months[-1]}' AND symbol IN ({listed}) "
+            f"AND {time} >= {start_ms} AND {time} < {end_ms}"
+        )
+        month = pl.from_epoch(time, time_unit="ms").dt.strftime("%Y-%m").alias("month")
+        stored = rows.with_columns(month).sort("month", "symbol", time)
+        return self.tables.overwrite(
+            dataset, stored, predicate=predicate, partition_by=["month"], commit=commit
+        )
+
+    def _scan(
+        self,
+        dataset: str,
+        schema: Mapping[str, pl.DataType],
+        time: str,
+        symbols: Sequence[str] | None,
+        start_ms: int | None,
+        end_ms: int | None,
+        version: int | None,
+    ) -> pl.LazyFrame:
+        files = self.tables.files(dataset, version=version)
+        keep = pl.lit(True)
+        rows = pl.lit(True)
+        if start_ms is not None:
+            keep &= pl.col("partition.month") >= iso_utc(start_ms)[:7]
+            rows &= pl.col(time) >= start_ms
+        if end_ms is not None:
+            keep &= pl.col("partition.month") <= iso_utc(end_ms - 1)[:7]
+            rows &= pl.col(time) < end_ms
+        if symbols is not None:
+            rows &= pl.col("symbol").is_in(list(symbols))
+        uris = files.filter(keep).sort("partition.month")["uri"].to_list() if len(files) else []
+        if not uris:
+            return pl.LazyFrame(schema=dict(schema))
+        return pl.scan_parquet(uris).select(list(schema)).filter(rows)
+
+    def _nothing_found(
+        self, dataset: str, symbol: str, start_ms: int | None, end_ms: int | None
+    ) -> DataError:
+        held = self.coverage(dataset).filter(pl.col("symbol") == symbol)
+        window = f"{iso_utc(start_ms) if start_ms is not None else 'the first bar'} to "
+        window += iso_utc(end_ms) if end_ms is not None else "the last bar"
+        if held.is_empty():
+            known = _some(self.coverage(dataset)["symbol"])
+            return DataError(
+                f"no {symbol} in {dataset}", where=self.uri, remedy=f"ingest it; {dataset} holds {known}"
+            )
+        first, last = held.select("first_ms", "last_ms").row(0)
+        return DataError(
+            f"no bar of {symbol} from {window}",
+            where=f"{self.uri}/{dataset}",
+            remedy=f"ingest that window; {symbol} is held from {iso_utc(first)} to {iso_utc(last)}",
+        )
+
+
+def _require_writable(dataset: str, rows: pl.DataFrame, time: str, start_ms: int, end_ms: int) -> None:
+    if end_ms <= start_ms:
+        raise DataError(
+            f"the window {iso_utc(start_ms)} to {iso_utc(end_ms)} is empty",
+            where=dataset,
+            remedy="swap its ends",
+        )
+    outside = rows.filter(~pl.col(time).is_between(start_ms, end_ms, closed="left"))
+    repeated = rows.filter(pl.struct("symbol", time).is_duplicated())
+    for broken, what in (
+        (outside, "lies outside the window being written"),
+        (repeated, "occurs more than once"),
+    ):
+        if len(broken):
+            symbol, at = broken.select("symbol", time).row(0)
+            raise DataError(
+                f"{symbol} at {iso_utc(at)} {what}",
+                where=dataset,
+                remedy="mend the source; nothing was written",
+            )
+    holes = [name for name, nulls in rows.null_count().row(0, named=True).items() if nulls]
+    if holes:
+        raise DataError(
+            f"column {holes[0]!r} has nulls", where=dataset, remedy="mend the source; nothing was written"
+        )
+
+
+def _instrument(row: Mapping[str, Any]) -> Instrument:
+    values: dict[str, Any] = {
+        name: Decimal(value) if name in _DECIMAL_FIELDS else value for name, value in row.items()
+    }
+    values["market"] = Market(row["market"])
+    return Instrument(**values)
+
+
+def _some(symbols: Iterable[str], limit: int = 8) -> str:
+    names = sorted(symbols)
+    shown = ", ".join(names[:limit]) or "nothing"
+    return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
