@@ -1,0 +1,1 @@
+"""The operational database: orders, decisions, fills, kills, runs and research trials."""

@@ -1,0 +1,1 @@
+"""Schema history, applied by `qtm.store.database.open_database`."""
