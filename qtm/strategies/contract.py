@@ -10,7 +10,7 @@ step cannot look ahead.
 
 
     @step_strategy(name="sma-cross", params=Params, bounds={"fast": (2, 500), "slow": (3, 500)},
-                   state={"fast": SMA, "slow": SMA}, summary="Long above the slow average.")
+                   state={"fast": WINDOW, "slow": WINDOW}, summary="Long above the slow average.")
     def sma_cross(params, state, bar, account):
         fast = sma(state.fast, bar.close_ticks, params.fast)
         slow = sma(state.slow, bar.close_ticks, params.slow)
@@ -29,14 +29,25 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from qtm.compiled import compiled
+from qtm.compiled import inlined
 from qtm.errors import StrategyError
+from qtm.strategies.machine_code import load_kernel
 
 Step = Callable[[Any, Any, Any, Any], float]
+
+_STEP_KERNEL = '''"""Generated: one call of a strategy's step."""
+from numba import njit
+
+
+@njit(cache=True, error_model="numpy")
+def one_step(params, state, bar, account):
+    return float(step(params, state, bar, account))
+'''
 
 
 @dataclass(frozen=True)
@@ -56,15 +67,27 @@ class StepStrategy:
     warmup: Callable[[Any], int] = field(default=lambda _params: 0)
 
     @cached_property
+    def inlined_step(self) -> Step:
+        """The step for other compiled code to call."""
+        return inlined(self.step)
+
+    @cached_property
     def compiled_step(self) -> Step:
         """The step as machine code, callable as `step(params, state_record, bar, account) -> float`."""
-        return compiled(self.step)
+        kernel = load_kernel(
+            f"step_{self.name}", _STEP_KERNEL, {"step": self.inlined_step}, strategy_version=self.version
+        )
+        return cast(Step, kernel.one_step)
+
+    @property
+    def source(self) -> Path:
+        """The strategy's file."""
+        return Path(inspect.getfile(self.step))
 
     @cached_property
     def version(self) -> str:
         """First 12 hex digits of the SHA-256 of the strategy's source file: names what was run."""
-        source = inspect.getsource(inspect.getmodule(self.step) or self.step)
-        return hashlib.sha256(source.encode()).hexdigest()[:12]
+        return hashlib.sha256(self.source.read_bytes()).hexdigest()[:12]
 
     def new_state(self) -> Any:
         """A zeroed state of shape (1,); element 0 is the record the step mutates."""

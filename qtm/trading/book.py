@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from qtm.compiled import compiled
+from qtm.market.instruments import Instrument, Market
 from qtm.trading.costs import FEE_IN_RECEIVED_ASSET, CostModel
 
 SUB_BOOK = np.dtype(
@@ -57,6 +58,17 @@ class Grid(NamedTuple):
     min_qty: float
     min_notional: float
     spot: bool = True
+
+
+def grid_of(instrument: Instrument) -> Grid:
+    """The instrument's grid as floats."""
+    return Grid(
+        tick_size=float(instrument.tick_size),
+        step_size=float(instrument.step_size),
+        min_qty=float(instrument.min_qty),
+        min_notional=float(instrument.min_notional),
+        spot=instrument.market is Market.SPOT,
+    )
 
 
 class Account(NamedTuple):

@@ -43,6 +43,12 @@ UM_COSTS = CostModel(maker_rate=0.0002, taker_rate=0.0005, slippage_bps=1.0, fee
 
 
 @compiled
+def nearest_ticks(price: float, tick_size: float) -> float:
+    """`price` counted in ticks, as the nearest whole number: how every run fills `Bar.close_ticks`."""
+    return float(np.rint(price / tick_size))
+
+
+@compiled
 def taker_price_ticks(side: int, reference: float, tick_size: float, slippage_bps: float) -> float:
     """The price in whole ticks at which a taker trades around `reference`, rounded against the taker.
 

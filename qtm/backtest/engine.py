@@ -1,0 +1,331 @@
+"""Backtest one strategy on one symbol: the compiled loop, its inputs checked and its results kept.
+
+Order of events, the same on the paper exchange and live: at the close of bar i the step answers with a
+target; the sub-book turns it into a LIMIT IOC order `band` beyond the close; the gate judges it; at the open
+of bar i+1 it fills as a taker, or expires because the price is beyond its limit and is tried again at the
+next close while the target stands unmet.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from numba.core.errors import NumbaError
+
+from qtm.backtest.kernels import loop_kernel
+from qtm.backtest.loop import ORDER_ROW, ORDER_STATUS, Rules, new_session
+from qtm.backtest.statistics import Statistics, round_trips, statistics_of
+from qtm.clock import iso_utc
+from qtm.errors import DataError, StrategyError
+from qtm.market.bars import BarSeries
+from qtm.market.instruments import Instrument
+from qtm.risk.rules import GateLimits, controls
+from qtm.strategies.contract import StepStrategy
+from qtm.strategies.machine_code import explain_compile_error
+from qtm.trading.book import Sizing, grid_of, new_sub_book
+from qtm.trading.costs import CostModel
+
+Floats = npt.NDArray[np.float64]
+
+_NO_LIMITS = GateLimits(*(8 * [float("inf")]))
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All memory of a run after its last bar, as bytes; a run given it goes on as if it had never stopped."""
+
+    strategy_version: str
+    last_open_time_ms: int
+    state: bytes
+    book: bytes
+    session: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """What a result was made from, enough to make it again."""
+
+    strategy: str
+    strategy_version: str
+    params: dict[str, float]
+    market: str
+    symbol: str
+    interval: str
+    first_ms: int
+    last_ms: int
+    bars: int
+    cash: float
+    costs: dict[str, float]
+    sizing: dict[str, float]
+    limits: dict[str, float] | None
+    band: float
+    data_version: int | None = None
+    waivers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class BacktestResult:
+    """Signals, equity and orders of one run, with what they were made from.
+
+    Attributes
+    ----------
+    signals
+        Shape (T,): the step's answer at each close; NaN before `trade_from_ms` and for "no change".
+    equity
+        Shape (T,): cash plus position at each close, in quote currency.
+    order_rows
+        One `ORDER_ROW` per finished order, in time order.
+    book
+        The sub-book after the last bar, shape (1,).
+    start
+        Position and cash before the first bar.
+    snapshot
+        Where the run stands after its last bar.
+    """
+
+    bars: BarSeries
+    instrument: Instrument
+    cash: float
+    signals: Floats
+    equity: Floats
+    order_rows: npt.NDArray[np.void]
+    book: npt.NDArray[np.void]
+    start: tuple[float, float]
+    bars_invested: int
+    lineage: Lineage
+    snapshot: Snapshot
+
+    @cached_property
+    def orders(self) -> pl.DataFrame:
+        """Every finished order with its decision, limit, outcome, fill, fee, and the book after it."""
+        rows = self.order_rows
+        tick, step = float(self.instrument.tick_size), float(self.instrument.step_size)
+        lots = rows["lots"]
+        names = np.array(
+            [",".join(controls(int(mask))) for mask in np.unique(rows["breached"])], dtype=object
+        )
+        which = np.searchsorted(np.unique(rows["breached"]), rows["breached"])
+        return pl.DataFrame(
+            {
+                "bar": rows["bar"],
+                "decided_ms": rows["decided_ms"],
+                "sequence": rows["sequence"],
+                "side": pl.Series(lots > 0).replace_strict(
+                    {True: "BUY", False: "SELL"}, return_dtype=pl.String
+                ),
+                "lots": np.abs(lots).astype(np.int64),
+                "qty": np.abs(lots) * step,
+                "limit_ticks": rows["limit_ticks"].astype(np.int64),
+                "limit_price": rows["limit_ticks"] * tick,
+                "status": pl.Series(rows["status"]).replace_strict(
+                    dict(enumerate(ORDER_STATUS)), return_dtype=pl.String
+                ),
+                "control": pl.Series("control", list(names[which]), dtype=pl.String),
+                "fill_price": rows["fill_price"],
+                "fee": rows["fee"],
+                "qty_after": rows["qty_after"],
+                "cash_after": rows["cash_after"],
+            }
+        )
+
+    @cached_property
+    def trades(self) -> npt.NDArray[np.void]:
+        """The round trips, as an array of `qtm.backtest.statistics.TRADE`."""
+        return round_trips(self.order_rows, float(self.instrument.step_size), *self.start)
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """Performance figures of the run; see `qtm.backtest.statistics`."""
+        return statistics_of(
+            self.bars.open_time_ms,
+            self.bars.interval.ms,
+            self.equity,
+            self.cash,
+            self.order_rows,
+            self.trades,
+            fees=float(self.book["fees"][0]),
+            traded_notional=float(self.book["traded_notional"][0]),
+            exposure=self.bars_invested / len(self.bars),
+        )
+
+
+def run_backtest(
+    strategy: StepStrategy,
+    params: Any,
+    bars: BarSeries,
+    instrument: Instrument,
+    *,
+    cash: float,
+    costs: CostModel,
+    sizing: Sizing,
+    band: float = 0.01,
+    limits: GateLimits | None = None,
+    trade_from_ms: int | None = None,
+    resume: Snapshot | None = None,
+    data_version: int | None = None,
+    waivers: tuple[str, ...] = (),
+) -> BacktestResult:
+    """Run `strategy` over `bars` with `cash` quote currency.
+
+    Parameters
+    ----------
+    params
+        The strategy's parameter tuple, or a mapping of values over the defaults.
+    band
+        How far beyond the close the protective limit stands, as a fraction.
+    limits
+        Gate limits to trade under; None runs without a gate.
+    trade_from_ms
+        Bars opening earlier only warm the strategy up.
+    resume
+        Snapshot of a run that ended just before these bars.
+    data_version, waivers
+        Recorded in the lineage.
+
+    Raises
+    ------
+    DataError
+        For bars that are empty, out of order, or without a positive price.
+    StrategyError
+        For parameters out of range, or a step that does not compile or fails.
+    """
+    values = params if isinstance(params, strategy.params_type) else strategy.params(_mapping(params))
+    check_bars(bars)
+    grid = grid_of(instrument)
+    state, book, session = _memory(strategy, cash, bars, resume)
+    rules = Rules(
+        grid=grid,
+        sizing=Sizing(int(sizing.mode), float(sizing.amount)),
+        costs=CostModel(
+            float(costs.maker_rate), float(costs.taker_rate), float(costs.slippage_bps), int(costs.fee_in)
+        ),
+        limits=GateLimits(*map(float, limits)) if limits is not None else _NO_LIMITS,
+        gated=limits is not None,
+        band=float(band),
+        interval_ms=bars.interval.ms,
+        trade_from_ms=int(trade_from_ms) if trade_from_ms is not None else int(bars.open_time_ms[0]),
+    )
+    start = float(book["qty"][0]), float(book["cash"][0])
+    length = len(bars)
+    signals, equity, orders = np.empty(length), np.empty(length), np.empty(length, ORDER_ROW)
+    columns = (bars.open_time_ms, bars.open, bars.high, bars.low, bars.close, bars.volume)
+    rows = call_kernel(
+        strategy,
+        loop_kernel(strategy).run,
+        values, state[0], book[0], session[0], rules, columns, signals, equity, orders,
+    )  # fmt: skip
+    return BacktestResult(
+        bars=bars,
+        instrument=instrument,
+        cash=cash,
+        signals=signals,
+        equity=equity,
+        order_rows=orders[:rows].copy(),
+        book=book,
+        start=start,
+        bars_invested=int(session["bars_invested"][0]),
+        lineage=Lineage(
+            strategy=strategy.name,
+            strategy_version=strategy.version,
+            params=dict(values._asdict()),
+            market=str(instrument.market),
+            symbol=bars.symbol,
+            interval=str(bars.interval),
+            first_ms=int(bars.open_time_ms[0]),
+            last_ms=int(bars.open_time_ms[-1]),
+            bars=length,
+            cash=cash,
+            costs=rules.costs._asdict(),
+            sizing=rules.sizing._asdict(),
+            limits=limits._asdict() if limits is not None else None,
+            band=band,
+            data_version=data_version,
+            waivers=waivers,
+        ),
+        snapshot=Snapshot(
+            strategy.version, int(bars.open_time_ms[-1]), state.tobytes(), book.tobytes(), session.tobytes()
+        ),
+    )
+
+
+def check_bars(bars: BarSeries) -> None:
+    """Raise DataError naming the first bar the engine cannot run on."""
+    times = bars.open_time_ms
+    if len(bars) == 0:
+        raise DataError(
+            "there are no bars to run on", where=bars.symbol, remedy="widen the dates or ingest them"
+        )
+    unordered = np.flatnonzero(times[1:] <= times[:-1])
+    if unordered.size:
+        raise DataError(
+            "bars are not in strictly increasing time",
+            where=f"{bars.symbol} {iso_utc(int(times[unordered[0] + 1]))}",
+            remedy="ingest the period again; the lake keeps one bar per open time",
+        )
+    for name in ("open", "high", "low", "close"):
+        prices = getattr(bars, name)
+        if not (prices.min() > 0.0 and prices.max() < np.inf):
+            bad = int(np.flatnonzero(~((prices > 0.0) & (prices < np.inf)))[0])
+            raise DataError(
+                f"the {name} price is {prices[bad]!r}",
+                where=f"{bars.symbol} {iso_utc(int(times[bad]))}",
+                remedy="run the quality checks on this period",
+            )
+
+
+def call_kernel(strategy: StepStrategy, kernel: Any, *arguments: Any) -> Any:
+    """Call machine code of `strategy`; compiler and step failures become a StrategyError."""
+    try:
+        return kernel(*arguments)
+    except NumbaError as error:
+        raise explain_compile_error(error, strategy.name, strategy.source) from error
+    except (ArithmeticError, ValueError, IndexError) as error:
+        raise StrategyError(
+            f"the step of {strategy.name!r} failed: {error}",
+            where=str(strategy.source),
+            remedy="check its parameters and state",
+        ) from error
+
+
+def _mapping(params: Any) -> Mapping[str, Any]:
+    if params is None:
+        return {}
+    return params._asdict() if hasattr(params, "_asdict") else dict(params)
+
+
+def _memory(
+    strategy: StepStrategy, cash: float, bars: BarSeries, resume: Snapshot | None
+) -> tuple[Any, Any, Any]:
+    """State, sub-book and session, fresh or from a snapshot."""
+    state, book, session = strategy.new_state(), new_sub_book(cash), new_session(cash)
+    if resume is None:
+        return state, book, session
+    if resume.strategy_version != strategy.version:
+        raise StrategyError(
+            f"the snapshot is of version {resume.strategy_version}, the strategy is {strategy.version}",
+            where=strategy.name,
+            remedy="start afresh, or run the version that made the snapshot",
+        )
+    if int(bars.open_time_ms[0]) <= resume.last_open_time_ms:
+        raise DataError(
+            "the bars begin before the snapshot ends",
+            where=f"{bars.symbol} {iso_utc(int(bars.open_time_ms[0]))}",
+            remedy=f"give bars opening after {iso_utc(resume.last_open_time_ms)}",
+        )
+    return (
+        np.frombuffer(resume.state, state.dtype).copy(),
+        np.frombuffer(resume.book, book.dtype).copy(),
+        np.frombuffer(resume.session, session.dtype).copy(),
+    )
+
+
+def lineage_table(lineage: Lineage) -> dict[str, Any]:
+    """The lineage as plain values for JSON and reports."""
+    return dataclasses.asdict(lineage)

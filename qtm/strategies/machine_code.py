@@ -1,0 +1,171 @@
+"""Machine code of strategies, kept on disk for later processes and never older than its sources.
+
+numba's own cache looks only at the file that holds the compiled function. A loop that calls a strategy's step
+depends on more: the step, the indicators, the book, the gate, and the versions of numba and numpy. So each
+such combination gets a small module of its own in the cache folder, named by a hash over all of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from numba.core.errors import NumbaError
+
+from qtm.errors import StoreError, StrategyError
+from qtm.settings import settings
+
+_TRADING_SOURCES = ("qtm.compiled", "qtm.features", "qtm.market.bars", "qtm.trading", "qtm.risk.rules")
+
+
+def cache_folder() -> Path:
+    """`$QTM_CACHE`, or `cache` under the platform's home."""
+    named = os.environ.get("QTM_CACHE")
+    return Path(named) if named else settings().home / "cache"
+
+
+@cache
+def _digest_of_modules(names: tuple[str, ...]) -> bytes:
+    """Hash over the source files of modules and packages, found without importing them."""
+    digest = hashlib.sha256()
+    for name in names:
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            continue
+        origin = Path(spec.origin)
+        for file in sorted(origin.parent.glob("*.py")) if origin.name == "__init__.py" else [origin]:
+            digest.update(file.read_bytes())
+    for package in ("numba", "llvmlite", "numpy"):
+        digest.update(version(package).encode())
+    return digest.digest()
+
+
+def load_kernel(
+    stem: str,
+    template: str,
+    names: Mapping[str, Any],
+    *,
+    strategy_version: str,
+    modules: Iterable[str] = (),
+) -> ModuleType:
+    """The module made from `template`, compiled functions included, from the cache when it is there.
+
+    Parameters
+    ----------
+    stem
+        What the kernel is for, as a word in the file name.
+    template
+        Python source; its functions use numba's `cache=True`.
+    names
+        Objects put into the module's namespace before it runs, such as the strategy's step.
+    strategy_version
+        Hash of the strategy's source.
+    modules
+        Further modules or packages whose sources the machine code depends on.
+
+    Raises
+    ------
+    StoreError
+        When the cache folder cannot be written.
+    """
+    digest = hashlib.sha256(_digest_of_modules((*_TRADING_SOURCES, *modules)))
+    digest.update(strategy_version.encode() + template.encode())
+    name = f"qtm_kernel_{re.sub(r'[^a-z0-9_]', '_', stem.lower())}_{digest.hexdigest()[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    path = cache_folder() / "kernels" / f"{name}.py"
+    try:
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False) as file:
+                file.write(template)
+            Path(file.name).replace(path)
+    except OSError as error:
+        raise StoreError(
+            f"the compiler cache cannot be written: {error.strerror}",
+            where=str(path.parent),
+            remedy="set QTM_CACHE to a writable folder",
+        ) from error
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None  # a plain .py path always has a loader
+    module = importlib.util.module_from_spec(spec)
+    module.__dict__.update(names)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def explain_compile_error(error: NumbaError, strategy: str, source: Path) -> StrategyError:
+    """The compiler's complaint in the strategy author's terms, with the line of the strategy file."""
+    text = str(error)
+    lines = re.findall(rf'File "[^"]*{re.escape(source.name)}", line (\d+)', text)
+    where = f"{source}:{lines[-1]}" if lines else str(source)
+    for pattern, message, remedy in _EXPLANATIONS:
+        found = re.search(pattern, text)
+        if found:
+            return StrategyError(message.format(*found.groups()), where=where, remedy=remedy)
+    first = next((line.strip() for line in text.splitlines() if line.strip()), "unknown reason")
+    return StrategyError(
+        f"the step of {strategy!r} does not compile: {first}",
+        where=where,
+        remedy="a step may use numbers, tuples, numpy arrays and the functions of qtm.features",
+    )
+
+
+_EXPLANATIONS: tuple[tuple[str, str, str], ...] = (
+    (
+        r"Unknown attribute '(\w+)' of type (?:nested )?Record",
+        "the strategy's state has no field {0!r}",
+        "add it to `state=` of @step_strategy",
+    ),
+    (
+        r"Field '(\w+)' was not found in record",
+        "the strategy's state has no field {0!r}",
+        "add it to `state=` of @step_strategy",
+    ),
+    (
+        r"Unknown attribute '(\w+)' of type Bar",
+        "a bar has no field {0!r}",
+        "a bar has open_time_ms, open, high, low, close, volume and close_ticks",
+    ),
+    (
+        r"Unknown attribute '(\w+)' of type Account",
+        "the account has no field {0!r}",
+        "an account has qty, entry_price and equity",
+    ),
+    (
+        r"Unknown attribute '(\w+)' of type Params",
+        "the strategy's parameters have no field {0!r}",
+        "add it, with a default, to the parameter tuple",
+    ),
+    (
+        r"NameError: name '(\w+)' is not defined",
+        "the name {0!r} is not defined",
+        "import or define it at the top of the strategy file",
+    ),
+    (
+        r"Untyped global name '(\w+)'",
+        "{0!r} cannot be used inside a step: the compiler does not know it",
+        "use numbers, numpy and the functions of qtm.features; decorate own helpers with @inlined",
+    ),
+    (
+        r"Variable '?(\w+)'? referenced before assignment",
+        "{0!r} may be used before it has a value",
+        "give it a value on every path",
+    ),
+    (
+        r"Cannot unify (.+?) and (.+?) for '(\w+?)(?:\.\d+)?'",
+        "{2!r} is sometimes {0} and sometimes {1}",
+        "a step returns one number and each variable keeps one type",
+    ),
+)
