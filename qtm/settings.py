@@ -8,6 +8,7 @@ reprs or `qtm doctor`.
 from __future__ import annotations
 
 import os
+from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
@@ -41,6 +42,8 @@ class MarketSettings(_Section):
         "DOTUSDT", "ETCUSDT", "ETHUSDT", "FILUSDT", "HBARUSDT", "ICPUSDT", "LINKUSDT", "LTCUSDT",
         "NEARUSDT", "PAXGUSDT", "SHIBUSDT", "SOLUSDT", "TRXUSDT", "VETUSDT", "XLMUSDT", "XRPUSDT",
     )  # fmt: skip
+    history_start: date = date(2020, 7, 1)
+    """First day the pipelines offer for ingestion (UTC)."""
     synthetic_seed: int = 7
     timeout_s: float = Field(default=30.0, gt=0)
     retries: int = Field(default=4, ge=0, le=10)
