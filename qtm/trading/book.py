@@ -134,24 +134,36 @@ def order_lots(book: Any, close: float, sizing: Sizing, grid: Grid, band: float)
 
 @compiled
 def on_fill(book: Any, lots: float, price: float, maker: bool, costs: CostModel, grid: Grid) -> float:
-    """Book a fill of signed `lots` at `price`; returns the fee in quote currency.
+    """Book a fill of signed `lots` at `price`, commission by `costs`; returns the fee in quote currency.
 
-    With `FEE_IN_RECEIVED_ASSET` a buy's commission is taken from the base received, truncated to 1e-8 as
-    Binance does; a sell's from the quote received.
+    A commission is truncated to 1e-8 of its asset, as Binance does. With `FEE_IN_RECEIVED_ASSET` a buy's is
+    taken from the base received and a sell's from the quote received.
     """
     rate = costs.maker_rate if maker else costs.taker_rate
+    qty = abs(lots) * grid.step_size
+    if costs.fee_in == FEE_IN_RECEIVED_ASSET and lots > 0.0:
+        return on_reported_fill(book, lots, price, truncated(qty * rate), 0.0, grid)
+    return on_reported_fill(book, lots, price, 0.0, truncated(qty * price * rate), grid)
+
+
+@compiled
+def truncated(amount: float) -> float:
+    """`amount` of an asset without anything beyond its eighth decimal."""
+    return float(np.floor(amount * 1e8 + 1e-6) / 1e8)
+
+
+@compiled
+def on_reported_fill(
+    book: Any, lots: float, price: float, fee_base: float, fee_quote: float, grid: Grid
+) -> float:
+    """Book a fill whose commission is known, as the venue reports it; returns the fee in quote currency."""
     qty = lots * grid.step_size
     notional = abs(qty) * price
-    fee = notional * rate
+    fee = fee_base * price + fee_quote
     before = book.qty
     book.cash -= qty * price
-    if costs.fee_in == FEE_IN_RECEIVED_ASSET and lots > 0.0:
-        fee_base = np.floor(abs(qty) * rate * 1e8 + 1e-6) / 1e8
-        fee = fee_base * price
-        book.qty = np.rint((before + qty - fee_base) * 1e8) / 1e8
-    else:
-        book.cash -= fee
-        book.qty = np.rint((before + qty) * 1e8) / 1e8
+    book.cash -= fee_quote
+    book.qty = np.rint((before + qty - fee_base) * 1e8) / 1e8
     if before * qty >= 0.0:
         held = abs(before) + abs(qty)
         book.entry_price = (abs(before) * book.entry_price + notional) / held if held > 0.0 else 0.0
