@@ -1,0 +1,40 @@
+"""How numbers read in reports: one way for percentages, money, ratios and times."""
+
+from __future__ import annotations
+
+import math
+
+MISSING = "\N{EN DASH}"
+"""Shown where there is no figure."""
+
+
+def percent(value: float, digits: int = 2, *, signed: bool = False) -> str:
+    """`0.0123` as `1.23 %`."""
+    if not math.isfinite(value):
+        return MISSING
+    return _minus(f"{value * 100:{'+' if signed else ''},.{digits}f}") + "\N{NO-BREAK SPACE}%"
+
+
+def money(value: float, digits: int = 0, *, signed: bool = False) -> str:
+    """`1234567.8` as `1,234,568`."""
+    return _minus(f"{value:{'+' if signed else ''},.{digits}f}") if math.isfinite(value) else MISSING
+
+
+def ratio(value: float, digits: int = 2) -> str:
+    """A plain number with `digits` decimals."""
+    return _minus(f"{value:,.{digits}f}") if math.isfinite(value) else MISSING
+
+
+def price(value: float) -> str:
+    """A price with up to eight significant decimals and no trailing zeros."""
+    if not math.isfinite(value):
+        return MISSING
+    text = f"{value:,.8f}".rstrip("0").rstrip(".")
+    return _minus(text)
+
+
+def _minus(text: str) -> str:
+    """A true minus sign, and none before a zero."""
+    if text.startswith("-") and not text.strip("-0.,"):
+        return text[1:]
+    return text.replace("-", "\N{MINUS SIGN}")
