@@ -1,0 +1,81 @@
+"""One call from problem to weights: solve; if that cannot be done, say why and fall back in a fixed order.
+
+Order: (1) the problem as posed; (2) if no weights satisfy it, the minimum-CVaR portfolio under the remaining
+constraints; (3) the weights held now, unchanged. Every step is recorded in the answer, and the smallest sets
+of constraints to relax are named. If nothing is held, the call fails. There is no equal-weight default.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from qtm.errors import RiskError
+from qtm.portfolio.allocation import Allocation, Attempt, Outcome, Relaxation
+from qtm.portfolio.infeasibility import smallest_relaxations
+from qtm.portfolio.problem import Objective, PortfolioProblem
+from qtm.portfolio.reference import Infeasible, solve_reference
+
+
+def optimise(problem: PortfolioProblem) -> Allocation:
+    """Weights for `problem`, or the recorded fallback.
+
+    Raises
+    ------
+    RiskError
+        If the objective is unbounded, every solver failed, or the problem is infeasible and there is neither
+        a minimum-CVaR portfolio nor a held portfolio to fall back on. The message names what to relax.
+    """
+    started = time.perf_counter()
+    try:
+        return solve_reference(problem)
+    except Infeasible:
+        posed = Attempt("as posed", "infeasible", time.perf_counter() - started)
+    relaxations = smallest_relaxations(problem)
+    reason = "no weights satisfy every constraint; relax " + (
+        ", or ".join(relaxation.words for relaxation in relaxations) or "more than three constraints together"
+    )
+    started = time.perf_counter()
+    try:
+        fallback = solve_reference(_without_tail_demands(problem))
+    except Infeasible:
+        return _hold(
+            problem,
+            relaxations,
+            reason,
+            (posed, Attempt("minimum CVaR", "infeasible", time.perf_counter() - started)),
+        )
+    return replace(
+        fallback,
+        problem=problem,
+        outcome=Outcome.FALLBACK,
+        solver=f"minimum CVaR/{fallback.solver}",
+        gap=float("nan"),
+        attempts=(posed, *fallback.attempts),
+        relaxations=relaxations,
+        reason=f"{reason}; weights are the minimum-CVaR portfolio under the remaining constraints",
+    )
+
+
+def _without_tail_demands(problem: PortfolioProblem) -> PortfolioProblem:
+    """The problem that minimises CVaR under the remaining constraints: no tail caps, no return floor."""
+    return replace(problem, objective=Objective.MIN_CVAR, tail_caps=(), drawdown_cap=None, return_floor=None)
+
+
+def _hold(
+    problem: PortfolioProblem, relaxations: tuple[Relaxation, ...], reason: str, attempts: tuple[Attempt, ...]
+) -> Allocation:
+    if problem.held is None:
+        raise RiskError(reason, where=problem.objective.value, remedy="relax one of the named sets")
+    return Allocation(
+        problem=problem,
+        weights=np.asarray(problem.held, dtype=np.float64),
+        outcome=Outcome.FALLBACK,
+        solver="held weights",
+        gap=float("nan"),
+        attempts=(*attempts, Attempt("hold", "held weights kept", 0.0)),
+        relaxations=relaxations,
+        reason=f"{reason}; the held weights are kept",
+    )

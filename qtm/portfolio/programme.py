@@ -1,0 +1,133 @@
+"""The Rockafellar-Uryasev programme as cvxpy expressions: tails, costs and every named constraint.
+
+CVaR at confidence alpha is the minimum over a of  a + sum(max(-R w - a, 0)) / ((1 - alpha) T)  (Rockafellar
+and Uryasev 2000), so a cap on it or its minimisation is linear in the weights and one variable per scenario.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import cvxpy as cp
+import numpy as np
+
+from qtm.portfolio import constraints as named
+from qtm.portfolio.problem import DrawdownCap, Objective, PortfolioProblem
+from qtm.risk.measures import Floats
+
+_PRECISION: dict[str, dict[str, Any]] = {
+    "CLARABEL": {"tol_gap_abs": 1e-10, "tol_gap_rel": 1e-9, "tol_feas": 1e-9},
+    "HIGHS": {"primal_feasibility_tolerance": 1e-9, "dual_feasibility_tolerance": 1e-9},
+    "SCS": {"eps": 1e-8, "max_iters": 50_000},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """CVaR at one confidence level inside a programme: its expression, and its scenario constraint."""
+
+    expression: Any
+    scenario_rows: Any
+    side: tuple[Any, ...]
+
+
+def tail_levels(problem: PortfolioProblem) -> tuple[float, ...]:
+    """Confidence levels whose CVaR the programme must hold: those capped, and the one minimised."""
+    caps = {cap.alpha for cap in problem.tail_caps}
+    return tuple(sorted(caps | ({problem.alpha} if problem.objective is Objective.MIN_CVAR else set())))
+
+
+def conditional_tail(scenarios: Floats, weights: cp.Variable, alpha: float) -> Tail:
+    """Rockafellar and Uryasev's expression for CVaR of the loss `-scenarios @ weights`."""
+    count = scenarios.shape[0]
+    threshold = cp.Variable()
+    excess = cp.Variable(count, nonneg=True)
+    scenario_rows = excess >= -(scenarios @ weights) - threshold
+    return Tail(threshold + cp.sum(excess) / ((1.0 - alpha) * count), scenario_rows, (scenario_rows,))
+
+
+def _drawdown_tail(scenarios: Floats, weights: cp.Variable, cap: DrawdownCap) -> tuple[Any, list[Any]]:
+    """CDaR of the running sum of portfolio returns (Chekhlov, Uryasev and Zabarankin 2005)."""
+    count = scenarios.shape[0]
+    path = cp.Variable(count)
+    peak = cp.Variable(count, nonneg=True)
+    threshold = cp.Variable()
+    excess = cp.Variable(count, nonneg=True)
+    returns = scenarios @ weights
+    side = [
+        path[0] == returns[0],
+        path[1:] == path[:-1] + returns[1:],
+        peak >= path,
+        peak[1:] >= peak[:-1],
+        excess >= peak - path - threshold,
+    ]
+    return threshold + cp.sum(excess) / ((1.0 - cap.alpha) * count), side
+
+
+def net_return(problem: PortfolioProblem, weights: cp.Variable) -> Any:
+    """Expected return less proportional costs and square-root impact."""
+    net = problem.mean @ weights
+    trade = weights - problem.held_weights
+    if problem.cost_rate > 0.0:
+        net = net - problem.cost_rate * cp.norm1(trade)
+    if problem.impact > 0.0:
+        net = net - problem.impact * cp.sum(cp.power(cp.abs(trade), 1.5))
+    return net
+
+
+def constraint_rows(
+    problem: PortfolioProblem,
+    weights: cp.Variable,
+    tails: Mapping[float, Tail],
+    slack: Mapping[str, cp.Variable],
+) -> tuple[dict[str, Any], list[Any]]:
+    """Every named constraint as a cvxpy constraint, and the unnamed ones that define tails."""
+    rows: dict[str, Any] = {}
+    side = [constraint for tail in tails.values() for constraint in tail.side]
+
+    def at_most(name: str, expression: Any, bound: Any) -> None:
+        rows[name] = expression <= bound + slack.get(name, 0.0)
+
+    def at_least(name: str, expression: Any, bound: Any) -> None:
+        rows[name] = expression >= bound - slack.get(name, 0.0)
+
+    for cap in problem.tail_caps:
+        at_most(cap.name, tails[cap.alpha].expression, cap.cap)
+    if problem.drawdown_cap is not None:
+        expression, definitions = _drawdown_tail(problem.scenarios, weights, problem.drawdown_cap)
+        side += definitions
+        at_most(problem.drawdown_cap.name, expression, problem.drawdown_cap.cap)
+    if problem.return_floor is not None:
+        at_least(named.RETURN_FLOOR, net_return(problem, weights), problem.return_floor)
+    total = cp.sum(weights)
+    if np.isfinite(problem.invested[0]):
+        at_least(named.LEAST_INVESTED, total, problem.invested[0])
+    if np.isfinite(problem.invested[1]):
+        at_most(named.MOST_INVESTED, total, problem.invested[1])
+    if problem.gross_cap is not None:
+        at_most(named.GROSS_CAP, cp.norm1(weights), problem.gross_cap)
+    if problem.turnover_cap is not None:
+        at_most(named.TURNOVER_CAP, cp.norm1(weights - problem.held_weights), problem.turnover_cap)
+    for group in problem.groups:
+        share = problem.group_mask(group) @ weights
+        if np.isfinite(group.upper):
+            at_most(named.group_name(group.name, at_most=True), share, group.upper)
+        if np.isfinite(group.lower):
+            at_least(named.group_name(group.name, at_most=False), share, group.lower)
+    capped, floored = np.isfinite(problem.upper), np.isfinite(problem.lower)
+    if capped.any():
+        at_most(named.UPPER_BOUNDS, weights[capped], problem.upper[capped])
+    if floored.any():
+        at_least(named.LOWER_BOUNDS, weights[floored], problem.lower[floored])
+    return rows, side
+
+
+def run(programme: cp.Problem, solver: str) -> str:
+    """Solve and return cvxpy's status; inaccurate answers are judged by the caller, not by a warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Solution may be inaccurate")
+        programme.solve(solver=solver, **_PRECISION[solver])
+    return str(programme.status)
