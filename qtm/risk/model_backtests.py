@@ -212,7 +212,7 @@ def acerbi_szekely_z2(pnl: Floats, var: Floats, es: Floats, alpha: float) -> flo
     """
     p = _rate(pnl.shape[0], 0, alpha)
     hit, shortfall = exceptions_of(pnl, var), _shortfall(es, pnl)
-    return float(np.sum(pnl[hit] / shortfall[hit])) / (pnl.shape[0] * p) + 1.0
+    return float(np.sum(pnl[hit] / shortfall[hit]) / (pnl.shape[0] * p)) + 1.0
 
 
 class Tail(Protocol):
