@@ -14,12 +14,11 @@ from qtm.market.intervals import Interval
 
 
 class BarKind(StrEnum):
-    """What a bar's prices are: trades, or one of the reference prices of a futures market."""
+    """What a bar's prices are: trades, or a reference price of a futures market."""
 
     TRADE = "bars"
     MARK = "mark"
     INDEX = "index"
-    PREMIUM = "premium"
 
 
 BAR_SCHEMA: dict[str, pl.DataType] = {

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -48,6 +49,22 @@ def months_between(start_ms: int, end_ms: int) -> list[str]:
         year, month = (year + 1, 1) if month == 12 else (year, month + 1)
         months.append(f"{year:04d}-{month:02d}")
     return months
+
+
+def month_window(month: str) -> tuple[int, int]:
+    """First millisecond of a UTC month `2024-01` and of the next."""
+    year, number = int(month[:4]), int(month[5:])
+    after = (year + 1, 1) if number == 12 else (year, number + 1)
+    ends = (datetime(year, number, 1, tzinfo=UTC), datetime(*after, 1, tzinfo=UTC))
+    return int(ends[0].timestamp()) * 1000, int(ends[1].timestamp()) * 1000
+
+
+class Window(NamedTuple):
+    """A half-open stretch of time of some symbols."""
+
+    symbols: tuple[str, ...]
+    start_ms: int
+    end_ms: int
 
 
 class Lake:
@@ -103,10 +120,9 @@ class Lake:
         StoreError
             When the disk refuses; the lake is then as it was.
         """
+        replaced = tuple(sorted(set(symbols if symbols is not None else frame["symbol"])))
         dataset = bars_dataset(market, interval, kind)
-        return self._write_window(
-            dataset, frame, BAR_SCHEMA, "open_time_ms", start_ms, end_ms, symbols, commit
-        )
+        return self.replace(dataset, frame, [Window(replaced, start_ms, end_ms)], commit=commit)
 
     def scan_bars(
         self,
@@ -211,15 +227,9 @@ class Lake:
         commit: Mapping[str, str] | None = None,
     ) -> int:
         """Replace the funding rates of a window; `frame` has the columns of `FUNDING_SCHEMA`."""
-        return self._write_window(
-            funding_dataset(market),
-            frame,
-            FUNDING_SCHEMA,
-            "funding_time_ms",
-            start_ms,
-            end_ms,
-            symbols,
-            commit,
+        replaced = tuple(sorted(set(symbols if symbols is not None else frame["symbol"])))
+        return self.replace(
+            funding_dataset(market), frame, [Window(replaced, start_ms, end_ms)], commit=commit
         )
 
     def scan_funding(
@@ -276,6 +286,40 @@ class Lake:
             f"unknown symbol {symbol!r} on {market.label}",
             where=f"{self.uri}/{INSTRUMENTS}",
             remedy=f"`qtm ingest instruments --symbols {symbol}`; known: {_some(i.symbol for i in held)}",
+        )
+
+    # -- any time table -----------------------------------------------------------------------------------
+
+    def replace(
+        self,
+        dataset: str,
+        frame: pl.DataFrame,
+        windows: Sequence[Window],
+        *,
+        commit: Mapping[str, str] | None = None,
+    ) -> int:
+        """Replace several windows of a bar or funding table by the rows of `frame`, in one commit.
+
+        Raises and returns as `write_bars`.
+        """
+        schema, time = _schema(dataset)
+        missing = [name for name in schema if name not in frame.columns]
+        if missing:
+            raise DataError(
+                f"column {missing[0]!r} is missing", where=dataset, remedy="give the columns of the schema"
+            )
+        if not any(window.symbols for window in windows):
+            raise DataError(
+                "nothing to write", where=dataset, remedy="give rows or name the symbols to clear"
+            )
+        month = pl.from_epoch(time, time_unit="ms").dt.strftime("%Y-%m").alias("month")
+        rows = frame.select(pl.col(name).cast(kind) for name, kind in schema.items()).with_columns(month)
+        if not _is_in_order(rows, time):
+            rows = rows.sort("month", "symbol", time)
+        _require_writable(dataset, rows, time, windows)
+        predicate = " OR ".join(_predicate(window, time) for window in windows)
+        return self.tables.overwrite(
+            dataset, rows, predicate=predicate, partition_by=["month"], commit=commit
         )
 
     # -- versions and SQL ---------------------------------------------------------------------------------
@@ -337,41 +381,6 @@ class Lake:
 
     # -- inside -------------------------------------------------------------------------------------------
 
-    def _write_window(
-        self,
-        dataset: str,
-        frame: pl.DataFrame,
-        schema: Mapping[str, pl.DataType],
-        time: str,
-        start_ms: int,
-        end_ms: int,
-        symbols: Sequence[str] | None,
-        commit: Mapping[str, str] | None,
-    ) -> int:
-        missing = [name for name in schema if name not in frame.columns]
-        if missing:
-            raise DataError(
-                f"column {missing[0]!r} is missing", where=dataset, remedy="give the columns of the schema"
-            )
-        rows = frame.select(pl.col(name).cast(kind) for name, kind in schema.items()).sort("symbol", time)
-        _require_writable(dataset, rows, time, start_ms, end_ms)
-        replaced = sorted(set(symbols if symbols is not None else rows["symbol"].unique()))
-        if not replaced:
-            raise DataError(
-                "nothing to write", where=dataset, remedy="give bars or name the symbols to clear"
-            )
-        months = months_between(start_ms, end_ms)
-        listed = ", ".join(quoted(symbol) for symbol in replaced)
-        predicate = (
-            f"month >= '{months[0]}' AND month <= '{months[-1]}' AND symbol IN ({listed}) "
-            f"AND {time} >= {start_ms} AND {time} < {end_ms}"
-        )
-        month = pl.from_epoch(time, time_unit="ms").dt.strftime("%Y-%m").alias("month")
-        stored = rows.with_columns(month).sort("month", "symbol", time)
-        return self.tables.overwrite(
-            dataset, stored, predicate=predicate, partition_by=["month"], commit=commit
-        )
-
     def _scan(
         self,
         dataset: str,
@@ -417,18 +426,57 @@ class Lake:
         )
 
 
-def _require_writable(dataset: str, rows: pl.DataFrame, time: str, start_ms: int, end_ms: int) -> None:
-    if end_ms <= start_ms:
+def _schema(dataset: str) -> tuple[Mapping[str, pl.DataType], str]:
+    """Columns of a time table and which of them is the time."""
+    if dataset.endswith("_funding"):
+        return FUNDING_SCHEMA, "funding_time_ms"
+    return BAR_SCHEMA, "open_time_ms"
+
+
+def _predicate(window: Window, time: str) -> str:
+    first, last = iso_utc(window.start_ms)[:7], iso_utc(window.end_ms - 1)[:7]
+    listed = ", ".join(quoted(symbol) for symbol in window.symbols)
+    return (
+        f"(month >= '{first}' AND month <= '{last}' AND symbol IN ({listed}) "
+        f"AND {time} >= {window.start_ms} AND {time} < {window.end_ms})"
+    )
+
+
+def _is_in_order(rows: pl.DataFrame, time: str) -> bool:
+    """True when rows are sorted by (month, symbol, time)."""
+    month, symbol = pl.col("month"), pl.col("symbol")
+    before, same_month = month.shift(), month == month.shift()
+    later = (
+        (month > before)
+        | (same_month & (symbol > symbol.shift()))
+        | (same_month & (symbol == symbol.shift()) & (pl.col(time) >= pl.col(time).shift()))
+    )
+    return bool(rows.select(later.fill_null(True).all()).item())
+
+
+def _require_writable(dataset: str, rows: pl.DataFrame, time: str, windows: Sequence[Window]) -> None:
+    """Refuse nulls, repeated times and rows outside the windows; `rows` are in order."""
+    for window in windows:
+        if window.end_ms <= window.start_ms:
+            raise DataError(
+                f"the window {iso_utc(window.start_ms)} to {iso_utc(window.end_ms)} is empty",
+                where=dataset,
+                remedy="give its earlier end first",
+            )
+    holes = [name for name, nulls in rows.null_count().row(0, named=True).items() if nulls]
+    if holes:
         raise DataError(
-            f"the window {iso_utc(start_ms)} to {iso_utc(end_ms)} is empty",
-            where=dataset,
-            remedy="swap its ends",
+            f"column {holes[0]!r} has nulls", where=dataset, remedy="mend the source; nothing was written"
         )
-    outside = rows.filter(~pl.col(time).is_between(start_ms, end_ms, closed="left"))
-    repeated = rows.filter(pl.struct("symbol", time).is_duplicated())
+    inside = pl.any_horizontal(
+        pl.col("symbol").is_in(list(window.symbols))
+        & pl.col(time).is_between(window.start_ms, window.end_ms, closed="left")
+        for window in windows
+    )
+    repeated = (pl.col("symbol") == pl.col("symbol").shift()) & (pl.col(time) == pl.col(time).shift())
     for broken, what in (
-        (outside, "lies outside the window being written"),
-        (repeated, "occurs more than once"),
+        (rows.filter(~inside), "lies outside the window being written"),
+        (rows.filter(repeated), "occurs more than once"),
     ):
         if len(broken):
             symbol, at = broken.select("symbol", time).row(0)
@@ -437,11 +485,6 @@ def _require_writable(dataset: str, rows: pl.DataFrame, time: str, start_ms: int
                 where=dataset,
                 remedy="mend the source; nothing was written",
             )
-    holes = [name for name, nulls in rows.null_count().row(0, named=True).items() if nulls]
-    if holes:
-        raise DataError(
-            f"column {holes[0]!r} has nulls", where=dataset, remedy="mend the source; nothing was written"
-        )
 
 
 def _instrument(row: Mapping[str, Any]) -> Instrument:

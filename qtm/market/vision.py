@@ -1,0 +1,245 @@
+"""Binance's public archive (data.binance.vision), over https or from a folder with the same layout.
+
+`<root>/spot/monthly/klines/BTCUSDT/1m/BTCUSDT-1m-2024-01.zip` with its `.CHECKSUM` (sha256sum format) beside
+it; `daily` files stand in for a month that is not published yet. Spot files have no header and count
+microseconds from 2025-01 on; futures files have a header in the newer archives and count milliseconds. Both
+are recognised from the content. Source of the layout: Binance's binance-public-data repository.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import httpx
+import polars as pl
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from qtm.clock import Clock, SystemClock, iso_utc
+from qtm.errors import ConfigError, DataError, VenueError
+from qtm.market.archive_file import Parser, parse_bars, parse_funding, unzip_single
+from qtm.market.bars import BarKind
+from qtm.market.instruments import Instrument, Market
+from qtm.market.lake import month_window
+from qtm.market.packaged import packaged_instrument
+from qtm.market.source import Known, Piece, Series
+
+DAY_MS = 86_400_000
+MONTHLY_DELAY_MS = 45 * DAY_MS
+"""A month older than this has its monthly file; a younger one may exist only as daily files."""
+
+_ROOM = {Market.SPOT: "spot", Market.UM: "futures/um"}
+_KLINES = {BarKind.TRADE: "klines", BarKind.MARK: "markPriceKlines", BarKind.INDEX: "indexPriceKlines"}
+
+
+class VisionArchive:
+    """The archive at `root`: an https URL or a folder.
+
+    Parameters
+    ----------
+    timeout_s
+        Seconds a connection or a read may take.
+    retries
+        Attempts after the first on a failed connection, a 429 or a 5xx, with random exponential pauses.
+    """
+
+    def __init__(
+        self, root: str, *, timeout_s: float = 30.0, retries: int = 4, clock: Clock | None = None
+    ) -> None:
+        self.root = root.rstrip("/")
+        self.is_remote = root.startswith(("http://", "https://"))
+        if not self.is_remote and not Path(root).is_dir():
+            raise ConfigError(
+                "the archive folder does not exist",
+                where=root,
+                remedy="give a folder laid out like https://data.binance.vision/data, or its URL",
+            )
+        self._clock = clock or SystemClock()
+        self._retries = retries
+        self._client = httpx.Client(timeout=timeout_s, follow_redirects=True) if self.is_remote else None
+
+    @property
+    def name(self) -> str:
+        """`archive <root>`."""
+        return f"archive {self.root}"
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            self._client.close()
+
+    def bars(
+        self, series: Series, symbol: str, start_ms: int, end_ms: int, known: Mapping[str, Known]
+    ) -> list[Piece]:
+        """The bars of a window within one month: one monthly piece, or daily ones, or none.
+
+        Raises
+        ------
+        DataError
+            For a damaged or unverifiable file, or one whose rows cannot be bars.
+        VenueError
+            When the archive cannot be reached.
+        """
+        if series.market is Market.SPOT and series.kind is not BarKind.TRADE:
+            raise ConfigError(f"spot has no {series.kind} bars", where="market", remedy="use --market um")
+        folder = f"{_KLINES[series.kind]}/{symbol}/{series.interval}"
+        stem = f"{symbol}-{series.interval}"
+        pieces = []
+        for path, first, last in self._files(series.market, folder, stem, start_ms, end_ms):
+            piece = self._piece(path, symbol, first, last, start_ms, end_ms, known, parse_bars)
+            pieces += [piece] if piece else []
+        return pieces
+
+    def funding(
+        self, market: Market, symbol: str, start_ms: int, end_ms: int, known: Mapping[str, Known]
+    ) -> list[Piece]:
+        """The funding rates of a window within one month (the archive has monthly files only)."""
+        if market is Market.SPOT:
+            raise ConfigError("spot has no funding rates", where="market", remedy="use --market um")
+        month = iso_utc(start_ms)[:7]
+        path = f"{_ROOM[market]}/monthly/fundingRate/{symbol}/{symbol}-fundingRate-{month}.zip"
+        first, last = month_window(month)
+        piece = self._piece(path, symbol, first, last, start_ms, end_ms, known, parse_funding)
+        return [piece] if piece else []
+
+    def instruments(self, market: Market, symbols: list[str]) -> list[Instrument]:
+        """The packaged filters: the archive carries none."""
+        return [packaged_instrument(market, symbol) for symbol in symbols]
+
+    def reachable(self) -> str:
+        """Empty when the archive answers; otherwise why it does not."""
+        if self._client is None:
+            return ""
+        try:
+            self._client.head(self.root, timeout=5.0)
+        except httpx.HTTPError as error:
+            return str(error) or type(error).__name__
+        return ""
+
+    # -- inside -------------------------------------------------------------------------------------------
+
+    def _files(
+        self, market: Market, folder: str, stem: str, start_ms: int, end_ms: int
+    ) -> Iterator[tuple[str, int, int]]:
+        """Paths of a window's files with the times each may hold."""
+        month = iso_utc(start_ms)[:7]
+        first, last = month_window(month)
+        monthly = f"{_ROOM[market]}/monthly/{folder}/{stem}-{month}.zip"
+        if self._exists(monthly):
+            yield monthly, first, last
+            return
+        if self.is_remote and last < self._clock.now_ms() - MONTHLY_DELAY_MS:
+            return
+        for day in range(start_ms - start_ms % DAY_MS, end_ms, DAY_MS):
+            if day < self._clock.now_ms():
+                yield f"{_ROOM[market]}/daily/{folder}/{stem}-{iso_utc(day)[:10]}.zip", day, day + DAY_MS
+
+    def _piece(
+        self,
+        path: str,
+        symbol: str,
+        first_ms: int,
+        last_ms: int,
+        start_ms: int,
+        end_ms: int,
+        known: Mapping[str, Known],
+        parse: Parser,
+    ) -> Piece | None:
+        digest = self._digest(path, symbol)
+        if digest is None:
+            return None
+        start, end = max(start_ms, first_ms), min(end_ms, last_ms)
+        if path in known and known[path].covers(digest, start, end):
+            return Piece(symbol, start, end, path, digest, 0, None)
+        where = f"{self.root}/{path}"
+        content = self._read(path)
+        if content is None:
+            raise DataError(
+                f"the zip of {symbol} is missing beside its .CHECKSUM",
+                where=where,
+                remedy="download it again; nothing was written",
+            )
+        found = hashlib.sha256(content).hexdigest()
+        if found != digest:
+            raise DataError(
+                f"wrong checksum for {symbol}: the file has {found[:12]}…, its .CHECKSUM says {digest[:12]}…",
+                where=where,
+                remedy="the file is damaged or was replaced: download both again; nothing was written",
+            )
+        frame = parse(unzip_single(content, where), symbol, where, first_ms, last_ms)
+        time = frame.columns[1]
+        inside = frame.filter(pl.col(time).is_between(start, end, closed="left"))
+        return Piece(symbol, start, end, path, digest, len(content), inside)
+
+    def _digest(self, path: str, symbol: str) -> str | None:
+        """The published SHA-256 of a file; None when the archive has no such file."""
+        text = self._read(f"{path}.CHECKSUM")
+        where = f"{self.root}/{path}.CHECKSUM"
+        if text is None:
+            if self._exists(path):
+                raise DataError(
+                    f"{symbol} cannot be verified: its .CHECKSUM is missing",
+                    where=where,
+                    remedy="download it beside the zip; nothing was written",
+                )
+            return None
+        words = text.decode("ascii", errors="replace").split()
+        if len(words) != 2 or len(words[0]) != 64 or words[1].lstrip("*") != Path(path).name:
+            raise DataError(
+                f"the .CHECKSUM of {symbol} does not name its file",
+                where=where,
+                remedy="download it again; nothing was written",
+            )
+        return words[0].lower()
+
+    def _exists(self, path: str) -> bool:
+        if self._client is None:
+            return (Path(self.root) / path).is_file()
+        return self._request("HEAD", path) is not None
+
+    def _read(self, path: str) -> bytes | None:
+        if self._client is not None:
+            answer = self._request("GET", path)
+            return None if answer is None else answer.content
+        try:
+            return (Path(self.root) / path).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise DataError(
+                f"the archive file cannot be read: {error.strerror}",
+                where=f"{self.root}/{path}",
+                remedy="check its permissions; nothing was written",
+            ) from error
+
+    def _request(self, method: str, path: str) -> httpx.Response | None:
+        """One answer, after retries; None for 404."""
+        assert self._client is not None
+        url = f"{self.root}/{path}"
+        try:
+            for attempt in Retrying(
+                retry=retry_if_exception(_is_passing),
+                wait=wait_random_exponential(multiplier=0.5, max=20.0),
+                stop=stop_after_attempt(self._retries + 1),
+                reraise=True,
+            ):
+                with attempt:
+                    answer = self._client.request(method, url)
+                    if answer.status_code == 404:
+                        return None
+                    answer.raise_for_status()
+        except httpx.HTTPError as error:
+            raise VenueError(
+                f"the archive does not answer: {error or type(error).__name__}",
+                where=url,
+                remedy="check the connection, or give --archive a local mirror; nothing was written",
+            ) from error
+        return answer
+
+
+def _is_passing(error: BaseException) -> bool:
+    """True for failures that another attempt may mend."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code in (408, 429) or error.response.status_code >= 500
+    return isinstance(error, httpx.TransportError)
