@@ -131,6 +131,7 @@ def ingest_bars(
     *,
     kind: BarKind = BarKind.TRADE,
     refresh: bool = False,
+    absent_ok: bool = False,
     progress: Progress | None = None,
 ) -> IngestReport:
     """Take the bars of [start_ms, end_ms) of some symbols into the lake.
@@ -139,6 +140,9 @@ def ingest_bars(
     ----------
     refresh
         Read every file again even when the lake already took it unchanged.
+    absent_ok
+        Report a symbol the source has nothing for (not listed yet, say) instead of failing, as long as it has
+        some other one.
     progress
         Called after each symbol-month.
 
@@ -147,7 +151,7 @@ def ingest_bars(
     ConfigError
         For an impossible window or no symbols.
     DataError
-        For a file that is damaged, or when the source has nothing for any symbol.
+        For a file that is damaged, or when the source has nothing for a symbol.
     VenueError, StoreError
         When the source cannot be reached or the lake cannot be written.
     """
@@ -157,7 +161,7 @@ def ingest_bars(
         return source.bars(series, symbol, start, end, known)
 
     dataset = bars_dataset(market, interval, kind)
-    return _ingest(lake, source, dataset, fetch, symbols, start_ms, end_ms, refresh, progress)
+    return _ingest(lake, source, dataset, fetch, symbols, start_ms, end_ms, refresh, absent_ok, progress)
 
 
 def ingest_funding(
@@ -169,6 +173,7 @@ def ingest_funding(
     end_ms: int,
     *,
     refresh: bool = False,
+    absent_ok: bool = False,
     progress: Progress | None = None,
 ) -> IngestReport:
     """Take the funding rates of [start_ms, end_ms) into the lake; parameters and errors as `ingest_bars`."""
@@ -177,7 +182,7 @@ def ingest_funding(
         return source.funding(market, symbol, start, end, known)
 
     dataset = funding_dataset(market)
-    return _ingest(lake, source, dataset, fetch, symbols, start_ms, end_ms, refresh, progress)
+    return _ingest(lake, source, dataset, fetch, symbols, start_ms, end_ms, refresh, absent_ok, progress)
 
 
 def ingest_instruments(
@@ -200,6 +205,7 @@ def _ingest(
     start_ms: int,
     end_ms: int,
     refresh: bool,
+    absent_ok: bool,
     progress: Progress | None,
 ) -> IngestReport:
     began = time.perf_counter()
@@ -228,8 +234,9 @@ def _ingest(
         report.version = _commit(lake, source, dataset, batch, report)
     if report.version is None:
         report.version = lake.version(dataset)
-    for name, one in report.symbols.items():
-        if not one.pieces_written and not one.pieces_unchanged:
+    absent = [name for name, one in report.symbols.items() if not one.pieces_written + one.pieces_unchanged]
+    for name in absent:
+        if not absent_ok or len(absent) == len(names):
             raise DataError(
                 f"the source has nothing for {name} from {iso_utc(start_ms)} to {iso_utc(end_ms)}",
                 where=f"{source.name}, {dataset}",
