@@ -17,6 +17,7 @@ FEASIBILITY = 1e-7
 """Largest violation, in units of weight or return, that still counts as met."""
 
 RETURN_FLOOR = "return floor"
+FULLY_INVESTED = "fully invested"
 LEAST_INVESTED = "least invested"
 MOST_INVESTED = "most invested"
 GROSS_CAP = "gross cap"
@@ -27,16 +28,19 @@ LOWER_BOUNDS = "lower weight bounds"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One constraint: `value <= bound`, or `value >= bound` when `at_most` is false."""
+    """One constraint: `value <= bound`, `value >= bound` when `at_most` is false, or equality."""
 
     name: str
     value: float
     bound: float
     at_most: bool = True
+    exactly: bool = False
 
     @property
     def excess(self) -> float:
         """How far the constraint is violated (negative: room left)."""
+        if self.exactly:
+            return abs(self.value - self.bound)
         return self.value - self.bound if self.at_most else self.bound - self.value
 
 
@@ -67,8 +71,11 @@ def portfolio_rows(problem: PortfolioProblem, weights: Floats) -> tuple[Row, ...
         )
     if problem.return_floor is not None:
         rows.append(Row(RETURN_FLOOR, problem.expected_return(weights), problem.return_floor, at_most=False))
-    rows.append(Row(LEAST_INVESTED, total, problem.invested[0], at_most=False))
-    rows.append(Row(MOST_INVESTED, total, problem.invested[1]))
+    if problem.invested[0] == problem.invested[1]:
+        rows.append(Row(FULLY_INVESTED, total, problem.invested[0], exactly=True))
+    else:
+        rows.append(Row(LEAST_INVESTED, total, problem.invested[0], at_most=False))
+        rows.append(Row(MOST_INVESTED, total, problem.invested[1]))
     if problem.gross_cap is not None:
         rows.append(Row(GROSS_CAP, float(np.abs(weights).sum()), problem.gross_cap))
     if problem.turnover_cap is not None:
@@ -94,7 +101,7 @@ def violated(problem: PortfolioProblem, weights: Floats, tolerance: float = FEAS
     return tuple(row for row in (*rows, *portfolio_rows(problem, weights)) if not row.excess <= tolerance)
 
 
-def polished(problem: PortfolioProblem, weights: Floats, dust: float = 1e-9) -> Floats:
+def polished(problem: PortfolioProblem, weights: Floats, dust: float = 1e-7) -> Floats:
     """`weights` inside their bounds, dust removed, and their sum inside the invested range.
 
     The correction of the sum is spread over the room that the bounds leave, in proportion to it; it is of the

@@ -63,5 +63,7 @@ def relaxable(problem: PortfolioProblem) -> tuple[str, ...]:
     for group in problem.groups:
         sides = (named.group_name(group.name, at_most=True), named.group_name(group.name, at_most=False))
         names += [name for name in sides if name in present]
-    names += [name for name in (named.LEAST_INVESTED, named.MOST_INVESTED) if name in present]
+    names += [
+        name for name in (named.FULLY_INVESTED, named.LEAST_INVESTED, named.MOST_INVESTED) if name in present
+    ]
     return (*names, named.UPPER_BOUNDS, named.LOWER_BOUNDS)

@@ -103,10 +103,16 @@ def constraint_rows(
     if problem.return_floor is not None:
         at_least(named.RETURN_FLOOR, net_return(problem, weights), problem.return_floor)
     total = cp.sum(weights)
-    if np.isfinite(problem.invested[0]):
-        at_least(named.LEAST_INVESTED, total, problem.invested[0])
-    if np.isfinite(problem.invested[1]):
-        at_most(named.MOST_INVESTED, total, problem.invested[1])
+    least, most = problem.invested
+    if least == most and named.FULLY_INVESTED in slack:
+        at_most(named.FULLY_INVESTED, cp.abs(total - most), 0.0)
+    elif least == most:
+        rows[named.FULLY_INVESTED] = total == most
+    else:
+        if np.isfinite(least):
+            at_least(named.LEAST_INVESTED, total, least)
+        if np.isfinite(most):
+            at_most(named.MOST_INVESTED, total, most)
     if problem.gross_cap is not None:
         at_most(named.GROSS_CAP, cp.norm1(weights), problem.gross_cap)
     if problem.turnover_cap is not None:

@@ -204,7 +204,7 @@ def _duals(problem: PortfolioProblem, rows: Mapping[str, Any], unit: float) -> d
     if problem.drawdown_cap is not None:
         in_returns.add(problem.drawdown_cap.name)
     duals = {
-        name: float(row.dual_value) / (1.0 if name in in_returns else unit)
+        name: abs(float(row.dual_value)) / (1.0 if name in in_returns else unit)
         for name, row in rows.items()
         if row.dual_value is not None and np.ndim(row.dual_value) == 0
     }

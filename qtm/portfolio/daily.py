@@ -1,0 +1,253 @@
+"""The daily book: from the lake's daily bars to an allocation under a mandate.
+
+This is the one path that the command line, the Dagster assets and the risk report share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from qtm.clock import iso_utc
+from qtm.errors import ConfigError, DataError, RiskError
+from qtm.market.instruments import Market
+from qtm.market.intervals import Interval
+from qtm.market.lake import Lake, bars_dataset
+from qtm.portfolio.allocation import Allocation
+from qtm.portfolio.means import bayes_stein_mean
+from qtm.portfolio.optimise import optimise
+from qtm.portfolio.problem import Objective, PortfolioProblem, TailCap
+from qtm.portfolio.scenarios import Exclusion, ScenarioSet, filtered_historical, historical_scenarios
+from qtm.risk.measures import Floats
+from qtm.settings import RiskSettings
+
+
+class ScenarioModel(StrEnum):
+    """How the past becomes tomorrow's scenarios."""
+
+    HISTORICAL = "historical"
+    FILTERED = "filtered"
+
+
+class MeanModel(StrEnum):
+    """Where expected returns come from."""
+
+    SHRUNK = "shrunk"
+    SAMPLE = "sample"
+    ZERO = "zero"
+
+
+@dataclass(frozen=True, slots=True)
+class Mandate:
+    """What the daily book may do; caps and floors are per day as fractions of capital.
+
+    `window` is the number of daily returns looked at, `least_history` the fewest a symbol must have.
+    With `allow_cash` up to all of the capital may stay uninvested.
+    """
+
+    alpha: float = 0.95
+    cvar_cap: float = 0.04
+    max_weight: float = 0.25
+    allow_cash: bool = True
+    objective: Objective = Objective.MAX_RETURN
+    window: int = 730
+    least_history: int = 180
+    scenarios: ScenarioModel = ScenarioModel.HISTORICAL
+    mean: MeanModel = MeanModel.SHRUNK
+    cost_rate: float = 0.0
+    turnover_cap: float | None = None
+
+    def __post_init__(self) -> None:
+        checks = (
+            ("alpha", 0.5 < self.alpha < 1.0, "between 0.5 and 1"),
+            ("cap", self.cvar_cap > 0.0, "above zero"),
+            ("max-weight", 0.0 < self.max_weight <= 1.0, "above 0 and at most 1"),
+            ("window", self.window >= 30, "at least 30 days"),
+            ("least-history", 2 <= self.least_history <= self.window, "between 2 and the window"),
+            ("cost", self.cost_rate >= 0.0, "zero or more"),
+            ("turnover-cap", self.turnover_cap is None or self.turnover_cap >= 0.0, "zero or more"),
+        )
+        for name, good, allowed in checks:
+            if not good:
+                raise ConfigError(f"{name} is out of range", where=name, remedy=f"choose a value {allowed}")
+
+    @classmethod
+    def from_settings(cls, settings: RiskSettings) -> Mandate:
+        """The mandate the settings' risk section describes."""
+        return cls(alpha=settings.cvar_alpha, cvar_cap=settings.cvar_cap, max_weight=settings.max_weight)
+
+
+@dataclass(frozen=True, slots=True)
+class DailyHistory:
+    """Daily bars of a universe side by side, each table of shape (D, S), NaN where there is no bar."""
+
+    symbols: tuple[str, ...]
+    open_time_ms: npt.NDArray[np.int64]
+    closes: Floats
+    lows: Floats
+    quote_volumes: Floats
+    lake: str
+    version: int | None
+    absent: tuple[Exclusion, ...] = ()
+
+    @property
+    def as_of_ms(self) -> int:
+        """Open time of the last day, whose close everything is measured at."""
+        return int(self.open_time_ms[-1])
+
+    def until(self, row: int) -> DailyHistory:
+        """The history as it was known at the close of day `row` (inclusive)."""
+        return replace(
+            self,
+            open_time_ms=self.open_time_ms[: row + 1],
+            closes=self.closes[: row + 1],
+            lows=self.lows[: row + 1],
+            quote_volumes=self.quote_volumes[: row + 1],
+        )
+
+    def close_frame(self, window: int) -> pl.DataFrame:
+        """Closes of the last `window` returns as a wide frame with nulls."""
+        rows = slice(-(window + 1), None)
+        columns = {symbol: self.closes[rows, i] for i, symbol in enumerate(self.symbols)}
+        frame = pl.DataFrame({"open_time_ms": self.open_time_ms[rows], **columns})
+        return frame.fill_nan(None)
+
+
+@dataclass(frozen=True, slots=True)
+class DailyAllocation:
+    """The allocation of one day with everything it came from."""
+
+    as_of_ms: int
+    mandate: Mandate
+    scenarios: ScenarioSet
+    allocation: Allocation
+    lake: str
+    lake_version: int | None
+
+
+def daily_history(lake: Lake, symbols: Sequence[str], *, as_of_ms: int | None = None) -> DailyHistory:
+    """Daily spot bars of `symbols` up to and including the day that opens at or before `as_of_ms`.
+
+    A symbol without a single bar is left out and listed in `absent`; the rest of the universe is still
+    measured.
+
+    Raises
+    ------
+    DataError
+        If the lake holds no daily bar of any of the symbols up to then.
+    """
+    dataset = bars_dataset(Market.SPOT, Interval.D1)
+    version = lake.version(dataset)
+    end_ms = None if as_of_ms is None else as_of_ms + 1
+    bars = (
+        lake.scan_bars(Market.SPOT, Interval.D1, symbols=symbols, end_ms=end_ms, version=version)
+        .select("symbol", "open_time_ms", "close", "low", "quote_volume")
+        .collect()
+    )
+    if bars.is_empty():
+        when = "" if as_of_ms is None else f" up to {iso_utc(as_of_ms)}"
+        raise DataError(
+            f"no daily bar of any symbol of the universe{when}",
+            where=lake.uri,
+            remedy="`qtm ingest --interval 1d` first",
+        )
+    held = set(bars["symbol"].unique())
+    present = tuple(symbol for symbol in symbols if symbol in held)
+    wide = {
+        column: bars.pivot(on="symbol", index="open_time_ms", values=column).sort("open_time_ms")
+        for column in ("close", "low", "quote_volume")
+    }
+    tables = {
+        column: frame.select(present).cast(pl.Float64).fill_null(np.nan).to_numpy()
+        for column, frame in wide.items()
+    }
+    return DailyHistory(
+        symbols=present,
+        open_time_ms=wide["close"]["open_time_ms"].to_numpy().astype(np.int64),
+        closes=tables["close"],
+        lows=tables["low"],
+        quote_volumes=tables["quote_volume"],
+        lake=lake.uri,
+        version=version,
+        absent=tuple(
+            Exclusion(symbol, "no daily bar in the lake") for symbol in symbols if symbol not in held
+        ),
+    )
+
+
+def daily_scenarios(history: DailyHistory, mandate: Mandate) -> ScenarioSet:
+    """Scenarios of the mandate's window and model, with every exclusion on record."""
+    scenarios = historical_scenarios(history.close_frame(mandate.window), least_history=mandate.least_history)
+    scenarios = replace(scenarios, excluded=(*history.absent, *scenarios.excluded))
+    return filtered_historical(scenarios) if mandate.scenarios is ScenarioModel.FILTERED else scenarios
+
+
+def daily_problem(
+    scenarios: ScenarioSet, mandate: Mandate, held: dict[str, float] | None = None
+) -> PortfolioProblem:
+    """The optimisation problem of `mandate` over `scenarios`, starting from the `held` weights.
+
+    Raises
+    ------
+    RiskError
+        If a held symbol has no scenarios: its risk is unknown, so it must be sold or measured first.
+    """
+    count = len(scenarios.symbols)
+    unknown = sorted(
+        name for name, weight in (held or {}).items() if weight and name not in scenarios.symbols
+    )
+    if unknown:
+        raise RiskError(
+            "a held symbol cannot be measured", where=", ".join(unknown), remedy="close it or add its history"
+        )
+    maximise = mandate.objective is Objective.MAX_RETURN
+    return PortfolioProblem(
+        symbols=scenarios.symbols,
+        scenarios=scenarios.returns,
+        mean=_mean(scenarios, mandate.mean),
+        lower=np.zeros(count),
+        upper=np.full(count, mandate.max_weight),
+        alpha=mandate.alpha,
+        objective=mandate.objective,
+        tail_caps=(TailCap(mandate.alpha, mandate.cvar_cap),) if maximise else (),
+        invested=(0.0, 1.0) if mandate.allow_cash and maximise else (1.0, 1.0),
+        held=None if held is None else np.array([held.get(symbol, 0.0) for symbol in scenarios.symbols]),
+        turnover_cap=mandate.turnover_cap,
+        cost_rate=mandate.cost_rate,
+    )
+
+
+def allocate_daily(
+    history: DailyHistory, mandate: Mandate, held: dict[str, float] | None = None
+) -> DailyAllocation:
+    """Scenarios, problem and weights for the last day of `history`.
+
+    Raises
+    ------
+    RiskError
+        As `optimise` and the scenario builder do; an infeasible mandate ends in a recorded fallback instead.
+    """
+    scenarios = daily_scenarios(history, mandate)
+    allocation = optimise(daily_problem(scenarios, mandate, held))
+    return DailyAllocation(
+        as_of_ms=history.as_of_ms,
+        mandate=mandate,
+        scenarios=scenarios,
+        allocation=allocation,
+        lake=history.lake,
+        lake_version=history.version,
+    )
+
+
+def _mean(scenarios: ScenarioSet, model: MeanModel) -> Floats:
+    if model is MeanModel.ZERO:
+        return np.zeros(len(scenarios.symbols))
+    if model is MeanModel.SAMPLE:
+        sample: Floats = scenarios.returns.mean(axis=0)
+        return sample
+    return bayes_stein_mean(scenarios.returns)
