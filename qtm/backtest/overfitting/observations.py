@@ -1,7 +1,8 @@
 """What the tests for luck accept: per-period returns, checked once and in one place.
 
 A return is a simple fractional return per period. Research bars are short and dependent, so the tests are run
-on daily returns (`daily_returns`), where a Sharpe ratio means something and a T x N matrix stays small.
+on daily returns (`qtm.backtest.statistics.daily_returns`), where a Sharpe ratio means something and a matrix
+of periods x trials stays small.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import numpy.typing as npt
 from qtm.errors import RiskError
 
 Floats = npt.NDArray[np.float64]
-DAY_MS = 86_400_000
 
 
 def checked_returns(returns: npt.ArrayLike, *, at_least: int, purpose: str) -> Floats:
@@ -80,44 +80,3 @@ def _refuse_missing(values: Floats, purpose: str) -> None:
             where="row " + ", column ".join(str(int(i)) for i in place),
             remedy="drop the periods before the first equity and fill none",
         )
-
-
-def daily_closes(open_time_ms: npt.NDArray[np.int64], equity: Floats) -> tuple[npt.NDArray[np.int64], Floats]:
-    """The last value of `equity` on every UTC day that has a bar.
-
-    Parameters
-    ----------
-    open_time_ms
-        Shape (T,), increasing.
-    equity
-        Shape (T,) or (T, N).
-
-    Returns
-    -------
-    tuple
-        Day starts in ms, shape (D,), and the closing values, shape (D,) or (D, N).
-    """
-    if open_time_ms.shape[0] != equity.shape[0] or open_time_ms.shape[0] == 0:
-        raise RiskError(
-            "equity and bar times must be equally long and not empty",
-            where=f"{equity.shape[0]} values, {open_time_ms.shape[0]} times",
-        )
-    days = open_time_ms // DAY_MS
-    last = np.append(np.flatnonzero(np.diff(days)), days.shape[0] - 1)
-    return days[last] * DAY_MS, equity[last]
-
-
-def daily_returns(open_time_ms: npt.NDArray[np.int64], equity: Floats) -> Floats:
-    """Day-to-day returns of an equity path: shape (D - 1,) or (D - 1, N).
-
-    Raises
-    ------
-    RiskError
-        If times and equity differ in length, or the equity touches zero: nothing is earned after ruin.
-    """
-    _, closes = daily_closes(open_time_ms, equity)
-    if not (closes > 0.0).all():
-        raise RiskError(
-            "the equity falls to zero or below", remedy="reduce the size; ruin has no Sharpe ratio"
-        )
-    return closes[1:] / closes[:-1] - 1.0

@@ -1,8 +1,8 @@
 """Whether the best of many trials beats a benchmark once the search for it is paid for.
 
 White, "A reality check for data snooping" (2000), and Hansen, "A test for superior predictive ability"
-(2005). With d_k(t) the excess return of trial k over the benchmark, the null is that none has a positive mean.
-How well the best does under the null comes from a stationary bootstrap of all trials together.
+(2005). With d_k(t) the excess return of trial k over the benchmark, the null is that no mean is positive. How
+well the best does under the null comes from a stationary bootstrap of all trials together.
 
 Hansen's test is written here and not taken from `arch`: in `arch` 8.0 `SPA(studentize=True)` estimates the
 variances but never divides by them, so one volatile trial can hide a good quiet one. The block length comes
