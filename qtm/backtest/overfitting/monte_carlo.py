@@ -124,7 +124,7 @@ def _share_below(ordered: Floats, value: float) -> float:
     slack = 1e-12 * max(1.0, abs(value))
     first = int(np.searchsorted(ordered, value - slack, "left"))
     last = int(np.searchsorted(ordered, value + slack, "right"))
-    return (first + last) / 2.0 / ordered.shape[0]
+    return (first + last) / (2.0 * len(ordered))
 
 
 @compiled

@@ -42,7 +42,7 @@ def test_being_long_in_a_rising_market_is_exposure_not_timing():
     assert outcome.earned > 1.0
     assert outcome.by_exposure == pytest.approx(positions.mean() * returns.sum())
     assert abs(outcome.by_timing) < 0.2 * outcome.earned
-    chance = [signal_permutation_test(held_in_runs(s), market(s + 500) + 0.01).p_value for s in range(50)]
+    chance = [signal_permutation_test(held_in_runs(s), market(s + 500) + 0.01).p_value for s in range(300)]
     assert 0.4 < np.mean(chance) < 0.6
 
 
