@@ -25,6 +25,7 @@ import polars as pl
 from qtm.clock import iso_utc
 from qtm.errors import DataError, RiskError
 from qtm.risk.measures import Floats
+from qtm.risk.volatility import filtered_returns
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,38 +122,8 @@ def filtered_historical(scenarios: ScenarioSet, *, decay: float = 0.94) -> Scena
     for the next period. Volatility is exponentially weighted with `decay` (0.94: half-life 11 bars); days
     stay together across symbols, so their dependence is the historical one.
     """
-    if not 0.0 < decay < 1.0:
-        raise RiskError("the volatility decay must lie inside (0, 1)", where=f"decay={decay}")
-    expected, following = ewma_volatility(scenarios.returns, decay)
-    rescaled = scenarios.returns / expected * following
+    rescaled = filtered_returns(scenarios.returns, decay)
     return replace(scenarios, returns=rescaled, model=f"filtered historical, EWMA {decay:g}")
-
-
-def ewma_volatility(returns: Floats, decay: float) -> tuple[Floats, Floats]:
-    """Exponentially weighted volatility, started at the sample's.
-
-    Parameters
-    ----------
-    returns
-        Shape (T, N), around a mean of zero.
-    decay
-        Weight of yesterday's variance, in (0, 1).
-
-    Returns
-    -------
-    tuple
-        The volatility expected for each row before it was seen, shape (T, N), and for the row after the last,
-        shape (N,). A column that never moved has volatility one, so that dividing by it changes nothing.
-    """
-    variance = np.mean(returns**2, axis=0)
-    expected = np.empty_like(returns)
-    floor = 1e-4 * variance
-    for row, values in enumerate(returns):
-        expected[row] = variance
-        variance = np.maximum(decay * variance + (1.0 - decay) * values**2, floor)
-    still = floor == 0.0
-    expected[:, still] = 1.0
-    return np.sqrt(expected), np.sqrt(np.where(still, 1.0, variance))
 
 
 def _prices(closes: pl.DataFrame, symbol: str, times: npt.NDArray[np.int64]) -> Floats:

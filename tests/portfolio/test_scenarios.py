@@ -6,7 +6,7 @@ import pytest
 
 from qtm.errors import DataError, RiskError
 from qtm.portfolio.means import bayes_stein_mean
-from qtm.portfolio.scenarios import ewma_volatility, filtered_historical, historical_scenarios
+from qtm.portfolio.scenarios import filtered_historical, historical_scenarios
 from tests.portfolio.problems import heavy_tailed_returns
 
 DAY_MS = 86_400_000
@@ -83,16 +83,6 @@ def test_nothing_left_or_unordered_times_are_errors():
         historical_scenarios(closes(days=50))
     with pytest.raises(DataError, match="increasing"):
         historical_scenarios(closes().reverse())
-
-
-def test_ewma_is_the_recursion_by_hand():
-    returns = np.array([[0.01], [0.02], [-0.03]])
-    first = np.mean(returns**2)
-    second = 0.94 * first + 0.06 * 0.01**2
-    third = 0.94 * second + 0.06 * 0.02**2
-    expected, following = ewma_volatility(returns, 0.94)
-    assert expected[:, 0] ** 2 == pytest.approx([first, second, third])
-    assert following[0] ** 2 == pytest.approx(0.94 * third + 0.06 * 0.03**2)
 
 
 def test_filtering_scales_the_past_to_todays_volatility():

@@ -1,0 +1,42 @@
+"""The table of engines: agreement where they must agree, open refusal where they cannot."""
+
+import numpy as np
+import pytest
+
+from qtm.risk.tails import overlapping_returns, tail_estimates, worst_window
+
+
+def test_engines_agree_on_a_normal_sample_and_the_stressed_window_is_worse():
+    rng = np.random.default_rng(0)
+    path = rng.normal(0, 0.02, 5000)
+    history = np.concatenate((rng.normal(0, 0.06, 250), path))
+    by_engine = {(e.engine, e.alpha): e for e in tail_estimates(path, history)}
+    normal = by_engine["Normal", 0.95]
+    for engine in ("Historical", "Student t", "Cornish-Fisher"):
+        assert by_engine[engine, 0.95].cvar == pytest.approx(normal.cvar, rel=0.05)
+    assert by_engine["Historical, stressed", 0.95].cvar > 2.5 * normal.cvar
+    assert by_engine["Historical, 10 days", 0.95].var == pytest.approx(np.sqrt(10) * normal.var, rel=0.15)
+    assert all(e.cvar >= e.var for e in by_engine.values())
+
+
+def test_an_engine_outside_its_domain_says_why_and_gives_no_number():
+    path = np.concatenate((np.random.default_rng(1).normal(0, 0.001, 500), [-0.5]))
+    refused = [e for e in tail_estimates(path, path) if e.engine == "Cornish-Fisher"]
+    assert all(np.isnan(e.cvar) and "not monotone" in e.note for e in refused)
+
+
+def test_a_book_that_never_moved_has_no_parametric_tail_but_a_report():
+    flat = tail_estimates(np.zeros(100), np.zeros(100))
+    assert {e.cvar for e in flat if e.engine == "Historical"} == {0.0}
+    assert all(np.isnan(e.cvar) for e in flat if e.engine == "Student t")
+
+
+def test_the_stressed_window_is_where_the_losses_were():
+    returns = np.zeros(400)
+    returns[100:110] = -0.1
+    window = worst_window(returns, 50)
+    assert window.shape == (50,) and window.sum() == pytest.approx(-1.0)
+
+
+def test_overlapping_returns_compound():
+    assert overlapping_returns(np.array([0.1, -0.1, 0.2]), 2) == pytest.approx([-0.01, 0.08])
