@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import genpareto
 
 from qtm.errors import RiskError
+from qtm.risk.extreme_value import ParetoTail, fit_generalised_pareto, fit_pareto_tail
 from qtm.risk.measures import historical_cvar, historical_var
-from qtm.risk.tail import ParetoTail, fit_generalised_pareto, fit_pareto_tail
 
 DANISH_FIRE = ParetoTail(threshold=10.0, shape=0.497, scale=6.98, observations=2156, excesses=109)
 
