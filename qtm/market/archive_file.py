@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable
 
 import polars as pl
 from isal import isal_zlib
@@ -17,8 +16,6 @@ from isal.igzip_lib import IsalError
 from qtm.clock import iso_utc
 from qtm.errors import DataError
 from qtm.market.bars import BAR_SCHEMA, FUNDING_SCHEMA
-
-Parser = Callable[[bytes, str, str, int, int], pl.DataFrame]
 
 _MICROSECONDS_FROM = 100_000_000_000_000
 """Times from here on are microseconds: as milliseconds this is the year 5138."""

@@ -7,7 +7,7 @@ is kept for ever, because results name the version they were made from.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,31 +103,50 @@ class DeltaTables:
     def overwrite(
         self,
         dataset: str,
-        frame: pl.DataFrame,
+        batches: pl.DataFrame | Callable[[], Iterator[pl.DataFrame]],
         *,
         predicate: str | None,
+        schema: Mapping[str, pl.DataType] | None = None,
         partition_by: list[str] | None = None,
         commit: Mapping[str, str] | None = None,
     ) -> int:
-        """Replace the rows matching `predicate` (None: all rows) by `frame` in one commit.
+        """Replace the rows matching `predicate` (None: all rows) in one commit.
 
-        A commit another writer got ahead of is tried again; both then stand. Returns the new version.
+        Parameters
+        ----------
+        batches
+            The new rows: a frame, or a function that starts a stream of frames with the columns of `schema`.
+            A stream is read while it is written, and started again when another writer's commit came first;
+            both then stand. If it raises, nothing is committed.
+
+        Returns
+        -------
+        int
+            The new version.
 
         Raises
         ------
         StoreError
             When the disk or bucket refuses the write. The table is then as it was.
         """
+        from arro3.core import RecordBatchReader
         from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
         from deltalake.exceptions import CommitFailedError
 
+        if isinstance(batches, pl.DataFrame):
+            frame = batches
+            columns = frame.schema
+            stream: Callable[[], Iterator[pl.DataFrame]] = lambda: iter([frame])  # noqa: E731
+        else:
+            columns, stream = pl.Schema(schema or {}), batches
+        arrow = _arrow_schema(columns)
         with self._writing(dataset):
             if not self.exists(dataset):
                 if self.is_local:
                     Path(self.root).mkdir(parents=True, exist_ok=True)
                 DeltaTable.create(
                     self.uri(dataset),
-                    schema=_arrow_schema(frame),
+                    schema=arrow,
                     mode="ignore",
                     partition_by=partition_by,
                     configuration=_CONFIGURATION,
@@ -142,7 +161,7 @@ class DeltaTables:
                     table = DeltaTable(self.uri(dataset))
                     write_deltalake(
                         table,
-                        frame,
+                        RecordBatchReader.from_batches(arrow, _record_batches(stream())),
                         mode="overwrite",
                         predicate=predicate,
                         partition_by=partition_by,
@@ -167,10 +186,18 @@ class DeltaTables:
             ) from error
 
 
-def _arrow_schema(frame: pl.DataFrame) -> Any:
+def _arrow_schema(columns: pl.Schema) -> Any:
     from arro3.core import Table
 
-    return Table.from_arrow(frame.clear()).schema
+    return Table.from_arrow(pl.DataFrame(schema=columns)).schema
+
+
+def _record_batches(frames: Iterator[pl.DataFrame]) -> Iterator[Any]:
+    """One Arrow batch per frame: the writer keeps the order of rows within a batch."""
+    from arro3.core import Table
+
+    for frame in frames:
+        yield from Table.from_arrow(frame.rechunk()).to_batches()
 
 
 def first_line(error: BaseException) -> str:

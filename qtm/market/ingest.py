@@ -1,18 +1,20 @@
 """Ingestion: take windows of history from a source into the lake, repeatably.
 
-Months are read and checked in parallel threads and committed in batches of whole windows, up to
-`ROWS_PER_COMMIT` rows each. A failure leaves the lake at the last batch committed, and a run that fits one
-batch is all or nothing. What was taken from which file (by SHA-256) is kept in the `ingest_log` table, so a
-repeated run reads only what is new or was replaced.
+First every part of the window is located and compared, by the digest of its content, with what the lake has
+already taken (`ingest_log`); only new or replaced parts are read. They stream through the checks into one
+Delta commit, a few files ahead in threads, so memory does not grow with the window and a failure anywhere
+leaves the lake as it was. Only windows beyond `ROWS_PER_COMMIT` take several commits, each of whole months.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -22,8 +24,8 @@ from qtm.market.bars import BarKind
 from qtm.market.delta import quoted
 from qtm.market.instruments import Instrument, Market
 from qtm.market.intervals import Interval
-from qtm.market.lake import Lake, Window, bars_dataset, funding_dataset, month_window, months_between
-from qtm.market.source import Known, Piece, Series, Source
+from qtm.market.lake import Lake, Window, month_window, months_between
+from qtm.market.source import Bars, Funding, Part, Rows, Series, Source
 
 INGEST_LOG = "ingest_log"
 LOG_SCHEMA: dict[str, pl.DataType] = {
@@ -40,13 +42,12 @@ LOG_SCHEMA: dict[str, pl.DataType] = {
 }
 """One row per (dataset, origin): what was taken from a file or window, and the version that first held it."""
 
-ROWS_PER_COMMIT = 2_000_000
+ROWS_PER_COMMIT = 5_000_000
+ROWS_PER_BATCH = 500_000
 THREADS = 2
 
 Progress = Callable[[int, int, str], None]
-"""Called with (symbol-months done, symbol-months in all, what was just read)."""
-
-FetchMonth = Callable[[str, int, int, Mapping[str, Known]], list[Piece]]
+"""Called with (parts done, parts to read, what was just read)."""
 
 
 @dataclass(slots=True)
@@ -55,12 +56,23 @@ class SymbolReport:
 
     symbol: str
     rows: int = 0
-    pieces_written: int = 0
-    pieces_unchanged: int = 0
+    parts_found: int = 0
+    parts_written: int = 0
+    parts_unchanged: int = 0
     months_absent: list[str] = field(default_factory=list)
     size: int = 0
     first_ms: int | None = None
     last_ms: int | None = None
+
+    def add(self, times: pl.Series, size: int) -> None:
+        """Count one part written."""
+        self.parts_written += 1
+        self.rows += len(times)
+        self.size += size
+        if len(times):
+            first, last = int(times[0]), int(times[-1])
+            self.first_ms = first if self.first_ms is None else min(self.first_ms, first)
+            self.last_ms = last if self.last_ms is None else max(self.last_ms, last)
 
 
 @dataclass(slots=True)
@@ -86,14 +98,14 @@ class IngestReport:
         return sum(report.size for report in self.symbols.values())
 
     @property
-    def pieces(self) -> int:
-        """Files (or windows) written."""
-        return sum(report.pieces_written for report in self.symbols.values())
+    def parts(self) -> int:
+        """Files (or months of answers) written."""
+        return sum(report.parts_written for report in self.symbols.values())
 
     @property
     def unchanged(self) -> int:
-        """Files (or windows) the lake already held."""
-        return sum(report.pieces_unchanged for report in self.symbols.values())
+        """Files (or months of answers) the lake had taken before."""
+        return sum(report.parts_unchanged for report in self.symbols.values())
 
     def as_json(self) -> dict[str, Any]:
         """The report as plain values."""
@@ -103,8 +115,8 @@ class IngestReport:
             "start": iso_utc(self.start_ms),
             "end": iso_utc(self.end_ms),
             "rows": self.rows,
-            "pieces_written": self.pieces,
-            "pieces_unchanged": self.unchanged,
+            "parts_written": self.parts,
+            "parts_unchanged": self.unchanged,
             "bytes_read": self.size,
             "seconds": round(self.seconds, 3),
             "version": self.version,
@@ -155,13 +167,9 @@ def ingest_bars(
     VenueError, StoreError
         When the source cannot be reached or the lake cannot be written.
     """
-    series = Series(market, interval, kind)
-
-    def fetch(symbol: str, start: int, end: int, known: Mapping[str, Known]) -> list[Piece]:
-        return source.bars(series, symbol, start, end, known)
-
-    dataset = bars_dataset(market, interval, kind)
-    return _ingest(lake, source, dataset, fetch, symbols, start_ms, end_ms, refresh, absent_ok, progress)
+    return _ingest(
+        lake, source, Bars(market, interval, kind), symbols, start_ms, end_ms, refresh, absent_ok, progress
+    )
 
 
 def ingest_funding(
@@ -177,12 +185,7 @@ def ingest_funding(
     progress: Progress | None = None,
 ) -> IngestReport:
     """Take the funding rates of [start_ms, end_ms) into the lake; parameters and errors as `ingest_bars`."""
-
-    def fetch(symbol: str, start: int, end: int, known: Mapping[str, Known]) -> list[Piece]:
-        return source.funding(market, symbol, start, end, known)
-
-    dataset = funding_dataset(market)
-    return _ingest(lake, source, dataset, fetch, symbols, start_ms, end_ms, refresh, absent_ok, progress)
+    return _ingest(lake, source, Funding(market), symbols, start_ms, end_ms, refresh, absent_ok, progress)
 
 
 def ingest_instruments(
@@ -199,8 +202,7 @@ def ingest_instruments(
 def _ingest(
     lake: Lake,
     source: Source,
-    dataset: str,
-    fetch: FetchMonth,
+    series: Series,
     symbols: Sequence[str],
     start_ms: int,
     end_ms: int,
@@ -209,7 +211,7 @@ def _ingest(
     progress: Progress | None,
 ) -> IngestReport:
     began = time.perf_counter()
-    names = list(dict.fromkeys(symbols))
+    names = sorted(set(symbols))
     if not names:
         raise ConfigError("no symbols given", where="symbols", remedy="name at least one, such as BTCUSDT")
     if end_ms <= start_ms:
@@ -219,107 +221,145 @@ def _ingest(
             remedy="give the earlier date as --from; --to is exclusive",
         )
     report = IngestReport(
-        dataset, source.name, start_ms, end_ms, {name: SymbolReport(name) for name in names}
+        series.dataset, source.name, start_ms, end_ms, {name: SymbolReport(name) for name in names}
     )
-    known = {} if refresh or not lake.tables.exists(dataset) else _known(lake, dataset)
-    batch: list[Piece] = []
-    held = 0
-    for piece in _read_ahead(fetch, names, start_ms, end_ms, known, report, progress):
-        batch.append(piece)
-        held += len(piece.frame) if piece.frame is not None else 0
-        if held >= ROWS_PER_COMMIT:
-            report.version = _commit(lake, source, dataset, batch, report)
-            batch, held = [], 0
-    if batch:
-        report.version = _commit(lake, source, dataset, batch, report)
+    known = {} if refresh else _known(lake, series.dataset)
+    wanted = _new_parts(source, series, known, absent_ok, report)
+    done = 0
+    for parts in _by_commit(wanted, series.step_ms):
+        report.version = _take(lake, source, series, parts, known, report, progress, done, len(wanted))
+        done += len(parts)
     if report.version is None:
-        report.version = lake.version(dataset)
-    absent = [name for name, one in report.symbols.items() if not one.pieces_written + one.pieces_unchanged]
-    for name in absent:
-        if not absent_ok or len(absent) == len(names):
-            raise DataError(
-                f"the source has nothing for {name} from {iso_utc(start_ms)} to {iso_utc(end_ms)}",
-                where=f"{source.name}, {dataset}",
-                remedy="check the symbol's spelling, its listing date and the window",
-            )
+        report.version = lake.version(series.dataset)
     report.seconds = time.perf_counter() - began
     return report
 
 
-def _read_ahead(
-    fetch: FetchMonth,
-    symbols: Sequence[str],
-    start_ms: int,
-    end_ms: int,
-    known: Mapping[str, Known],
+def _new_parts(
+    source: Source, series: Series, known: Mapping[str, _Known], absent_ok: bool, report: IngestReport
+) -> list[Part]:
+    """The parts of the report's window that the lake has not taken yet, by month and symbol.
+
+    Raises DataError when the source has no part for a symbol (for any symbol, with `absent_ok`).
+    """
+    asked = []
+    for month in months_between(report.start_ms, report.end_ms):
+        first, last = month_window(month)
+        asked += [
+            (symbol, max(first, report.start_ms), min(last, report.end_ms)) for symbol in report.symbols
+        ]
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="locate") as pool:
+        located = list(pool.map(lambda one: source.parts(series, *one), asked))
+    wanted = []
+    for (symbol, start, _), parts in zip(asked, located, strict=True):
+        one = report.symbols[symbol]
+        if not parts:
+            one.months_absent.append(iso_utc(start)[:7])
+        for part in parts:
+            one.parts_found += 1
+            if part.origin in known and known[part.origin].covers(part):
+                one.parts_unchanged += 1
+            else:
+                wanted.append(part)
+    absent = [symbol for symbol, one in report.symbols.items() if not one.parts_found]
+    if absent and not (absent_ok and len(absent) < len(report.symbols)):
+        window = f"{iso_utc(report.start_ms)} to {iso_utc(report.end_ms)}"
+        raise DataError(
+            f"the source has nothing for {absent[0]} from {window}",
+            where=f"{source.name}, {series.dataset}",
+            remedy="check the symbol's spelling, its listing date and the window; nothing was written",
+        )
+    return wanted
+
+
+def _by_commit(parts: Sequence[Part], step_ms: int) -> Iterator[list[Part]]:
+    """Runs of whole months of at most `ROWS_PER_COMMIT` rows (or one month, if that alone is more)."""
+    held: list[Part] = []
+    rows = 0
+    for _, month in groupby(parts, key=lambda part: iso_utc(part.start_ms)[:7]):
+        grown = list(month)
+        more = sum((part.end_ms - part.start_ms) // step_ms for part in grown)
+        if held and rows + more > ROWS_PER_COMMIT:
+            yield held
+            held, rows = [], 0
+        held, rows = held + grown, rows + more
+    if held:
+        yield held
+
+
+def _take(
+    lake: Lake,
+    source: Source,
+    series: Series,
+    parts: Sequence[Part],
+    known: Mapping[str, _Known],
     report: IngestReport,
     progress: Progress | None,
-) -> Iterator[Piece]:
-    """Pieces to write, month by month and symbol by symbol, read a few files ahead in threads."""
-    tasks = []
-    for month in months_between(start_ms, end_ms):
-        first, last = month_window(month)
-        tasks += [(month, symbol, max(first, start_ms), min(last, end_ms)) for symbol in sorted(symbols)]
+    done_before: int,
+    total: int,
+) -> int:
+    """Read parts into one commit, then log them; a log lost in between only repeats the reading."""
+    taken: list[tuple[Part, Rows]] = []
+
+    def batches() -> Iterator[pl.DataFrame]:
+        taken.clear()
+        frames: list[pl.DataFrame] = []
+        month = ""
+        for part, rows in _read_ahead(source, series, parts):
+            here = iso_utc(part.start_ms)[:7]
+            if frames and (here != month or sum(map(len, frames)) + len(rows.frame) > ROWS_PER_BATCH):
+                yield pl.concat(frames)
+                frames = []
+            month = here
+            frames.append(rows.frame)
+            taken.append((part, Rows(rows.frame.select(rows.frame.columns[1]), rows.size)))
+            if progress is not None:
+                progress(done_before + len(taken), total, f"{part.symbol} {here}")
+        if frames:
+            yield pl.concat(frames)
+
+    version = lake.replace(series.dataset, batches, _windows(parts), commit={"qtm.source": source.name})
+    log = []
+    for part, (times, size) in taken:
+        report.symbols[part.symbol].add(times.to_series(), size)
+        start, end = known[part.origin].joined(part) if part.origin in known else (part.start_ms, part.end_ms)
+        log.append(
+            (
+                series.dataset, part.symbol, part.origin, part.digest, start, end,
+                len(times), size, version, source.name,
+            )
+        )  # fmt: skip
+    rows = pl.DataFrame(log, schema=LOG_SCHEMA, orient="row")
+    origins = ", ".join(quoted(origin) for origin in rows["origin"])
+    predicate = f"dataset = {quoted(series.dataset)} AND origin IN ({origins})"
+    lake.tables.overwrite(INGEST_LOG, rows, predicate=predicate)
+    return version
+
+
+def _read_ahead(source: Source, series: Series, parts: Sequence[Part]) -> Iterator[tuple[Part, Rows]]:
+    """Read parts in order, a few ahead in threads."""
     with ThreadPoolExecutor(THREADS, thread_name_prefix="ingest") as pool:
-        waiting: list[Future[list[Piece]]] = []
+        waiting: deque[Future[Rows]] = deque()
+        ahead = iter(parts)
         try:
-            for done, (month, symbol, _start, _end) in enumerate(tasks):
-                while len(waiting) < 2 * THREADS and done + len(waiting) < len(tasks):
-                    _, name, start, end = tasks[done + len(waiting)]
-                    waiting.append(pool.submit(fetch, name, start, end, known))
-                pieces = waiting.pop(0).result()
-                one = report.symbols[symbol]
-                if not pieces:
-                    one.months_absent.append(month)
-                for piece in pieces:
-                    if piece.frame is None:
-                        one.pieces_unchanged += 1
-                    else:
-                        yield piece
-                if progress is not None:
-                    progress(done + 1, len(tasks), f"{symbol} {month}")
+            for part in parts:
+                while len(waiting) < 2 * THREADS and (following := next(ahead, None)) is not None:
+                    waiting.append(pool.submit(source.read, series, following))
+                yield part, waiting.popleft().result()
         finally:
             for future in waiting:
                 future.cancel()
 
 
-def _commit(lake: Lake, source: Source, dataset: str, batch: Sequence[Piece], report: IngestReport) -> int:
-    """Write a batch in one commit, then its log; a log line lost in between only repeats the reading."""
-    frames = [piece.frame for piece in batch if piece.frame is not None]
-    version = lake.replace(dataset, pl.concat(frames), _windows(batch), commit={"qtm.source": source.name})
-    rows = []
-    for piece in batch:
-        assert piece.frame is not None
-        one = report.symbols[piece.symbol]
-        one.pieces_written += 1
-        one.rows += len(piece.frame)
-        one.size += piece.size
-        if len(piece.frame):
-            times = piece.frame[piece.frame.columns[1]]
-            first, last = int(times[0]), int(times[-1])
-            one.first_ms = first if one.first_ms is None else min(one.first_ms, first)
-            one.last_ms = last if one.last_ms is None else max(one.last_ms, last)
-        rows.append(
-            (
-                dataset, piece.symbol, piece.origin, piece.digest, piece.start_ms, piece.end_ms,
-                len(piece.frame), piece.size, version, source.name,
-            )
-        )  # fmt: skip
-    log = pl.DataFrame(rows, schema=LOG_SCHEMA, orient="row")
-    origins = ", ".join(quoted(origin) for origin in log["origin"])
-    lake.tables.overwrite(INGEST_LOG, log, predicate=f"dataset = {quoted(dataset)} AND origin IN ({origins})")
-    return version
-
-
-def _windows(batch: Iterable[Piece]) -> list[Window]:
-    """The windows a batch replaces: contiguous pieces joined per symbol, equal windows shared by symbols."""
+def _windows(parts: Sequence[Part]) -> list[Window]:
+    """The windows parts replace: contiguous ones joined per symbol, equal windows shared by symbols."""
     spans: dict[str, list[tuple[int, int]]] = {}
-    for piece in sorted(batch, key=lambda piece: (piece.symbol, piece.start_ms)):
-        held = spans.setdefault(piece.symbol, [])
-        if held and held[-1][1] == piece.start_ms:
-            held[-1] = (held[-1][0], piece.end_ms)
+    for part in sorted(parts, key=lambda part: (part.symbol, part.start_ms)):
+        held = spans.setdefault(part.symbol, [])
+        if held and held[-1][1] == part.start_ms:
+            held[-1] = (held[-1][0], part.end_ms)
         else:
-            held.append((piece.start_ms, piece.end_ms))
+            held.append((part.start_ms, part.end_ms))
     shared: dict[tuple[int, int], list[str]] = {}
     for symbol, windows in spans.items():
         for window in windows:
@@ -327,9 +367,28 @@ def _windows(batch: Iterable[Piece]) -> list[Window]:
     return [Window(tuple(symbols), start, end) for (start, end), symbols in shared.items()]
 
 
-def _known(lake: Lake, dataset: str) -> dict[str, Known]:
-    if not lake.tables.exists(INGEST_LOG):
+class _Known(NamedTuple):
+    """What the lake already took from one origin."""
+
+    digest: str
+    start_ms: int
+    end_ms: int
+
+    def covers(self, part: Part) -> bool:
+        """True when the origin is unchanged and the part's window was taken from it."""
+        return part.digest == self.digest and self.start_ms <= part.start_ms and part.end_ms <= self.end_ms
+
+    def joined(self, part: Part) -> tuple[int, int]:
+        """The window taken from the origin once `part` is taken too (days arrive one by one)."""
+        touches = part.start_ms <= self.end_ms and self.start_ms <= part.end_ms
+        if part.digest != self.digest or not touches:
+            return part.start_ms, part.end_ms
+        return min(self.start_ms, part.start_ms), max(self.end_ms, part.end_ms)
+
+
+def _known(lake: Lake, dataset: str) -> dict[str, _Known]:
+    if not (lake.tables.exists(INGEST_LOG) and lake.tables.exists(dataset)):
         return {}
     log = pl.scan_parquet(lake.tables.files(INGEST_LOG)["uri"].to_list())
     rows = log.filter(pl.col("dataset") == dataset).select("origin", "digest", "start_ms", "end_ms")
-    return {origin: Known(digest, start, end) for origin, digest, start, end in rows.collect().iter_rows()}
+    return {origin: _Known(digest, start, end) for origin, digest, start, end in rows.collect().iter_rows()}

@@ -8,7 +8,7 @@ be repeated.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from qtm.clock import iso_utc
-from qtm.errors import ConfigError, DataError
+from qtm.errors import ConfigError, DataError, StoreError
 from qtm.market.bars import BAR_SCHEMA, FUNDING_SCHEMA, BarKind, BarSeries
 from qtm.market.delta import DeltaTables, first_line, quoted
 from qtm.market.instruments import Instrument, Market
@@ -122,7 +122,9 @@ class Lake:
         """
         replaced = tuple(sorted(set(symbols if symbols is not None else frame["symbol"])))
         dataset = bars_dataset(market, interval, kind)
-        return self.replace(dataset, frame, [Window(replaced, start_ms, end_ms)], commit=commit)
+        return self.replace(
+            dataset, lambda: iter([frame]), [Window(replaced, start_ms, end_ms)], commit=commit
+        )
 
     def scan_bars(
         self,
@@ -229,7 +231,10 @@ class Lake:
         """Replace the funding rates of a window; `frame` has the columns of `FUNDING_SCHEMA`."""
         replaced = tuple(sorted(set(symbols if symbols is not None else frame["symbol"])))
         return self.replace(
-            funding_dataset(market), frame, [Window(replaced, start_ms, end_ms)], commit=commit
+            funding_dataset(market),
+            lambda: iter([frame]),
+            [Window(replaced, start_ms, end_ms)],
+            commit=commit,
         )
 
     def scan_funding(
@@ -293,34 +298,63 @@ class Lake:
     def replace(
         self,
         dataset: str,
-        frame: pl.DataFrame,
+        batches: Callable[[], Iterator[pl.DataFrame]],
         windows: Sequence[Window],
         *,
         commit: Mapping[str, str] | None = None,
     ) -> int:
-        """Replace several windows of a bar or funding table by the rows of `frame`, in one commit.
+        """Replace several windows of a bar or funding table in one commit; returns its version.
 
-        Raises and returns as `write_bars`.
+        Parameters
+        ----------
+        batches
+            Starts a stream of frames with the table's columns. They are checked and written as they come,
+            so that memory does not grow with the windows; whatever the stream raises is raised here and
+            leaves the lake as it was. A symbol's rows of one time occur in one frame only.
+
+        Raises
+        ------
+        DataError
+            For wrong columns, rows outside the windows, nulls, or a repeated time.
+        StoreError
+            When the disk refuses.
         """
         schema, time = _schema(dataset)
-        missing = [name for name in schema if name not in frame.columns]
-        if missing:
-            raise DataError(
-                f"column {missing[0]!r} is missing", where=dataset, remedy="give the columns of the schema"
-            )
         if not any(window.symbols for window in windows):
             raise DataError(
                 "nothing to write", where=dataset, remedy="give rows or name the symbols to clear"
             )
-        month = pl.from_epoch(time, time_unit="ms").dt.strftime("%Y-%m").alias("month")
-        rows = frame.select(pl.col(name).cast(kind) for name, kind in schema.items()).with_columns(month)
-        if not _is_in_order(rows, time):
-            rows = rows.sort("month", "symbol", time)
-        _require_writable(dataset, rows, time, windows)
-        predicate = " OR ".join(_predicate(window, time) for window in windows)
-        return self.tables.overwrite(
-            dataset, rows, predicate=predicate, partition_by=["month"], commit=commit
-        )
+        for window in windows:
+            if window.end_ms <= window.start_ms:
+                raise DataError(
+                    f"the window {iso_utc(window.start_ms)} to {iso_utc(window.end_ms)} is empty",
+                    where=dataset,
+                    remedy="give its earlier end first",
+                )
+        failures: list[BaseException] = []
+
+        def checked() -> Iterator[pl.DataFrame]:
+            try:
+                for frame in batches():
+                    yield _writable(dataset, frame, schema, time, windows)
+            except BaseException as error:
+                failures.append(error)
+                raise
+
+        try:
+            return self.tables.overwrite(
+                dataset,
+                checked,
+                schema={**schema, "month": pl.String()},
+                predicate=" OR ".join(_predicate(window, time) for window in windows),
+                partition_by=["month"],
+                commit=commit,
+            )
+        except StoreError:
+            # A failure of the stream reaches us wrapped by the writer; the cause is what the user can mend.
+            if failures:
+                raise failures[-1] from None
+            raise
 
     # -- versions and SQL ---------------------------------------------------------------------------------
 
@@ -454,15 +488,23 @@ def _is_in_order(rows: pl.DataFrame, time: str) -> bool:
     return bool(rows.select(later.fill_null(True).all()).item())
 
 
-def _require_writable(dataset: str, rows: pl.DataFrame, time: str, windows: Sequence[Window]) -> None:
-    """Refuse nulls, repeated times and rows outside the windows; `rows` are in order."""
-    for window in windows:
-        if window.end_ms <= window.start_ms:
-            raise DataError(
-                f"the window {iso_utc(window.start_ms)} to {iso_utc(window.end_ms)} is empty",
-                where=dataset,
-                remedy="give its earlier end first",
-            )
+def _writable(
+    dataset: str,
+    frame: pl.DataFrame,
+    schema: Mapping[str, pl.DataType],
+    time: str,
+    windows: Sequence[Window],
+) -> pl.DataFrame:
+    """`frame` as it is stored: columns of the schema and `month`, in order and within the windows."""
+    missing = [name for name in schema if name not in frame.columns]
+    if missing:
+        raise DataError(
+            f"column {missing[0]!r} is missing", where=dataset, remedy="give the columns of the schema"
+        )
+    month = pl.from_epoch(time, time_unit="ms").dt.strftime("%Y-%m").alias("month")
+    rows = frame.select(pl.col(name).cast(kind) for name, kind in schema.items()).with_columns(month)
+    if not _is_in_order(rows, time):
+        rows = rows.sort("month", "symbol", time)
     holes = [name for name, nulls in rows.null_count().row(0, named=True).items() if nulls]
     if holes:
         raise DataError(
@@ -485,6 +527,7 @@ def _require_writable(dataset: str, rows: pl.DataFrame, time: str, windows: Sequ
                 where=dataset,
                 remedy="mend the source; nothing was written",
             )
+    return rows
 
 
 def _instrument(row: Mapping[str, Any]) -> Instrument:

@@ -1,8 +1,8 @@
-"""What every source of history has in common: the series asked for and the pieces it comes in."""
+"""What every source of history has in common: the series asked for and the parts it comes in."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -11,34 +11,54 @@ import polars as pl
 from qtm.market.bars import BarKind
 from qtm.market.instruments import Instrument, Market
 from qtm.market.intervals import Interval
+from qtm.market.lake import bars_dataset, funding_dataset
 
 
-class Series(NamedTuple):
-    """Which bars: market, interval and kind of price."""
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """The bars of a market."""
 
     market: Market
     interval: Interval
     kind: BarKind = BarKind.TRADE
 
+    @property
+    def dataset(self) -> str:
+        """The table that holds them."""
+        return bars_dataset(self.market, self.interval, self.kind)
 
-class Known(NamedTuple):
-    """What the lake already took from one origin: its digest and the window it covers."""
-
-    digest: str
-    start_ms: int
-    end_ms: int
-
-    def covers(self, digest: str, start_ms: int, end_ms: int) -> bool:
-        """True when the origin is unchanged and the window was taken from it."""
-        return digest == self.digest and self.start_ms <= start_ms and end_ms <= self.end_ms
+    @property
+    def step_ms(self) -> int:
+        """Time from one row to the next."""
+        return self.interval.ms
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """One symbol's rows from one origin (a file, or the answers to one window).
+class Funding:
+    """The funding rates of a market."""
 
-    `frame` is None when the lake already holds the piece unchanged. The rows lie in [start_ms, end_ms) and
-    are strictly increasing in time. `size` is the bytes read to get them.
+    market: Market
+
+    @property
+    def dataset(self) -> str:
+        """The table that holds them."""
+        return funding_dataset(self.market)
+
+    @property
+    def step_ms(self) -> int:
+        """Time from one row to the next, at most."""
+        return 8 * 3_600_000
+
+
+Series = Bars | Funding
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One symbol's share of a window in one origin (a file, or the answers for one month).
+
+    `digest` names the origin's content: a part whose digest the lake has seen is not read again. The rows
+    wanted lie in [start_ms, end_ms); the origin may hold more, within [holds_from_ms, holds_to_ms).
     """
 
     symbol: str
@@ -46,8 +66,15 @@ class Piece:
     end_ms: int
     origin: str
     digest: str
+    holds_from_ms: int
+    holds_to_ms: int
+
+
+class Rows(NamedTuple):
+    """The rows of a part, strictly increasing in time, and the bytes read to get them."""
+
+    frame: pl.DataFrame
     size: int
-    frame: pl.DataFrame | None
 
 
 class Source(Protocol):
@@ -58,18 +85,18 @@ class Source(Protocol):
         """What the source is, for reports."""
         ...
 
-    def bars(
-        self, series: Series, symbol: str, start_ms: int, end_ms: int, known: Mapping[str, Known]
-    ) -> list[Piece]:
-        """The pieces of a window that lies in one UTC month; empty when the source has none."""
+    def parts(self, series: Series, symbol: str, start_ms: int, end_ms: int) -> list[Part]:
+        """The parts of a window that lies in one UTC month; empty when the source has none."""
         ...
 
-    def funding(
-        self, market: Market, symbol: str, start_ms: int, end_ms: int, known: Mapping[str, Known]
-    ) -> list[Piece]:
-        """The funding rates of a window that lies in one UTC month."""
+    def read(self, series: Series, part: Part) -> Rows:
+        """The rows of a part with the columns of the series' schema."""
         ...
 
-    def instruments(self, market: Market, symbols: list[str]) -> list[Instrument]:
+    def instruments(self, market: Market, symbols: Sequence[str]) -> list[Instrument]:
         """The instruments of these symbols with exact filters."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
         ...

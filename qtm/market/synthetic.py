@@ -16,6 +16,7 @@ slice independent of where it starts.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from decimal import Decimal
 from functools import lru_cache
 from typing import NamedTuple
@@ -30,11 +31,15 @@ from qtm.market.bars import BAR_SCHEMA, FUNDING_SCHEMA
 from qtm.market.instruments import Instrument, Market
 from qtm.market.intervals import Interval
 from qtm.market.packaged import packaged_instrument, packaged_instruments
+from qtm.market.source import Funding, Part, Rows, Series
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 GENESIS_DAY = 17_167
 """2017-01-01, the first day of the path, counted from 1970-01-01."""
+
+GENERATOR = "1"
+"""Changes whenever the same seed would give other prices, so that a lake never mixes two generators."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -342,3 +347,35 @@ def _frame(
         },
         schema=BAR_SCHEMA,
     )
+
+
+class SyntheticMarket:
+    """The synthetic market as a source of history; `seed` names the whole market."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    @property
+    def name(self) -> str:
+        """`synthetic market, seed 7`."""
+        return f"synthetic market, seed {self.seed}"
+
+    def parts(self, series: Series, symbol: str, start_ms: int, end_ms: int) -> list[Part]:
+        """One part: the whole window."""
+        packaged_instrument(Market.SPOT, symbol)
+        origin = f"synthetic/{symbol}/{series.dataset}/{iso_utc(start_ms)[:7]}"
+        digest = hashlib.sha256(f"{GENERATOR}/{self.seed}".encode()).hexdigest()
+        return [Part(symbol, start_ms, end_ms, origin, digest, start_ms, end_ms)]
+
+    def read(self, series: Series, part: Part) -> Rows:
+        """The rows of a window."""
+        if isinstance(series, Funding):
+            return Rows(synthetic_funding(part.symbol, part.start_ms, part.end_ms, self.seed), 0)
+        return Rows(synthetic_bars(part.symbol, series.interval, part.start_ms, part.end_ms, self.seed), 0)
+
+    def instruments(self, market: Market, symbols: Sequence[str]) -> list[Instrument]:
+        """The packaged instruments: the synthetic market trades on the real grids."""
+        return [packaged_instrument(market, symbol) for symbol in symbols]
+
+    def close(self) -> None:
+        """Nothing is held open."""

@@ -9,7 +9,7 @@ are recognised from the content. Source of the layout: Binance's binance-public-
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import httpx
@@ -18,12 +18,12 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 
 from qtm.clock import Clock, SystemClock, iso_utc
 from qtm.errors import ConfigError, DataError, VenueError
-from qtm.market.archive_file import Parser, parse_bars, parse_funding, unzip_single
+from qtm.market.archive_file import parse_bars, parse_funding, unzip_single
 from qtm.market.bars import BarKind
 from qtm.market.instruments import Instrument, Market
 from qtm.market.lake import month_window
 from qtm.market.packaged import packaged_instrument
-from qtm.market.source import Known, Piece, Series
+from qtm.market.source import Bars, Funding, Part, Rows, Series
 
 DAY_MS = 86_400_000
 MONTHLY_DELAY_MS = 45 * DAY_MS
@@ -69,41 +69,60 @@ class VisionArchive:
         if self._client is not None:
             self._client.close()
 
-    def bars(
-        self, series: Series, symbol: str, start_ms: int, end_ms: int, known: Mapping[str, Known]
-    ) -> list[Piece]:
-        """The bars of a window within one month: one monthly piece, or daily ones, or none.
+    def parts(self, series: Series, symbol: str, start_ms: int, end_ms: int) -> list[Part]:
+        """The files of a window within one month that exist: the monthly one, or daily ones, or none.
+
+        Raises
+        ------
+        ConfigError
+            For a series the market does not have.
+        DataError
+            For a file without a usable .CHECKSUM.
+        VenueError
+            When the archive cannot be reached.
+        """
+        found = []
+        for path, first, last in self._candidates(series, symbol, start_ms, end_ms):
+            digest = self._digest(path, symbol)
+            if digest is not None:
+                start, end = max(start_ms, first), min(end_ms, last)
+                found.append(Part(symbol, start, end, path, digest, first, last))
+        return found
+
+    def read(self, series: Series, part: Part) -> Rows:
+        """The rows of one file, verified against its checksum.
 
         Raises
         ------
         DataError
-            For a damaged or unverifiable file, or one whose rows cannot be bars.
+            For a file that is damaged or whose rows cannot be a symbol's history.
         VenueError
             When the archive cannot be reached.
         """
-        if series.market is Market.SPOT and series.kind is not BarKind.TRADE:
-            raise ConfigError(f"spot has no {series.kind} bars", where="market", remedy="use --market um")
-        folder = f"{_KLINES[series.kind]}/{symbol}/{series.interval}"
-        stem = f"{symbol}-{series.interval}"
-        pieces = []
-        for path, first, last in self._files(series.market, folder, stem, start_ms, end_ms):
-            piece = self._piece(path, symbol, first, last, start_ms, end_ms, known, parse_bars)
-            pieces += [piece] if piece else []
-        return pieces
+        where = f"{self.root}/{part.origin}"
+        content = self._read(part.origin)
+        if content is None:
+            raise DataError(
+                f"the zip of {part.symbol} is missing beside its .CHECKSUM",
+                where=where,
+                remedy="download it again; nothing was written",
+            )
+        found = hashlib.sha256(content).hexdigest()
+        if found != part.digest:
+            raise DataError(
+                f"wrong checksum for {part.symbol}: the file has {found[:12]}…, "
+                f"its .CHECKSUM says {part.digest[:12]}…",
+                where=where,
+                remedy="the file is damaged or was replaced: download both again; nothing was written",
+            )
+        parse = parse_bars if isinstance(series, Bars) else parse_funding
+        text = unzip_single(content, where)
+        frame = parse(text, part.symbol, where, part.holds_from_ms, part.holds_to_ms)
+        time = pl.col(frame.columns[1])
+        wanted = frame.filter(time.is_between(part.start_ms, part.end_ms, closed="left"))
+        return Rows(wanted, len(content))
 
-    def funding(
-        self, market: Market, symbol: str, start_ms: int, end_ms: int, known: Mapping[str, Known]
-    ) -> list[Piece]:
-        """The funding rates of a window within one month (the archive has monthly files only)."""
-        if market is Market.SPOT:
-            raise ConfigError("spot has no funding rates", where="market", remedy="use --market um")
-        month = iso_utc(start_ms)[:7]
-        path = f"{_ROOM[market]}/monthly/fundingRate/{symbol}/{symbol}-fundingRate-{month}.zip"
-        first, last = month_window(month)
-        piece = self._piece(path, symbol, first, last, start_ms, end_ms, known, parse_funding)
-        return [piece] if piece else []
-
-    def instruments(self, market: Market, symbols: list[str]) -> list[Instrument]:
+    def instruments(self, market: Market, symbols: Sequence[str]) -> list[Instrument]:
         """The packaged filters: the archive carries none."""
         return [packaged_instrument(market, symbol) for symbol in symbols]
 
@@ -119,58 +138,31 @@ class VisionArchive:
 
     # -- inside -------------------------------------------------------------------------------------------
 
-    def _files(
-        self, market: Market, folder: str, stem: str, start_ms: int, end_ms: int
+    def _candidates(
+        self, series: Series, symbol: str, start_ms: int, end_ms: int
     ) -> Iterator[tuple[str, int, int]]:
-        """Paths of a window's files with the times each may hold."""
+        """Paths a window within one month may be found at, with the times each may hold."""
         month = iso_utc(start_ms)[:7]
         first, last = month_window(month)
-        monthly = f"{_ROOM[market]}/monthly/{folder}/{stem}-{month}.zip"
-        if self._exists(monthly):
+        room = _ROOM[series.market]
+        if isinstance(series, Funding):
+            if series.market is Market.SPOT:
+                raise ConfigError("spot has no funding rates", where="market", remedy="use --market um")
+            yield f"{room}/monthly/fundingRate/{symbol}/{symbol}-fundingRate-{month}.zip", first, last
+            return
+        if series.market is Market.SPOT and series.kind is not BarKind.TRADE:
+            raise ConfigError(f"spot has no {series.kind} bars", where="market", remedy="use --market um")
+        folder = f"{_KLINES[series.kind]}/{symbol}/{series.interval}"
+        stem = f"{symbol}-{series.interval}"
+        monthly = f"{room}/monthly/{folder}/{stem}-{month}.zip"
+        if self._exists(monthly) or self._exists(f"{monthly}.CHECKSUM"):
             yield monthly, first, last
             return
         if self.is_remote and last < self._clock.now_ms() - MONTHLY_DELAY_MS:
             return
         for day in range(start_ms - start_ms % DAY_MS, end_ms, DAY_MS):
             if day < self._clock.now_ms():
-                yield f"{_ROOM[market]}/daily/{folder}/{stem}-{iso_utc(day)[:10]}.zip", day, day + DAY_MS
-
-    def _piece(
-        self,
-        path: str,
-        symbol: str,
-        first_ms: int,
-        last_ms: int,
-        start_ms: int,
-        end_ms: int,
-        known: Mapping[str, Known],
-        parse: Parser,
-    ) -> Piece | None:
-        digest = self._digest(path, symbol)
-        if digest is None:
-            return None
-        start, end = max(start_ms, first_ms), min(end_ms, last_ms)
-        if path in known and known[path].covers(digest, start, end):
-            return Piece(symbol, start, end, path, digest, 0, None)
-        where = f"{self.root}/{path}"
-        content = self._read(path)
-        if content is None:
-            raise DataError(
-                f"the zip of {symbol} is missing beside its .CHECKSUM",
-                where=where,
-                remedy="download it again; nothing was written",
-            )
-        found = hashlib.sha256(content).hexdigest()
-        if found != digest:
-            raise DataError(
-                f"wrong checksum for {symbol}: the file has {found[:12]}…, its .CHECKSUM says {digest[:12]}…",
-                where=where,
-                remedy="the file is damaged or was replaced: download both again; nothing was written",
-            )
-        frame = parse(unzip_single(content, where), symbol, where, first_ms, last_ms)
-        time = frame.columns[1]
-        inside = frame.filter(pl.col(time).is_between(start, end, closed="left"))
-        return Piece(symbol, start, end, path, digest, len(content), inside)
+                yield f"{room}/daily/{folder}/{stem}-{iso_utc(day)[:10]}.zip", day, day + DAY_MS
 
     def _digest(self, path: str, symbol: str) -> str | None:
         """The published SHA-256 of a file; None when the archive has no such file."""

@@ -1,0 +1,58 @@
+"""Choosing where history comes from, and saying why in words."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from qtm.clock import Clock, SystemClock
+from qtm.market.source import Source
+from qtm.settings import Settings
+
+SourceName = Literal["auto", "archive", "rest", "synthetic"]
+
+
+class ChosenSource(NamedTuple):
+    """A source and why it was taken; `is_synthetic` tells that no price in it ever traded."""
+
+    source: Source
+    reason: str
+    is_synthetic: bool = False
+
+
+def choose_source(
+    settings: Settings, name: SourceName = "auto", *, clock: Clock | None = None
+) -> ChosenSource:
+    """The source of the given name, or with `auto` the first that answers.
+
+    A local archive folder is taken without asking anyone. A remote archive is tried first, then the venue's
+    REST interface, and when neither answers the seeded synthetic market stands in.
+
+    Raises
+    ------
+    ConfigError
+        When the archive folder does not exist.
+    """
+    from qtm.market.synthetic import SyntheticMarket
+    from qtm.market.vision import VisionArchive
+
+    market = settings.market
+    clock = clock or SystemClock()
+    if name == "synthetic":
+        return ChosenSource(
+            SyntheticMarket(market.synthetic_seed), "the synthetic market was asked for", is_synthetic=True
+        )
+    archive = VisionArchive(market.archive, timeout_s=market.timeout_s, retries=market.retries, clock=clock)
+    if name == "archive":
+        return ChosenSource(archive, f"the archive at {market.archive} was asked for")
+    if not archive.is_remote:
+        return ChosenSource(archive, f"the archive folder {market.archive} is there")
+    archive_silent = archive.reachable()
+    if not archive_silent:
+        return ChosenSource(archive, f"the archive at {market.archive} answers")
+    archive.close()
+    return ChosenSource(
+        SyntheticMarket(market.synthetic_seed),
+        f"neither the archive ({archive_silent}) nor the venue can be reached: SYNTHETIC prices, "
+        f"seed {market.synthetic_seed}",
+        is_synthetic=True,
+    )
