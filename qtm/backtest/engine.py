@@ -20,7 +20,8 @@ import polars as pl
 from numba.core.errors import NumbaError
 
 from qtm.backtest.kernels import loop_kernel
-from qtm.backtest.loop import ORDER_ROW, ORDER_STATUS, Rules, new_session
+from qtm.backtest.loop import ORDER_STATUS, Rules, new_session
+from qtm.backtest.sinks import new_ledger
 from qtm.backtest.statistics import Statistics, round_trips, statistics_of
 from qtm.clock import iso_utc
 from qtm.errors import DataError, StrategyError
@@ -34,6 +35,8 @@ from qtm.trading.costs import CostModel
 
 Floats = npt.NDArray[np.float64]
 
+_ROUNDING = 1e-12
+"""Relative slack of the gate's comparisons here, where money is a float; the live gate has none."""
 _NO_LIMITS = GateLimits(*(8 * [float("inf")]))
 
 
@@ -198,36 +201,20 @@ def run_backtest(
     """
     values = params if isinstance(params, strategy.params_type) else strategy.params(_mapping(params))
     check_bars(bars)
-    grid = grid_of(instrument)
+    rules = make_rules(bars, instrument, costs, sizing, band, limits, trade_from_ms)
     state, book, session = _memory(strategy, cash, bars, resume)
-    rules = Rules(
-        grid=grid,
-        sizing=Sizing(int(sizing.mode), float(sizing.amount)),
-        costs=CostModel(
-            float(costs.maker_rate), float(costs.taker_rate), float(costs.slippage_bps), int(costs.fee_in)
-        ),
-        limits=GateLimits(*map(float, limits)) if limits is not None else _NO_LIMITS,
-        gated=limits is not None,
-        band=float(band),
-        interval_ms=bars.interval.ms,
-        trade_from_ms=int(trade_from_ms) if trade_from_ms is not None else int(bars.open_time_ms[0]),
-    )
     start = float(book["qty"][0]), float(book["cash"][0])
-    length = len(bars)
-    signals, equity, orders = np.empty(length), np.empty(length), np.empty(length, ORDER_ROW)
+    ledger = new_ledger(len(bars))
     columns = (bars.open_time_ms, bars.open, bars.high, bars.low, bars.close, bars.volume)
-    rows = call_kernel(
-        strategy,
-        loop_kernel(strategy).run,
-        values, state[0], book[0], session[0], rules, columns, signals, equity, orders,
-    )  # fmt: skip
+    kernel = loop_kernel(strategy).run
+    call_kernel(strategy, kernel, values, state[0], book[0], session[0], rules, columns, ledger)
     return BacktestResult(
         bars=bars,
         instrument=instrument,
         cash=cash,
-        signals=signals,
-        equity=equity,
-        order_rows=orders[:rows].copy(),
+        signals=ledger.signals,
+        equity=ledger.equity,
+        order_rows=ledger.orders[: ledger.written[0]].copy(),
         book=book,
         start=start,
         bars_invested=int(session["bars_invested"][0]),
@@ -240,7 +227,7 @@ def run_backtest(
             interval=str(bars.interval),
             first_ms=int(bars.open_time_ms[0]),
             last_ms=int(bars.open_time_ms[-1]),
-            bars=length,
+            bars=len(bars),
             cash=cash,
             costs=rules.costs._asdict(),
             sizing=rules.sizing._asdict(),
@@ -252,6 +239,31 @@ def run_backtest(
         snapshot=Snapshot(
             strategy.version, int(bars.open_time_ms[-1]), state.tobytes(), book.tobytes(), session.tobytes()
         ),
+    )
+
+
+def make_rules(
+    bars: BarSeries,
+    instrument: Instrument,
+    costs: CostModel,
+    sizing: Sizing,
+    band: float,
+    limits: GateLimits | None,
+    trade_from_ms: int | None,
+) -> Rules:
+    """The run's constants with every number as the float or integer the machine code was compiled for."""
+    floats = GateLimits(*map(float, limits)) if limits is not None else _NO_LIMITS
+    return Rules(
+        grid=grid_of(instrument),
+        sizing=Sizing(int(sizing.mode), float(sizing.amount)),
+        costs=CostModel(
+            float(costs.maker_rate), float(costs.taker_rate), float(costs.slippage_bps), int(costs.fee_in)
+        ),
+        limits=floats._replace(rounding=max(floats.rounding, _ROUNDING)),
+        gated=limits is not None,
+        band=float(band),
+        interval_ms=bars.interval.ms,
+        trade_from_ms=int(bars.open_time_ms[0]) if trade_from_ms is None else int(trade_from_ms),
     )
 
 

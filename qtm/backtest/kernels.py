@@ -1,20 +1,42 @@
-"""The compiled kernel of a strategy: its step inlined into the event loop, cached across processes."""
+"""The compiled kernels of a strategy: its step inlined into the event loop, cached across processes."""
 
 from __future__ import annotations
 
 from types import ModuleType
 
-from qtm.backtest import loop
+from qtm.backtest import loop, sinks
 from qtm.strategies.contract import StepStrategy
 from qtm.strategies.machine_code import load_kernel
 
-_KERNEL = '''"""Generated: the event loop with one strategy's step inlined."""
+_SOURCES = ("qtm.backtest.loop", "qtm.backtest.sinks")
+
+_RUN = '''"""Generated: the event loop with one strategy's step inlined."""
 from numba import njit
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def run(params, state, book, session, rules, bars, signals, worth, orders):
-    return run_bars(step, params, state, book, session, rules, bars, signals, worth, orders)
+def run(params, state, book, session, rules, bars, ledger):
+    last = bars[0].size
+    run_bars(step, write_order, write_close, params, state, book, session, rules, bars, 0, last, ledger)
+'''
+
+_SWEEP = '''"""Generated: the event loop over many parameter combinations, a block of bars at a time."""
+from numba import njit
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def sweep(values, states, books, sessions, tallies, rules, bars, block):
+    length = bars[0].size
+    for first in range(0, length, block):
+        last = min(first + block, length)
+        for j in range(values.shape[0]):
+            params = Params({arguments})
+            run_bars(
+                step, tally_order, tally_close, params, states[j], books[j], sessions[j], rules, bars,
+                first, last, tallies[j],
+            )
+    for j in range(values.shape[0]):
+        end_day(tallies[j])
 '''
 
 
@@ -22,8 +44,33 @@ def loop_kernel(strategy: StepStrategy) -> ModuleType:
     """A module with `run`, the event loop of `strategy` as machine code (compiled at its first call)."""
     return load_kernel(
         f"run_{strategy.name}",
-        _KERNEL,
-        {"step": strategy.inlined_step, "run_bars": loop.run_bars},
+        _RUN,
+        {
+            "step": strategy.inlined_step,
+            "run_bars": loop.run_bars,
+            "write_order": sinks.write_order,
+            "write_close": sinks.write_close,
+        },
         strategy_version=strategy.version,
-        modules=("qtm.backtest.loop",),
+        modules=_SOURCES,
+    )
+
+
+def sweep_kernel(strategy: StepStrategy) -> ModuleType:
+    """A module with `sweep`, which runs the rows of a (combinations, parameters) array of values."""
+    kinds = [type(value).__name__ for value in strategy.params_type._field_defaults.values()]
+    arguments = ", ".join(f"{kind}(values[j, {column}])" for column, kind in enumerate(kinds))
+    return load_kernel(
+        f"sweep_{strategy.name}",
+        _SWEEP.format(arguments=arguments),
+        {
+            "step": strategy.inlined_step,
+            "Params": strategy.params_type,
+            "run_bars": loop.run_bars,
+            "tally_order": sinks.tally_order,
+            "tally_close": sinks.tally_close,
+            "end_day": sinks.end_day,
+        },
+        strategy_version=strategy.version,
+        modules=_SOURCES,
     )

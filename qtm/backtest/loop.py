@@ -33,24 +33,6 @@ DAY_MS = 86_400_000
 FILLED, EXPIRED, REFUSED = 0, 1, 2
 ORDER_STATUS = ("FILLED", "EXPIRED", "REFUSED")
 
-ORDER_ROW = np.dtype(
-    [
-        ("bar", "i8"),
-        ("decided_ms", "i8"),
-        ("sequence", "i8"),
-        ("lots", "f8"),
-        ("limit_ticks", "f8"),
-        ("status", "i8"),
-        ("breached", "i8"),
-        ("fill_price", "f8"),
-        ("fee", "f8"),
-        ("qty_after", "f8"),
-        ("cash_after", "f8"),
-    ],
-    align=True,
-)
-"""One finished order; `bar` is the index of the bar whose close decided it, `fee` in quote currency."""
-
 MESSAGE_RING = 256
 
 SESSION = np.dtype(
@@ -186,70 +168,53 @@ def decide(session: Any, book: Any, close: float, now_ms: int, rules: Any) -> tu
 @inlined
 def run_bars(
     step: Any,
+    note_order: Any,
+    note_close: Any,
     params: Any,
     state: Any,
     book: Any,
     session: Any,
     rules: Any,
     bars: Any,
-    signals: Any,
-    worth: Any,
-    orders: Any,
-) -> int:
-    """Run `step` over bars (columns open time, open, high, low, close, volume; each (T,)).
+    first: int,
+    last: int,
+    sink: Any,
+) -> None:
+    """Run `step` over bars `first` to `last` (exclusive) and tell `sink` what happened.
 
-    Fills `signals` (T,), the targets as returned with NaN for "no change", `worth` (T,), the equity at each
-    close, and rows of `orders`; returns how many rows.
+    Parameters
+    ----------
+    step
+        The strategy's step.
+    note_order
+        Called for each finished order: `note_order(sink, bar, decided_ms, sequence, lots, limit_ticks,
+        status, breached, fill_price, fee, book)`.
+    note_close
+        Called for each bar: `note_close(sink, i, open_time_ms, target, equity)`; the target is NaN for
+        "no change" and before `rules.trade_from_ms`.
+    bars
+        Columns open time, open, high, low, close, volume; each of shape (T,).
     """
     times, opens, highs, lows, closes, volumes = bars
-    rows = 0
-    for i in range(closes.size):
-        close = closes[i]
+    tick_size = rules.grid.tick_size
+    for i in range(first, last):
+        opened, close = times[i], closes[i]
         if session.working_lots != 0.0:
             lots = session.working_lots
             status, paid, fee = meet_open(session, book, opens[i], rules)
-            orders[rows].bar = i - 1
-            orders[rows].decided_ms = session.working_since_ms
-            orders[rows].sequence = session.working_sequence
-            orders[rows].lots = lots
-            orders[rows].limit_ticks = session.working_limit_ticks
-            orders[rows].status = status
-            orders[rows].breached = 0
-            orders[rows].fill_price = paid
-            orders[rows].fee = fee
-            orders[rows].qty_after = book.qty
-            orders[rows].cash_after = book.cash
-            rows += 1
-        marked = mark_close(session, book, times[i], close, rules.grid.step_size)
-        worth[i] = marked
-        bar = Bar(
-            times[i],
-            opens[i],
-            highs[i],
-            lows[i],
-            close,
-            volumes[i],
-            nearest_ticks(close, rules.grid.tick_size),
-        )
+            note_order(
+                sink, i - 1, session.working_since_ms, session.working_sequence, lots,
+                session.working_limit_ticks, status, 0, paid, fee, book,
+            )  # fmt: skip
+        marked = mark_close(session, book, opened, close, rules.grid.step_size)
+        bar = Bar(opened, opens[i], highs[i], lows[i], close, volumes[i], nearest_ticks(close, tick_size))
         target = step(params, state, bar, Account(book.qty, book.entry_price, marked))
-        if times[i] < rules.trade_from_ms:
-            signals[i] = np.nan
+        if opened < rules.trade_from_ms:
+            note_close(sink, i, opened, np.nan, marked)
             continue
-        signals[i] = target
+        note_close(sink, i, opened, target, marked)
         set_desired(book, target)
-        now_ms = times[i] + rules.interval_ms
+        now_ms = opened + rules.interval_ms
         lots, ticks, breached = decide(session, book, close, now_ms, rules)
         if breached != 0:
-            orders[rows].bar = i
-            orders[rows].decided_ms = now_ms
-            orders[rows].sequence = book.orders
-            orders[rows].lots = lots
-            orders[rows].limit_ticks = ticks
-            orders[rows].status = REFUSED
-            orders[rows].breached = breached
-            orders[rows].fill_price = np.nan
-            orders[rows].fee = 0.0
-            orders[rows].qty_after = book.qty
-            orders[rows].cash_after = book.cash
-            rows += 1
-    return rows
+            note_order(sink, i, now_ms, book.orders, lots, ticks, REFUSED, breached, np.nan, 0.0, book)

@@ -1,7 +1,7 @@
 """The page every report is made of: one look, one self-contained HTML file, no network.
 
-A report is a list of `Section`s; a section is a list of blocks made by `cards`, `table`, `figure`, `columns` and
-`paragraph`. Text is escaped by the helpers. Plotly's script is inlined once, only when there is a figure.
+A report is a list of `Section`s; a section is a list of blocks made by `cards`, `table`, `figure`, `columns`
+and `paragraph`. Text is escaped by the helpers. Plotly's script is inlined once, only when there is a figure.
 """
 
 from __future__ import annotations
@@ -170,6 +170,7 @@ def _base_layout(height: int) -> dict[str, Any]:
         "hovermode": "x unified",
         "hoverlabel": {"bgcolor": "#ffffff", "bordercolor": GRID, "font": {"size": 12}},
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 12}},
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": "#c3ccd5", "activecolor": ACCENT},
         "xaxis": dict(axis),
         "yaxis": dict(axis),
     }
@@ -224,7 +225,8 @@ def render_page(title: str, subtitle: str, sections: Iterable[Section], *, foote
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<link rel="icon" href="data:,">\n<title>{html.escape(title)}</title>\n<style>{_style()}</style>\n</head>\n'
+        '<link rel="icon" href="data:,">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{_style()}</style>\n</head>\n"
         f"<body><main>\n<header><h1>{html.escape(title)}</h1><p>{html.escape(subtitle)}</p></header>\n"
         f"{body}\n<footer>{html.escape(footer)}</footer>\n</main>\n{drawing}\n</body>\n</html>\n"
     )

@@ -1,0 +1,190 @@
+"""What the event loop writes down: every order and close of a run, or a sweep's running figures only."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from qtm.backtest.loop import DAY_MS, FILLED
+from qtm.compiled import inlined
+
+ORDER_ROW = np.dtype(
+    [
+        ("bar", "i8"),
+        ("decided_ms", "i8"),
+        ("sequence", "i8"),
+        ("lots", "f8"),
+        ("limit_ticks", "f8"),
+        ("status", "i8"),
+        ("breached", "i8"),
+        ("fill_price", "f8"),
+        ("fee", "f8"),
+        ("qty_after", "f8"),
+        ("cash_after", "f8"),
+        ("entry_after", "f8"),
+    ],
+    align=True,
+)
+"""One finished order; `bar` is the index of the bar whose close decided it, `fee` in quote currency."""
+
+
+class Ledger(NamedTuple):
+    """Arrays that take a whole run: targets and equity (T,), finished orders, and their number (1,)."""
+
+    signals: npt.NDArray[np.float64]
+    equity: npt.NDArray[np.float64]
+    orders: npt.NDArray[np.void]
+    written: npt.NDArray[np.int64]
+
+
+def new_ledger(bars: int) -> Ledger:
+    """Room for a run over `bars` bars; a bar finishes at most two orders."""
+    return Ledger(np.empty(bars), np.empty(bars), np.empty(2 * bars, ORDER_ROW), np.zeros(1, np.int64))
+
+
+@inlined
+def write_order(
+    ledger: Any,
+    bar: int,
+    decided_ms: int,
+    sequence: int,
+    lots: float,
+    limit_ticks: float,
+    status: int,
+    breached: int,
+    fill_price: float,
+    fee: float,
+    book: Any,
+) -> None:
+    """Append a finished order."""
+    row = ledger.orders[ledger.written[0]]
+    row.bar = bar
+    row.decided_ms = decided_ms
+    row.sequence = sequence
+    row.lots = lots
+    row.limit_ticks = limit_ticks
+    row.status = status
+    row.breached = breached
+    row.fill_price = fill_price
+    row.fee = fee
+    row.qty_after = book.qty
+    row.cash_after = book.cash
+    row.entry_after = book.entry_price
+    ledger.written[0] += 1
+
+
+@inlined
+def write_close(ledger: Any, i: int, open_time_ms: int, target: float, equity: float) -> None:
+    """Write a bar's target and equity."""
+    ledger.signals[i] = target
+    ledger.equity[i] = equity
+
+
+TALLY = np.dtype(
+    [
+        ("start_equity", "f8"),
+        ("day", "i8"),
+        ("day_start", "f8"),
+        ("last", "f8"),
+        ("days", "i8"),
+        ("mean", "f8"),
+        ("squares", "f8"),
+        ("downside", "f8"),
+        ("peak", "f8"),
+        ("max_drawdown", "f8"),
+        ("equity_sum", "f8"),
+        ("orders", "i8"),
+        ("trades", "i8"),
+        ("wins", "i8"),
+        ("gains", "f8"),
+        ("losses", "f8"),
+        ("trade_flow", "f8"),
+        ("trade_side", "i8"),
+        ("qty", "f8"),
+        ("cash", "f8"),
+        ("step_size", "f8"),
+    ],
+    align=True,
+)
+"""Running figures of one combination of a sweep: nothing here grows with the number of bars."""
+
+
+def new_tallies(count: int, cash: float, step_size: float) -> npt.NDArray[np.void]:
+    """Tallies of `count` runs that start flat with `cash`."""
+    tallies = np.zeros(count, TALLY)
+    tallies["day"] = -1
+    tallies["step_size"] = step_size
+    for name in ("start_equity", "day_start", "last", "peak", "cash"):
+        tallies[name] = cash
+    return tallies
+
+
+@inlined
+def end_day(tally: Any) -> None:
+    """Add the return of the day that is over, by Welford's update."""
+    daily = tally.last / tally.day_start - 1.0
+    tally.days += 1
+    change = daily - tally.mean
+    tally.mean += change / tally.days
+    tally.squares += change * (daily - tally.mean)
+    if daily < 0.0:
+        tally.downside += daily * daily
+    tally.day_start = tally.last
+
+
+@inlined
+def tally_close(tally: Any, i: int, open_time_ms: int, target: float, equity: float) -> None:
+    """Count a close: daily returns, drawdown, average equity."""
+    day = open_time_ms // DAY_MS
+    if day != tally.day:
+        if tally.day >= 0:
+            end_day(tally)
+        tally.day = day
+    tally.last = equity
+    tally.equity_sum += equity
+    if equity >= tally.peak:
+        tally.peak = equity
+    else:
+        tally.max_drawdown = max(tally.max_drawdown, 1.0 - equity / tally.peak)
+
+
+@inlined
+def tally_order(
+    tally: Any,
+    bar: int,
+    decided_ms: int,
+    sequence: int,
+    lots: float,
+    limit_ticks: float,
+    status: int,
+    breached: int,
+    fill_price: float,
+    fee: float,
+    book: Any,
+) -> None:
+    """Count an order and the round trip it closes, by the same rule as `qtm.backtest.statistics`."""
+    tally.orders += 1
+    if status != FILLED:
+        return
+    before, after, moved = tally.qty, book.qty, book.cash - tally.cash
+    tally.qty, tally.cash = after, book.cash
+    was_flat, is_flat = abs(before) < tally.step_size, abs(after) < tally.step_size
+    opening = 1.0 if was_flat else 0.0
+    if not was_flat and not is_flat and before * after < 0.0:
+        opening = abs(after) / (abs(before) + abs(after))
+    if tally.trade_side != 0 and opening < 1.0:
+        tally.trade_flow += moved * (1.0 - opening)
+        if is_flat or opening > 0.0:
+            profit = tally.trade_flow + (after * fill_price if is_flat else 0.0)
+            tally.trades += 1
+            tally.trade_side = 0
+            if profit > 0.0:
+                tally.wins += 1
+                tally.gains += profit
+            else:
+                tally.losses -= profit
+    if opening > 0.0:
+        tally.trade_side = 1 if lots > 0.0 else -1
+        tally.trade_flow = moved * opening - (before * fill_price if was_flat else 0.0)

@@ -1,0 +1,289 @@
+"""`qtm backtest | sweep | strategies | check`: research from the command line."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from qtm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from qtm.research import ResearchRun
+
+StrategyArgument = Annotated[str, typer.Argument(help="A bundled strategy's name or the path of a .py file.")]
+SymbolOption = Annotated[str, typer.Option("--symbol", "-s", help="Symbol, for example BTCUSDT.")]
+IntervalOption = Annotated[str, typer.Option("--interval", "-i", help="Bar length: 1m, 1h, 1d ...")]
+MarketOption = Annotated[str, typer.Option("--market", help="spot or um (USD-M futures).")]
+FromOption = Annotated[str | None, typer.Option("--from", help="First day, UTC (2024-01-31).")]
+ToOption = Annotated[str | None, typer.Option("--to", help="Day after the last, UTC.")]
+CashOption = Annotated[float | None, typer.Option("--cash", help="Starting capital; the firm's by default.")]
+UngatedOption = Annotated[bool, typer.Option("--ungated", help="Leave the risk gate out.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the research commands to the command line."""
+    app.command("backtest")(backtest)
+    app.command("sweep")(sweep)
+    app.command("strategies")(strategies)
+    app.command("check")(check)
+
+
+def backtest(
+    strategy: StrategyArgument,
+    symbol: SymbolOption = "BTCUSDT",
+    interval: IntervalOption = "1m",
+    market: MarketOption = "spot",
+    start: FromOption = None,
+    end: ToOption = None,
+    parameter: Annotated[
+        list[str] | None, typer.Option("--set", help="Parameter, for example fast=20.")
+    ] = None,
+    cash: CashOption = None,
+    ungated: UngatedOption = False,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", help="Where the HTML tear sheet goes; by default under the home."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a strategy on one symbol of the lake and write its tear sheet.
+
+    Example: [bold]qtm backtest trend --symbol BTCUSDT --interval 1h --from 2024-01-01 --set fast=24[/bold]
+    """
+    from qtm.research import backtest as run_one
+
+    run = run_one(
+        strategy,
+        symbol,
+        interval,
+        market=market,
+        start=start,
+        end=end,
+        params=dict(_assignment(text) for text in parameter or ()),
+        cash=cash,
+        gated=not ungated,
+    )
+    path = run.tear_sheet(report)
+    if as_json:
+        _print_json(_as_json(run, path))
+        return
+    _print_run(run, path)
+
+
+def sweep(
+    strategy: StrategyArgument,
+    grid: Annotated[
+        list[str],
+        typer.Option("--grid", help="Values of a parameter: fast=5:45:2 (end excluded) or fast=5,10."),
+    ],
+    symbol: SymbolOption = "BTCUSDT",
+    interval: IntervalOption = "1m",
+    market: MarketOption = "spot",
+    start: FromOption = None,
+    end: ToOption = None,
+    cash: CashOption = None,
+    ungated: UngatedOption = False,
+    sort: Annotated[str, typer.Option("--sort", help="Figure to rank by.")] = "sharpe",
+    top: Annotated[int, typer.Option("--top", min=1, help="Rows to show.")] = 10,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Write every row to this Parquet file.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a strategy over every combination of parameter values.
+
+    Example: [bold]qtm sweep trend --grid fast=5:45:2 --grid slow=50:250:10 --interval 1h[/bold]
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from qtm.research import sweep as run_sweep
+
+    wanted = dict(_range(text) for text in grid)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    ) as progress:
+        task = progress.add_task("sweep", total=math.prod(len(values) for values in wanted.values()))
+        found = run_sweep(
+            strategy,
+            symbol,
+            interval,
+            grid=wanted,
+            market=market,
+            start=start,
+            end=end,
+            cash=cash,
+            gated=not ungated,
+            on_progress=lambda done: progress.update(task, completed=done),
+        )
+    if sort not in found.columns:
+        raise ConfigError(
+            f"there is no figure {sort!r}", where="--sort", remedy=f"use one of {', '.join(found.columns)}"
+        )
+    ranked = found.sort(sort, descending=True, nulls_last=True)
+    if output is not None:
+        ranked.write_parquet(output)
+    best = ranked.head(top)
+    if as_json:
+        _print_json({"combinations": len(found), "sorted_by": sort, "rows": best.to_dicts()})
+        return
+    table = Table(title=f"{strategy} on {symbol} {interval}: {len(found):,} combinations, best by {sort}")
+    for name in best.columns:
+        table.add_column(name, justify="right")
+    for row in best.iter_rows():
+        table.add_row(*(f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" for value in row))
+    Console().print(table)
+
+
+def strategies(as_json: JsonOption = False) -> None:
+    """List the bundled strategies with their parameters.
+
+    Example: [bold]qtm strategies[/bold]
+    """
+    from qtm.strategies.registry import list_strategies
+
+    known = list_strategies()
+    if as_json:
+        rows = [
+            {
+                "name": one.name,
+                "summary": one.summary,
+                "version": one.version,
+                "parameters": {
+                    name: {"default": value, "bounds": one.bounds.get(name)}
+                    for name, value in one.params()._asdict().items()
+                },
+            }
+            for one in known
+        ]
+        _print_json({"strategies": rows})
+        return
+    table = Table("Strategy", "What it does", "Parameters", "Version")
+    for one in known:
+        chosen = ", ".join(f"{name}={value:g}" for name, value in one.params()._asdict().items())
+        table.add_row(one.name, one.summary, chosen, one.version)
+    Console().print(table)
+
+
+def check(
+    strategy: StrategyArgument,
+    parameter: Annotated[
+        list[str] | None, typer.Option("--set", help="Parameter, for example fast=20.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Prove that a strategy compiles, is repeatable and cannot see the future.
+
+    Runs it on a made-up market, again with the data cut off at every bar, and again with the future poisoned.
+
+    Example: [bold]qtm check my_strategy.py --set fast=10[/bold]
+    """
+    from qtm.backtest.look_ahead import check_strategy
+    from qtm.strategies.registry import load_strategy
+
+    loaded = load_strategy(strategy)
+    proof = check_strategy(loaded, dict(_assignment(text) for text in parameter or ()))
+    if as_json:
+        _print_json({"strategy": loaded.name, "version": loaded.version, **proof.as_dict()})
+    else:
+        console = Console()
+        for finding in proof.findings:
+            mark = "[green]passed[/green]" if finding.passed else "[red]failed[/red]"
+            console.print(f"{mark}  {finding.name}: {finding.observed}")
+    if not proof.passed:
+        raise typer.Exit(4)
+
+
+def _assignment(text: str) -> tuple[str, float]:
+    name, found, value = text.partition("=")
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not found or not name or math.isnan(number):
+        raise ConfigError(
+            f"cannot read {text!r}", where="--set", remedy="write name=number, for example fast=20"
+        )
+    return name.strip(), number
+
+
+def _range(text: str) -> tuple[str, list[float]]:
+    """`fast=5:45:2` or `fast=5,10,20` as a name and its values; the end of a range is excluded."""
+    name, _, values = text.partition("=")
+    try:
+        if ":" in values:
+            parts = [float(part) for part in values.split(":")]
+            first, end, step = parts if len(parts) == 3 else (*parts, 1.0)
+            found = [first + step * i for i in range(max(0, math.ceil((end - first) / step - 1e-9)))]
+        else:
+            found = [float(part) for part in values.split(",")]
+    except (ValueError, ZeroDivisionError):
+        found = []
+    if not name or not found:
+        raise ConfigError(f"cannot read {text!r}", where="--grid", remedy="write fast=5:45:2 or fast=5,10,20")
+    return name.strip(), found
+
+
+def _as_json(run: ResearchRun, path: Path) -> dict[str, Any]:
+    import dataclasses
+
+    return {
+        "lineage": dataclasses.asdict(run.result.lineage),
+        "statistics": run.statistics.as_dict(),
+        "report": str(path),
+    }
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    """One JSON object on stdout; figures that do not exist are null."""
+    typer.echo(json.dumps(_without_nan(value), default=str))
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return value
+
+
+def _print_run(run: ResearchRun, path: Path) -> None:
+    from qtm.reports.formats import money, percent, ratio
+
+    made_from, figures = run.result.lineage, run.statistics
+    refused = int((run.orders["status"] == "REFUSED").sum())
+    table = Table(
+        title=f"{made_from.strategy} on {made_from.symbol} {made_from.interval}, {made_from.bars:,} bars",
+        show_header=False,
+    )
+    table.add_column(justify="left")
+    table.add_column(justify="right")
+    for name, value in (
+        ("Final equity", money(figures.final_equity, 2)),
+        ("Total return", percent(figures.total_return, signed=True)),
+        ("Annual return", percent(figures.annual_return, signed=True)),
+        ("Sharpe", ratio(figures.sharpe)),
+        ("Max drawdown", percent(figures.max_drawdown)),
+        ("CVaR 95 %, daily", percent(figures.cvar_95)),
+        ("Round trips", f"{figures.trades:,}"),
+        ("Win rate", percent(figures.win_rate, 1)),
+        ("Fees", money(figures.fees, 2)),
+        ("Orders (refused)", f"{figures.orders:,} ({refused:,})"),
+    ):
+        table.add_row(name, value)
+    console = Console()
+    console.print(table)
+    console.print(f"tear sheet: {path}", soft_wrap=True)

@@ -1,0 +1,197 @@
+"""Figures of one backtest: equity and drawdown, rolling Sharpe, distribution, trades on the price."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qtm.backtest.engine import BacktestResult
+from qtm.backtest.loop import DAY_MS, FILLED
+from qtm.backtest.statistics import DAYS_PER_YEAR, daily_equity, daily_returns
+from qtm.reports.formats import percent
+from qtm.reports.page import ACCENT, BAD, GOOD, INK, NEUTRAL, Html, figure, numbers, paragraph, times
+
+Floats = npt.NDArray[np.float64]
+
+POINTS = 4_000
+"""Most points of a line; beyond, each stretch keeps its lowest and highest value."""
+MARKERS = 1_200
+"""Most entry and exit markers on the price chart; beyond, the latest are shown."""
+ROLLING_DAYS = 90
+
+
+def thinned(values: Floats, points: int = POINTS) -> npt.NDArray[np.int64]:
+    """Indices that keep the shape of a line: the lowest and highest value of each stretch, and both ends."""
+    length = values.size
+    if length <= points:
+        return np.arange(length)
+    stretch = -(-length // (points // 2))
+    whole = length // stretch
+    grid = values[: whole * stretch].reshape(whole, stretch)
+    base = np.arange(whole) * stretch
+    kept = np.concatenate(([0, length - 1], base + grid.argmin(axis=1), base + grid.argmax(axis=1)))
+    return np.unique(kept)
+
+
+def drawdown_path(equity: Floats, cash: float) -> Floats:
+    """Fall from the highest equity so far as a fraction at each close (zero or negative); shape (T,)."""
+    return np.asarray(equity / np.maximum(np.maximum.accumulate(equity), cash) - 1.0)
+
+
+def equity_figure(result: BacktestResult) -> Html:
+    """Equity against buying and holding, with the drawdown underneath."""
+    moments, equity = result.bars.open_time_ms + result.bars.interval.ms, result.equity
+    holding = result.cash * result.bars.close / result.bars.open[0]
+    fall = drawdown_path(equity, result.cash)
+    lines = []
+    for name, values, colour, width, axis in (
+        ("Strategy", equity, ACCENT, 1.8, "y"),
+        ("Buy and hold", holding, NEUTRAL, 1.1, "y"),
+        ("Drawdown", fall, BAD, 1.0, "y2"),
+    ):
+        kept = thinned(values)
+        trace: dict[str, Any] = {
+            "type": "scatter",
+            "mode": "lines",
+            "name": name,
+            "x": times(moments[kept]),
+            "y": numbers(values[kept]),
+            "yaxis": axis,
+            "line": {"color": colour, "width": width},
+            "hovertemplate": "%{y:.2%}" if axis == "y2" else "%{y:,.0f}",
+        }
+        if axis == "y2":
+            trace |= {"fill": "tozeroy", "fillcolor": "rgba(185,58,50,0.14)", "showlegend": False}
+        lines.append(trace)
+    return figure(
+        lines,
+        {
+            "xaxis": {"type": "date", "anchor": "y2"},
+            "yaxis": {"domain": [0.34, 1], "title": {"text": f"Equity, {result.instrument.quote}"}},
+            "yaxis2": {"domain": [0, 0.27], "title": {"text": "Drawdown"}, "tickformat": ".0%"},
+        },
+        height=460,
+    )
+
+
+def rolling_sharpe(result: BacktestResult) -> Html:
+    """Sharpe ratio of the last `ROLLING_DAYS` days at each day."""
+    days, _ = daily_equity(result.bars.open_time_ms, result.equity)
+    returns = daily_returns(result.bars.open_time_ms, result.equity, result.cash)
+    if returns.size <= ROLLING_DAYS:
+        return paragraph(f"A rolling Sharpe ratio needs more than {ROLLING_DAYS} days.", "muted")
+    windows = np.lib.stride_tricks.sliding_window_view(returns, ROLLING_DAYS)
+    deviation = windows.std(axis=1, ddof=1)
+    sharpe = np.full(deviation.size, np.nan)
+    np.divide(windows.mean(axis=1), deviation, out=sharpe, where=deviation > 0)
+    return figure(
+        [
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": "Sharpe",
+                "x": times((days[ROLLING_DAYS - 1 :] + 1) * DAY_MS),
+                "y": numbers(sharpe * math.sqrt(DAYS_PER_YEAR)),
+                "line": {"color": ACCENT, "width": 1.5},
+                "hovertemplate": "%{y:.2f}",
+            }
+        ],
+        {
+            "xaxis": {"type": "date"},
+            "yaxis": {"title": {"text": f"Sharpe, {ROLLING_DAYS} days"}, "zeroline": True},
+        },
+        height=300,
+    )
+
+
+def distribution(result: BacktestResult) -> Html:
+    """Histogram of daily returns with VaR and CVaR at 95 %."""
+    returns = daily_returns(result.bars.open_time_ms, result.equity, result.cash)
+    if returns.size < 20:
+        return paragraph("A distribution needs at least 20 days.", "muted")
+    counted, edges = np.histogram(returns, bins=min(60, max(12, returns.size // 6)))
+    middles = (edges[1:] + edges[:-1]) / 2
+    s = result.statistics
+    marks = [("VaR 95 %", -s.var_95, INK, "dot"), ("CVaR 95 %", -s.cvar_95, BAD, "dash")]
+    return figure(
+        [
+            {
+                "type": "bar",
+                "x": numbers(middles, precise=True),
+                "y": numbers(counted),
+                "name": "Days",
+                "width": float(edges[1] - edges[0]) * 0.92,
+                "hovertemplate": "%{y:.0f} days",
+                "marker": {"color": [BAD if m < -s.var_95 else ACCENT for m in middles]},
+                "showlegend": False,
+            },
+            *(
+                {
+                    "type": "scatter",
+                    "mode": "lines",
+                    "x": [at, at],
+                    "y": [0, float(counted.max())],
+                    "name": f"{name} {percent(-at)}",
+                    "line": {"color": colour, "dash": dash, "width": 1.6},
+                    "hoverinfo": "skip",
+                }
+                for name, at, colour, dash in marks
+            ),
+        ],
+        {
+            "xaxis": {"tickformat": ".1%", "title": {"text": "Daily return"}},
+            "yaxis": {"title": {"text": "Days"}},
+            "hovermode": "closest",
+        },
+        height=300,
+    )
+
+
+def filled(result: BacktestResult) -> npt.NDArray[np.void]:
+    """The rows of filled orders."""
+    rows: npt.NDArray[np.void] = result.order_rows[result.order_rows["status"] == FILLED]
+    return rows
+
+
+def price_figure(result: BacktestResult) -> Html:
+    """The close with buys and sells marked."""
+    bars, fills = result.bars, filled(result)[-MARKERS:]
+    kept = thinned(bars.close)
+    lines: list[dict[str, Any]] = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": "Close",
+            "x": times(bars.open_time_ms[kept] + bars.interval.ms),
+            "y": numbers(bars.close[kept], precise=True),
+            "line": {"color": NEUTRAL, "width": 1.1},
+            "hovertemplate": "%{y:,}",
+        }
+    ]
+    for name, chosen, colour, symbol in (
+        ("Buy", fills[fills["lots"] > 0], GOOD, "triangle-up"),
+        ("Sell", fills[fills["lots"] < 0], BAD, "triangle-down"),
+    ):
+        lines.append(
+            {
+                "type": "scattergl" if chosen.size > 500 else "scatter",
+                "mode": "markers",
+                "name": name,
+                "x": times(chosen["decided_ms"]),
+                "y": numbers(chosen["fill_price"], precise=True),
+                "marker": {"color": colour, "symbol": symbol, "size": 7, "opacity": 0.8},
+                "hovertemplate": f"{name} %{{y:,}}<extra></extra>",
+            }
+        )
+    return figure(
+        lines,
+        {
+            "xaxis": {"type": "date"},
+            "yaxis": {"title": {"text": f"Price, {result.instrument.quote}"}},
+            "hovermode": "closest",
+        },
+        height=360,
+    )

@@ -1,0 +1,224 @@
+"""The tear sheet of one backtest: what it earned, how it felt, what it cost, and what it was made from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from qtm.backtest.engine import BacktestResult
+from qtm.backtest.loop import EXPIRED, FILLED, REFUSED
+from qtm.backtest.statistics import DAYS_PER_YEAR, daily_equity
+from qtm.clock import iso_utc
+from qtm.reports.backtest_figures import (
+    MARKERS,
+    ROLLING_DAYS,
+    distribution,
+    equity_figure,
+    filled,
+    price_figure,
+    rolling_sharpe,
+)
+from qtm.reports.formats import money, percent, price, ratio
+from qtm.reports.monthly import monthly_table
+from qtm.reports.page import Card, Cell, Html, Section, Tone, cards, columns, definitions, render_page, table
+from qtm.risk.rules import CONTROL_NAMES
+from qtm.trading.book import SIZE_BY_WEIGHT
+
+LISTED_TRADES = 250
+
+
+def tear_sheet_page(result: BacktestResult) -> str:
+    """The tear sheet as one self-contained HTML page."""
+    made_from = result.lineage
+    figures = result.statistics
+    title = f"{made_from.strategy} on {made_from.symbol} {made_from.interval}"
+    period = f"{_day(made_from.first_ms)} to {_day(made_from.last_ms)}"
+    chosen = ", ".join(f"{name} {value:g}" for name, value in made_from.params.items())
+    sections = [
+        Section("Summary", [_key_figures(result)], _verdict(result)),
+        Section(
+            "Equity and drawdown",
+            [equity_figure(result)],
+            "Marked at every close, against buying at the first open and holding.",
+        ),
+        Section(
+            "Returns by month",
+            [monthly_table(*daily_equity(result.bars.open_time_ms, result.equity), result.cash)],
+        ),
+        Section(
+            "Stability and tail",
+            [columns(rolling_sharpe(result), distribution(result))],
+            f"Sharpe ratio of the last {ROLLING_DAYS} days; daily returns with VaR and CVaR at 95 %.",
+        ),
+        Section("Trades on the price", [price_figure(result)], _markers_note(result)),
+        Section("Costs and orders", [columns(_costs_table(result), _orders_table(result))]),
+        Section("Trades", [_trade_list(result)], _listed_note(result)),
+        Section("Made from", [_lineage_table(result)]),
+    ]
+    return render_page(
+        title,
+        f"{period} · {chosen}",
+        sections,
+        footer="Returns are net of fees and slippage. Ratios use daily returns over "
+        f"{DAYS_PER_YEAR:.0f} days; {figures.days:,.1f} days measured. All times UTC.",
+    )
+
+
+def _day(ts_ms: int) -> str:
+    return iso_utc(ts_ms)[:10]
+
+
+def _tone(value: float) -> Tone:
+    return "good" if value > 0 else "bad" if value < 0 else ""
+
+
+def _verdict(result: BacktestResult) -> str:
+    figures = result.statistics
+    held = float(result.bars.close[-1] / result.bars.open[0] - 1.0)
+    against = "more" if figures.total_return > held else "less"
+    words = (
+        f"Turned {money(result.cash)} into {money(figures.final_equity)} {result.instrument.quote}, "
+        f"{against} than buying and holding ({percent(held, signed=True)})."
+    )
+    refused = int((result.order_rows["status"] == REFUSED).sum())
+    if refused:
+        words += f" The risk gate refused {refused:,} of {figures.orders:,} orders."
+    if math.isfinite(figures.days) and figures.days < 90:
+        words += " Fewer than 90 days: ratios say little."
+    return words
+
+
+def _key_figures(result: BacktestResult) -> Html:
+    s = result.statistics
+    return cards(
+        [
+            Card(
+                "Total return",
+                percent(s.total_return, signed=True),
+                f"annual {percent(s.annual_return, signed=True)}",
+                _tone(s.total_return),
+            ),
+            Card("Sharpe", ratio(s.sharpe), f"Sortino {ratio(s.sortino)}", _tone(s.sharpe)),
+            Card("Max drawdown", percent(-s.max_drawdown), f"longest {s.max_drawdown_days:,.1f} days", "bad"),
+            Card("Volatility", percent(s.volatility), "annual, of daily returns"),
+            Card("Calmar", ratio(s.calmar), "annual return / drawdown", _tone(s.calmar)),
+            Card("CVaR 95 %", percent(s.cvar_95), f"daily; VaR {percent(s.var_95)}"),
+            Card("Round trips", f"{s.trades:,}", f"won {percent(s.win_rate, 1)}"),
+            Card(
+                "Profit factor", ratio(s.profit_factor), f"per trade {money(s.average_trade, 2, signed=True)}"
+            ),
+            Card("Exposure", percent(s.exposure, 1), "share of bars in the market"),
+            Card("Turnover", f"{ratio(s.turnover, 1)}×", "traded value / equity, a year"),
+            Card("Fees", money(s.fees), f"{percent(s.fees / result.cash)} of capital"),
+            Card("Fills", f"{s.fills:,}", f"of {s.orders:,} orders"),
+        ]
+    )
+
+
+def _markers_note(result: BacktestResult) -> str:
+    fills = len(filled(result))
+    return (
+        f"The latest {MARKERS:,} of {fills:,} fills are marked." if fills > MARKERS else f"{fills:,} fills."
+    )
+
+
+def _costs_table(result: BacktestResult) -> Html:
+    fills = filled(result)
+    step = float(result.instrument.step_size)
+    reference = result.bars.open[np.clip(fills["bar"] + 1, 0, len(result.bars) - 1)]
+    slippage = float(np.sum(np.abs(fills["fill_price"] - reference) * np.abs(fills["lots"]) * step))
+    s, quote = result.statistics, result.instrument.quote
+    net = s.final_equity - result.cash
+    rows: list[tuple[str, str | Cell]] = [
+        (
+            "Before costs",
+            Cell(money(net + s.fees + slippage, 2, signed=True), _tone(net + s.fees + slippage)),
+        ),
+        ("Fees", money(-s.fees, 2)),
+        ("Slippage", money(-slippage, 2)),
+        ("Net", Cell(money(net, 2, signed=True), _tone(net))),
+        ("Traded value", money(float(result.book["traded_notional"][0]), 0)),
+    ]
+    return table(("", quote), rows, caption="From gross to net")
+
+
+def _orders_table(result: BacktestResult) -> Html:
+    status = result.order_rows["status"]
+    rows = [
+        ("Filled at the next open", f"{int((status == FILLED).sum()):,}"),
+        ("Expired beyond the protective limit", f"{int((status == EXPIRED).sum()):,}"),
+        ("Refused by the risk gate", f"{int((status == REFUSED).sum()):,}"),
+    ]
+    refused = result.orders.filter(result.orders["status"] == "REFUSED")
+    for control, number in refused["control"].value_counts(sort=True).iter_rows():
+        named = ", ".join(f"{one} {CONTROL_NAMES.get(one, '')}".strip() for one in str(control).split(","))
+        rows.append((f"  by {named}", f"{number:,}"))
+    return table(("Order", "Count"), rows, caption="What became of the orders")
+
+
+def _listed_note(result: BacktestResult) -> str:
+    trades = len(result.trades)
+    if trades == 0:
+        return "No round trip was closed."
+    return (
+        f"The latest {LISTED_TRADES} of {trades:,}." if trades > LISTED_TRADES else f"{trades:,} round trips."
+    )
+
+
+def _trade_list(result: BacktestResult) -> Html:
+    opened = result.bars.open_time_ms
+    rows = []
+    for trade in result.trades[::-1][:LISTED_TRADES]:
+        profit = float(trade["profit"])
+        invested = float(trade["qty"] * trade["entry_price"])
+        rows.append(
+            (
+                iso_utc(int(opened[trade["entry_bar"]]))[:16].replace("T", " "),
+                iso_utc(int(opened[trade["exit_bar"]]))[:16].replace("T", " "),
+                "long" if trade["side"] > 0 else "short",
+                price(float(trade["qty"])),
+                price(float(trade["entry_price"])),
+                price(float(trade["exit_price"])),
+                money(float(trade["fees"]), 2),
+                Cell(money(profit, 2, signed=True), _tone(profit)),
+                Cell(percent(profit / invested if invested else math.nan, signed=True), _tone(profit)),
+            )
+        )
+    headers = ("Entered", "Left", "Side", "Quantity", "Entry", "Exit", "Fees", "Profit", "Return")
+    return table(headers, rows, text_columns=3, tall=True)
+
+
+def _lineage_table(result: BacktestResult) -> Html:
+    made_from = result.lineage
+    costs, limits = made_from.costs, made_from.limits
+    by_weight = made_from.sizing["mode"] == SIZE_BY_WEIGHT
+    return columns(
+        definitions(
+            {
+                "Strategy": f"{made_from.strategy}, source version {made_from.strategy_version}",
+                "Parameters": ", ".join(f"{name}={value:g}" for name, value in made_from.params.items()),
+                "Data": f"{made_from.market} {made_from.symbol} {made_from.interval}, "
+                f"{made_from.bars:,} bars",
+                "Period": f"{iso_utc(made_from.first_ms)} to {iso_utc(made_from.last_ms)} (open times)",
+                "Lake version": str(made_from.data_version or "not from the lake"),
+                "Waivers": "; ".join(made_from.waivers) or "none",
+            }
+        ),
+        definitions(
+            {
+                "Fees": f"maker {percent(costs['maker_rate'], 3)}, taker {percent(costs['taker_rate'], 3)}",
+                "Slippage": f"{ratio(costs['slippage_bps'])} bp against the taker",
+                "Order": f"LIMIT IOC, {percent(made_from.band)} beyond the close, filled at the next open",
+                "Sizing": f"{made_from.sizing['amount']:g} × {'equity' if by_weight else 'units'}",
+                "Capital": f"{money(made_from.cash)} {result.instrument.quote}",
+                "Risk gate": "off" if limits is None else _limits_in_words(limits),
+            }
+        ),
+    )
+
+
+def _limits_in_words(limits: Mapping[str, float]) -> str:
+    stated = {name: float(value) for name, value in limits.items() if name != "rounding"}
+    return ", ".join(f"{name.replace('_', ' ')} {value:,g}" for name, value in stated.items())
