@@ -1,0 +1,1 @@
+"""Orders that survive: journal, outbox, venue gateway, reconciliation and kill."""

@@ -1,0 +1,118 @@
+"""The sender: INFLIGHT on disk, then the wire, then an answer or the truth from the venue.
+
+When an answer is lost the order is UNKNOWN. Binance does not refuse a repeated client order id once the
+first order is closed, so nothing is resent on a guess: the sender waits until the venue can no longer accept
+the lost request (its receive window), asks for the order by its id, and only an order the venue has never
+seen may be sent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from qtm.clock import Clock
+from qtm.execution.journal import Journal
+from qtm.execution.updates import OrderUpdate
+from qtm.execution.venue import VenueRejected, VenueUnknown
+from qtm.risk.decisions import ApprovedOrder
+from qtm.trading.orders import OrderIntent, OrderStatus
+
+log = logging.getLogger(__name__)
+
+MAX_ATTEMPTS = 3
+_ASK_AGAIN_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class OrderVenue(Protocol):
+    """The part of a venue the sender needs."""
+
+    recv_window_ms: int
+
+    async def place(self, order: ApprovedOrder) -> OrderUpdate:
+        """Send once; raises VenueUnknown when the answer is lost."""
+        ...
+
+    async def query(self, symbol: str, client_order_id: str) -> OrderUpdate | None:
+        """What the venue knows of an order; None when it never had it."""
+        ...
+
+
+class Sender:
+    """Takes approved orders to the venue and brings back what became of them.
+
+    Parameters
+    ----------
+    is_fresh
+        Tells whether an order decided some time ago may still be sent; a stale one expires unsent.
+    """
+
+    def __init__(
+        self, journal: Journal, venue: OrderVenue, clock: Clock, is_fresh: Callable[[OrderIntent], bool]
+    ) -> None:
+        self.journal = journal
+        self.venue = venue
+        self.clock = clock
+        self.is_fresh = is_fresh
+
+    async def send(self, order: ApprovedOrder) -> OrderUpdate:
+        """Send an order that is waiting in the outbox; returns its outcome, however long that takes."""
+        client_order_id = order.intent.client_order_id
+        if not self.is_fresh(order.intent):
+            return self._unsent(order.intent, "too old to send")
+        if not self.journal.begin_sending(client_order_id):
+            return self.journal.report(client_order_id)
+        try:
+            return await self.venue.place(order)
+        except VenueUnknown as lost:
+            self.journal.mark_unknown(client_order_id, str(lost))
+            log.warning("%s UNKNOWN: %s", client_order_id, lost.what)
+            return await self.resolve(order)
+
+    async def resolve(self, order: ApprovedOrder) -> OrderUpdate:
+        """Find out what became of an order that may be at the venue; resend it only if it never was."""
+        intent = order.intent
+        await self._outwait_request(intent.client_order_id)
+        known = await self._ask(intent)
+        if known is not None:
+            log.info("%s is %s at the venue", intent.client_order_id, known.status)
+            return known
+        if self.journal.order(intent.client_order_id).attempts >= MAX_ATTEMPTS:
+            return self._unsent(intent, f"never reached the venue in {MAX_ATTEMPTS} attempts")
+        self.journal.mark_unknown(intent.client_order_id, "the venue has never seen it")
+        return await self.send(order)
+
+    async def recover(self) -> list[OrderUpdate]:
+        """Settle every order a previous process left open; returns what became of them."""
+        updates = []
+        for waiting in self.journal.open_orders():
+            order = self.journal.approved(waiting.intent.client_order_id)
+            settle = self.send if waiting.status is OrderStatus.NEW_LOCAL else self.resolve
+            updates.append(await settle(order))
+        return updates
+
+    def _unsent(self, intent: OrderIntent, reason: str) -> OrderUpdate:
+        return OrderUpdate(intent.client_order_id, intent.symbol, OrderStatus.EXPIRED, reason=reason)
+
+    async def _outwait_request(self, client_order_id: str) -> None:
+        """Wait until the venue must refuse the last request we may have sent."""
+        sent_ns = self.journal.order(client_order_id).sent_ns
+        if sent_ns is not None:
+            expires_ns = sent_ns + (self.venue.recv_window_ms + 1000) * 1_000_000
+            await asyncio.sleep(max(0, expires_ns - self.clock.now_ns()) / 1e9)
+
+    async def _ask(self, intent: OrderIntent) -> OrderUpdate | None:
+        """Ask until the venue answers: an order of unknown state keeps its reservation, however long."""
+        attempt = 0
+        while True:
+            try:
+                return await self.venue.query(intent.symbol, intent.client_order_id)
+            except (VenueUnknown, VenueRejected) as failed:
+                pause = _ASK_AGAIN_S[min(attempt, len(_ASK_AGAIN_S) - 1)]
+                log.warning(
+                    "%s still UNKNOWN, asking again in %.1f s: %s", intent.client_order_id, pause, failed
+                )
+                attempt += 1
+                await asyncio.sleep(pause)

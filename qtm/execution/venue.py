@@ -1,0 +1,300 @@
+"""The venue gateway: Binance spot over REST, through ccxt's signing, with exact decimal strings.
+
+Every failure is one of two: the venue said no (`VenueRejected`, nothing was done), or nobody knows
+(`VenueUnknown`: the order may be live; ask before any resend). An HTTP 5xx without a code that says
+otherwise, a timeout and a dropped connection are always the second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import ccxt.async_support as ccxt
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from qtm.errors import VenueError
+from qtm.execution.updates import OrderUpdate
+from qtm.market.instruments import Instrument, Market, instrument_from_exchange_info
+from qtm.risk.decisions import ApprovedOrder
+from qtm.trading.orders import Fill, OrderStatus, Side
+
+Reply = TypeVar("Reply")
+
+_UNKNOWN_CODES = ("-1000", "-1001", "-1006", "-1007")
+_NO_SUCH_ORDER = ("-2011", "-2013")
+_TRY_LATER = ("-1003", "-1008", "-1015", "-1021", "limit")
+_READ_ATTEMPTS = 4
+_WEIGHT_LIMIT = 6000
+_WEIGHT_SHARE = 0.6
+
+
+class VenueUnknown(VenueError):  # noqa: N818
+    """The venue's answer was lost: the order may be live or not."""
+
+
+class VenueRejected(VenueError):  # noqa: N818
+    """The venue answered that it did not and will not do this; `code` is Binance's error code."""
+
+    def __init__(self, what: str, *, code: str, where: str = "") -> None:
+        super().__init__(what, where=where)
+        self.code = code
+
+
+class BinanceSpot:
+    """Orders, balances and market data of one spot account.
+
+    Parameters
+    ----------
+    url
+        `https://api.binance.com`, or the paper exchange's `http://127.0.0.1:18080`.
+    timeout_s
+        Longest wait for one answer; after it an order is UNKNOWN.
+    recv_window_ms
+        How long after its timestamp the venue may still accept a request.
+    """
+
+    def __init__(
+        self, url: str, api_key: str, api_secret: str, *, timeout_s: float = 10.0, recv_window_ms: int = 5000
+    ) -> None:
+        self.url = url.rstrip("/")
+        self.recv_window_ms = recv_window_ms
+        routes = {"public": "api/v3", "private": "api/v3", "v1": "api/v1", "sapi": "sapi/v1"}
+        self._client = ccxt.binance(
+            {
+                "apiKey": api_key,
+                "secret": api_secret,
+                "timeout": int(timeout_s * 1000),
+                "enableRateLimit": False,  # the weight budget below reads the venue's own count
+                "urls": {"api": {name: f"{self.url}/{path}" for name, path in routes.items()}},
+                "options": {"recvWindow": recv_window_ms},
+            }
+        )
+        self._resume_at = 0.0
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def place(self, order: ApprovedOrder) -> OrderUpdate:
+        """Send an approved order once; a refusal by the venue comes back as a REJECTED update.
+
+        Raises
+        ------
+        VenueUnknown
+            When no believable answer came.
+        """
+        intent = order.intent
+        request = {
+            "symbol": intent.symbol,
+            "side": intent.side.value,
+            "type": intent.type.value,
+            "quantity": f"{intent.qty:f}",
+            "newClientOrderId": intent.client_order_id,
+            "newOrderRespType": "FULL",
+        }
+        if intent.price is not None:
+            request["price"] = f"{intent.price:f}"
+        if intent.time_in_force is not None:
+            request["timeInForce"] = intent.time_in_force.value
+        try:
+            answer = await self._call(self._client.private_post_order, request, where=intent.client_order_id)
+        except VenueRejected as refused:
+            return OrderUpdate(
+                intent.client_order_id, intent.symbol, OrderStatus.REJECTED, reason=str(refused)
+            )
+        return _update(answer, _fills_of_response(answer))
+
+    async def query(self, symbol: str, client_order_id: str) -> OrderUpdate | None:
+        """What the venue knows of an order, with its executions; None when it has never seen it."""
+        request = {"symbol": symbol, "origClientOrderId": client_order_id}
+        try:
+            answer = await self._read(self._client.private_get_order, request, where=client_order_id)
+        except VenueRejected as refused:
+            if refused.code in _NO_SUCH_ORDER:
+                return None
+            raise
+        trades: list[Mapping[str, Any]] = []
+        if Decimal(answer["executedQty"]) > 0:
+            request = {"symbol": symbol, "orderId": answer["orderId"]}
+            trades = await self._read(self._client.private_get_mytrades, request, where=client_order_id)
+        return _update(answer, tuple(_fill_of_trade(client_order_id, trade) for trade in trades))
+
+    async def cancel(self, symbol: str, client_order_id: str) -> None:
+        """Cancel one order; an order that is already gone is no error."""
+        request = {"symbol": symbol, "origClientOrderId": client_order_id}
+        try:
+            await self._read(self._client.private_delete_order, request, where=client_order_id)
+        except VenueRejected as refused:
+            if refused.code not in _NO_SUCH_ORDER:
+                raise
+
+    async def open_orders(self) -> list[tuple[str, str]]:
+        """(symbol, client order id) of every order open on the account."""
+        rows = await self._read(self._client.private_get_openorders, {}, where="open orders")
+        return [(row["symbol"], row["clientOrderId"]) for row in rows]
+
+    async def balances(self) -> dict[str, Decimal]:
+        """Free plus locked amount of every asset held."""
+        answer = await self._read(
+            self._client.private_get_account, {"omitZeroBalances": "true"}, where="account"
+        )
+        rows = ((row["asset"], Decimal(row["free"]) + Decimal(row["locked"])) for row in answer["balances"])
+        return {asset: qty for asset, qty in rows if qty}
+
+    async def instruments(self, symbols: Iterable[str]) -> list[Instrument]:
+        """The exact filters of `symbols`."""
+        names = ",".join(f'"{symbol}"' for symbol in symbols)
+        answer = await self._read(
+            self._client.public_get_exchangeinfo, {"symbols": f"[{names}]"}, where=names
+        )
+        return [
+            instrument_from_exchange_info(Market.SPOT, row, source=f"{self.url}/api/v3/exchangeInfo")
+            for row in answer["symbols"]
+        ]
+
+    async def klines(self, symbol: str, interval: str, **window: int) -> list[list[Any]]:
+        """Klines as Binance sends them; `window` takes startTime, endTime (ms) and limit (up to 1000)."""
+        request = {"symbol": symbol, "interval": interval, **window}
+        rows: list[list[Any]] = await self._read(self._client.public_get_klines, request, where=symbol)
+        return rows
+
+    async def _read(
+        self, method: Callable[..., Awaitable[Reply]], request: Mapping[str, Any], *, where: str
+    ) -> Any:
+        """A call that may be repeated: a few attempts, and never past the weight budget."""
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(VenueUnknown),
+            stop=stop_after_attempt(_READ_ATTEMPTS),
+            wait=wait_random_exponential(multiplier=0.2, max=5),
+            reraise=True,
+        ):
+            with attempt:
+                pause = self._resume_at - time.monotonic()
+                if pause > 0:
+                    await asyncio.sleep(pause)
+                return await self._call(method, request, where=where)
+        raise AssertionError("tenacity returns or raises")
+
+    async def _call(
+        self, method: Callable[..., Awaitable[Reply]], request: Mapping[str, Any], *, where: str
+    ) -> Any:
+        try:
+            return await method(dict(request))
+        except ccxt.BaseError as error:
+            raise _sorted(error, self.url, where) from error
+        finally:
+            self._spend()
+
+    def _spend(self) -> None:
+        """Hold reads back until the next minute once most of the venue's weight is used."""
+        headers = self._client.last_response_headers or {}
+        used = next((value for name, value in headers.items() if name.upper() == "X-MBX-USED-WEIGHT-1M"), "0")
+        if int(used) > _WEIGHT_LIMIT * _WEIGHT_SHARE:
+            self._resume_at = time.monotonic() + 60 - time.time() % 60
+
+
+def _sorted(error: Exception, url: str, where: str) -> VenueError:
+    """The one place that decides what a failed call means."""
+    words = str(error).removeprefix("binance ")
+    code = words.partition('"code":')[2].partition(",")[0].strip()
+    if code and code not in _UNKNOWN_CODES:
+        return VenueRejected(words, code=code, where=where)
+    if isinstance(error, ccxt.DDoSProtection | ccxt.RateLimitExceeded | ccxt.AuthenticationError):
+        return VenueRejected(words, code="limit", where=where)
+    return VenueUnknown(
+        f"no believable answer from the venue: {type(error).__name__} {words}",
+        where=f"{url} {where}",
+        remedy="an order is queried before anything is sent again",
+    )
+
+
+def _update(answer: Mapping[str, Any], fills: tuple[Fill, ...]) -> OrderUpdate:
+    return OrderUpdate(
+        client_order_id=answer["clientOrderId"],
+        symbol=answer["symbol"],
+        status=_status(answer["status"]),
+        fills=fills,
+        executed_qty=Decimal(answer["executedQty"]),
+        venue_order_id=str(answer["orderId"]),
+        reason=str(answer.get("expiryReason", "")),
+        ts_ms=int(answer.get("transactTime") or answer.get("updateTime") or 0),
+    )
+
+
+def _status(text: str) -> OrderStatus:
+    """Binance's status; an order it expired in a match or is about to finish reads as what it becomes."""
+    return {
+        "EXPIRED_IN_MATCH": OrderStatus.EXPIRED,
+        "PENDING_NEW": OrderStatus.NEW,
+        "PENDING_CANCEL": OrderStatus.NEW,
+    }.get(text) or OrderStatus(text)
+
+
+def _fills_of_response(answer: Mapping[str, Any]) -> tuple[Fill, ...]:
+    return tuple(
+        Fill(
+            client_order_id=answer["clientOrderId"],
+            trade_id=int(row["tradeId"]),
+            symbol=answer["symbol"],
+            side=Side(answer["side"]),
+            qty=Decimal(row["qty"]),
+            price=Decimal(row["price"]),
+            fee=Decimal(row["commission"]),
+            fee_asset=row["commissionAsset"],
+            maker=False,  # what fills in the response itself took liquidity
+            ts_ms=int(answer["transactTime"]),
+        )
+        for row in answer.get("fills", ())
+    )
+
+
+def _fill_of_trade(client_order_id: str, row: Mapping[str, Any]) -> Fill:
+    return Fill(
+        client_order_id=client_order_id,
+        trade_id=int(row["id"]),
+        symbol=row["symbol"],
+        side=Side.BUY if row["isBuyer"] in (True, "true") else Side.SELL,
+        qty=Decimal(row["qty"]),
+        price=Decimal(row["price"]),
+        fee=Decimal(row["commission"]),
+        fee_asset=row["commissionAsset"],
+        maker=row["isMaker"] in (True, "true"),
+        ts_ms=int(row["time"]),
+    )
+
+
+def update_of_report(event: Mapping[str, Any]) -> OrderUpdate:
+    """An `executionReport` of the user stream as an update."""
+    original = event.get("C") or ""
+    client_order_id = original if event["x"] == "CANCELED" and original else event["c"]
+    fills: tuple[Fill, ...] = ()
+    if event["x"] == "TRADE":
+        fills = (
+            Fill(
+                client_order_id=client_order_id,
+                trade_id=int(event["t"]),
+                symbol=event["s"],
+                side=Side(event["S"]),
+                qty=Decimal(event["l"]),
+                price=Decimal(event["L"]),
+                fee=Decimal(event["n"]),
+                fee_asset=event["N"] or "",
+                maker=bool(event["m"]),
+                ts_ms=int(event["T"]),
+            ),
+        )
+    reason = event.get("eR") or ("" if event["r"] == "NONE" else event["r"])
+    return OrderUpdate(
+        client_order_id=client_order_id,
+        symbol=event["s"],
+        status=_status(event["X"]),
+        fills=fills,
+        executed_qty=Decimal(event["z"]),
+        venue_order_id=str(event["i"]),
+        reason=reason,
+        ts_ms=int(event["T"]),
+    )

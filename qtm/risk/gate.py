@@ -1,0 +1,260 @@
+"""The one door: every order of every run passes here, or does not pass.
+
+The gate is pure (no clock, no disk, no network), synchronous and fail-closed. It starts HALTED and is armed
+once per run, after reconciliation. Every check runs on every order and every finding is kept. An approved
+order is reserved at once, so orders that arrive together cannot share the same headroom.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from qtm.market.instruments import Instrument
+from qtm.risk.decisions import ApprovedOrder, Decision, Finding, Refused
+from qtm.risk.exposure import UNKNOWN, Exposure
+from qtm.risk.limits import EffectiveLimits, LimitTree
+from qtm.risk.rules import (
+    ACTIVE,
+    CONTROL_BITS,
+    HALTED,
+    KS_03,
+    PT_20,
+    REDUCING,
+    GateView,
+    breaches,
+    readings,
+)
+from qtm.trading.orders import Fill, OrderIntent, Side
+
+STATE_NAMES = ("ACTIVE", "REDUCING", "HALTED")
+
+_LIMIT_OF = {
+    "PT-01": "price_collar",
+    "PT-03": "max_order_value",
+    "PT-04": "max_order_qty",
+    "PT-05": "max_messages",
+    "PT-07": "max_position_value",
+    "PT-09": "max_drawdown",
+    "PT-13": "stale_reference_ms",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StateChange:
+    """A change of trading state, by the gate itself or by somebody."""
+
+    before: int
+    after: int
+    reason: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Latch:
+    """A kill in force: `scope` is firm, strategy or symbol; `target` names which (empty for firm)."""
+
+    scope: str
+    target: str
+
+    def holds(self, intent: OrderIntent) -> bool:
+        """True when the latch blocks `intent`; an unknown scope blocks everything."""
+        if self.scope == "strategy":
+            return intent.strategy == self.target
+        if self.scope == "symbol":
+            return intent.symbol == self.target
+        return True
+
+
+class Gate:
+    """Checks and reserves orders of one account.
+
+    Parameters
+    ----------
+    tree
+        The limits in force.
+    instruments
+        What may be traded, with the venue's filters.
+    exposure
+        The account after reconciliation; the gate keeps it up to date from then on.
+    """
+
+    def __init__(self, tree: LimitTree, instruments: Iterable[Instrument], exposure: Exposure) -> None:
+        self.tree = tree
+        self.exposure = exposure
+        self.state = HALTED
+        self.latches: frozenset[Latch] = frozenset()
+        self._instruments = {one.symbol: one for one in instruments}
+        self._seen: set[str] = set()
+        self._lock = threading.Lock()
+
+    def arm(self, at_ms: int, reason: str) -> StateChange:
+        """Let orders through: once per run, after the account agrees with the venue."""
+        return self._enter(ACTIVE, reason, at_ms)
+
+    def reduce(self, at_ms: int, reason: str) -> StateChange:
+        """Let only orders through that shrink a position; never loosens a halt."""
+        return self._enter(max(self.state, REDUCING), reason, at_ms)
+
+    def halt(self, at_ms: int, reason: str) -> StateChange:
+        """Let no order through until a person arms a new run."""
+        return self._enter(HALTED, reason, at_ms)
+
+    def latch(self, latches: Iterable[Latch]) -> None:
+        """Replace the kills in force by those the store holds."""
+        self.latches = frozenset(latches)
+
+    def check(
+        self, intent: OrderIntent, now_ms: int, inputs: Mapping[str, Any] | None = None
+    ) -> ApprovedOrder | Refused:
+        """Judge one order at `now_ms`; an approved one is reserved before this returns."""
+        with self._lock:
+            limits = self.tree.effective(intent.strategy, intent.symbol)
+            findings = (*self._numeric(intent, now_ms, limits), *self._formal(intent))
+            approved = all(finding.passed for finding in findings)
+            mark = self.exposure.marks.get(intent.symbol)
+            decision = Decision(
+                intent=intent,
+                approved=approved,
+                findings=findings,
+                limits_version=limits.version,
+                now_ms=now_ms,
+                reference_price=mark[0] if mark else None,
+                reference_ms=mark[1] if mark else None,
+                inputs=inputs or {},
+            )
+            self._seen.add(intent.client_order_id)
+            if not approved:
+                return Refused(intent, decision)
+            self.exposure.reserve(intent, now_ms)
+            return ApprovedOrder(intent, decision)
+
+    def restore(self, intent: OrderIntent, sent_ms: int) -> None:
+        """Reserve an order approved before a restart that may still be working."""
+        with self._lock:
+            self._seen.add(intent.client_order_id)
+            self.exposure.reserve(intent, sent_ms)
+
+    def on_fill(self, fill: Fill) -> None:
+        """Move position and cash by an execution; call once per trade id."""
+        with self._lock:
+            self.exposure.fill(fill)
+
+    def on_terminal(self, client_order_id: str) -> None:
+        """Release what an order reserved."""
+        with self._lock:
+            self.exposure.release(client_order_id)
+
+    def on_price(self, symbol: str, price: Decimal, ts_ms: int) -> StateChange | None:
+        """Mark the account; halts when a firm loss limit is broken (PT-09) and says so."""
+        with self._lock:
+            equity = self.exposure.mark(symbol, price, ts_ms)
+        if self.state == HALTED or equity.is_nan():
+            return None
+        firm = self.tree.file.firm
+        for name, top, share in (
+            ("drawdown", self.exposure.peak, firm.max_drawdown),
+            ("daily loss", self.exposure.day_start, firm.daily_loss),
+        ):
+            if share is not None and top - equity > share * top:
+                return self.halt(
+                    ts_ms, f"PT-09 {name}: equity {equity:f} fell more than {share:f} below {top:f}"
+                )
+        return None
+
+    def _enter(self, state: int, reason: str, at_ms: int) -> StateChange:
+        with self._lock:
+            change = StateChange(self.state, state, reason, at_ms)
+            self.state = state
+            return change
+
+    def _view(self, intent: OrderIntent, now_ms: int, window_ms: Decimal) -> GateView:
+        mark = self.exposure.marks.get(intent.symbol)
+        exact: Any = (
+            mark[0] if mark else UNKNOWN,
+            Decimal(now_ms - mark[1]) if mark else UNKNOWN,
+            self.exposure.positions.get(intent.symbol, Decimal(0)),
+            self.exposure.working_qty(intent.symbol, Side.BUY),
+            self.exposure.working_qty(intent.symbol, Side.SELL),
+            self.exposure.equity(),
+            self.exposure.peak,
+            self.exposure.day_start,
+            Decimal(self.exposure.messages_since(now_ms - int(window_ms))),
+            HALTED if any(latch.holds(intent) for latch in self.latches) else self.state,
+        )
+        return GateView(*exact)
+
+    def _numeric(self, intent: OrderIntent, now_ms: int, limits: EffectiveLimits) -> tuple[Finding, ...]:
+        """The rule table of `qtm.risk.rules`, with exact decimals."""
+        price = intent.price if intent.price is not None else UNKNOWN
+        view = self._view(intent, now_ms, Decimal(limits.limits.message_window_ms))
+        order = (intent.side.sign, intent.qty, price)
+        mask = breaches(*order, intent.reduce_only, limits.limits, view)
+        rows = readings(*order, limits.limits, view)
+        found = [
+            Finding(control, not mask & bit, _text(measured), _text(bound), _origin(control, limits))
+            for (bit, control), (measured, bound) in zip(CONTROL_BITS.items(), rows, strict=False)
+        ]
+        state = STATE_NAMES[view.state]
+        found.append(Finding("PT-20", not mask & PT_20, state, "ACTIVE, or shrinking", "trading state"))
+        found.append(
+            Finding("KS-03", not mask & KS_03, state, "not HALTED", "trading state and kill latches")
+        )
+        return tuple(found)
+
+    def _formal(self, intent: OrderIntent) -> tuple[Finding, ...]:
+        """Controls on the order's form: whitelist, venue filters, duplicates."""
+        firm = self.tree.file.firm
+        allowed = [kind.value for kind in firm.order_types] + [tif.value for tif in firm.time_in_force]
+        form = f"{intent.type.value} {intent.time_in_force.value if intent.time_in_force else '-'}"
+        listed = intent.type in firm.order_types and (
+            intent.time_in_force is None or intent.time_in_force in firm.time_in_force
+        )
+        new = intent.client_order_id not in self._seen
+        broken = _broken_filter(intent, self._instruments.get(intent.symbol))
+        return (
+            Finding("PT-12", new, intent.client_order_id, "an id not seen before", "gate"),
+            Finding("PT-16", listed and intent.price is not None, form, ", ".join(allowed), "firm"),
+            Finding("PT-17", not broken, broken or "every filter", "exchangeInfo", "venue"),
+        )
+
+
+def _origin(control: str, limits: EffectiveLimits) -> str:
+    return f"{_LIMIT_OF[control]} of {limits.set_by[_LIMIT_OF[control]]}, limits {limits.version}"
+
+
+def _text(value: Decimal) -> str:
+    return "missing" if value.is_nan() else f"{value:f}"
+
+
+def _broken_filter(intent: OrderIntent, instrument: Instrument | None) -> str:
+    """The venue filter `intent` breaks, in words; empty when it keeps all of them."""
+    if instrument is None:
+        return f"{intent.symbol} is not on the list of instruments"
+    if intent.price is None:
+        return "no price"
+    notional = intent.price * intent.qty
+    rules = (
+        (instrument.status == "TRADING", f"status {instrument.status}"),
+        (
+            intent.price % instrument.tick_size == 0,
+            f"price {intent.price:f} off tick {instrument.tick_size:f}",
+        ),
+        (
+            intent.qty % instrument.step_size == 0,
+            f"quantity {intent.qty:f} off step {instrument.step_size:f}",
+        ),
+        (intent.qty >= instrument.min_qty, f"quantity {intent.qty:f} under {instrument.min_qty:f}"),
+        (intent.qty <= instrument.max_qty, f"quantity {intent.qty:f} over {instrument.max_qty:f}"),
+        (notional >= instrument.min_notional, f"notional {notional:f} under {instrument.min_notional:f}"),
+        (
+            not instrument.max_notional or notional <= instrument.max_notional,
+            f"notional {notional:f} too large",
+        ),
+        (not instrument.min_price or intent.price >= instrument.min_price, "price under the venue's minimum"),
+        (not instrument.max_price or intent.price <= instrument.max_price, "price over the venue's maximum"),
+    )
+    return next((words for kept, words in rules if not kept), "")
