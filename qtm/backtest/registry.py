@@ -1,0 +1,170 @@
+"""The trial registry: every backtest that could have been chosen is counted, not remembered.
+
+The deflated Sharpe ratio needs to know how many strategies were tried and how much their Sharpe ratios
+varied. Both come from here. The same trial run twice (same strategy version, parameters, symbol, interval,
+window and data version) is one trial.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from sqlalchemy import Select, insert, select
+
+from qtm.backtest.engine import BacktestResult
+from qtm.backtest.statistics import daily_returns
+from qtm.clock import Clock, SystemClock
+from qtm.errors import RiskError, StoreError
+from qtm.store.database import Database, open_database
+from qtm.store.schema import trials
+
+DAILY_SHARPE = "daily_sharpe"
+"""Statistic every trial carries: Sharpe ratio per day, zero when it never traded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One backtest, named by what it was made from.
+
+    `statistics` are plain numbers and hold `daily_sharpe`; times are UTC milliseconds, `end_ms` is the open
+    of the last bar; `data_version` is the lake's, None when the bars came from elsewhere.
+    """
+
+    strategy: str
+    strategy_version: str
+    params: dict[str, float]
+    symbol: str
+    interval: str
+    start_ms: int
+    end_ms: int
+    data_version: int | None
+    statistics: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialCount:
+    """What was tried of a strategy: `trials` distinct ones, and the variance of their daily Sharpe ratios."""
+
+    strategy: str
+    trials: int
+    sharpe_variance: float
+
+
+def trial_of(result: BacktestResult) -> Trial:
+    """The trial a finished backtest was."""
+    made_from = result.lineage
+    returns = daily_returns(result.bars.open_time_ms, result.equity, result.cash)
+    statistics = {name: float(value) for name, value in result.statistics.as_dict().items()}
+    return Trial(
+        strategy=made_from.strategy,
+        strategy_version=made_from.strategy_version,
+        params={name: float(value) for name, value in made_from.params.items()},
+        symbol=made_from.symbol,
+        interval=made_from.interval,
+        start_ms=made_from.first_ms,
+        end_ms=made_from.last_ms,
+        data_version=made_from.data_version,
+        statistics={**statistics, DAILY_SHARPE: daily_sharpe(returns)},
+    )
+
+
+def daily_sharpe(returns: np.typing.NDArray[np.float64]) -> float:
+    """Mean over standard deviation (n - 1) of daily returns; zero for returns that never vary."""
+    deviation = float(returns.std(ddof=1)) if returns.size > 1 else 0.0
+    return float(returns.mean()) / deviation if deviation > 0.0 else 0.0
+
+
+class TrialRegistry:
+    """The registry inside the operational database (SQLite by default, PostgreSQL by URL)."""
+
+    def __init__(self, database: Database, clock: Clock | None = None) -> None:
+        self._database = database
+        self._clock = clock or SystemClock()
+
+    @classmethod
+    def open(cls, url: str) -> TrialRegistry:
+        """The registry at a database URL; ConfigError or StoreError when it cannot be opened."""
+        return cls(open_database(url))
+
+    def record(self, found: Iterable[Trial]) -> str:
+        """Write the trials of one run in one transaction; returns the run's id.
+
+        Raises
+        ------
+        RiskError
+            If a trial carries no finite `daily_sharpe`.
+        """
+        run_id, created_ms = str(uuid.uuid4()), self._clock.now_ms()
+        rows = [_row(trial, run_id, created_ms) for trial in found]
+        if rows:
+            with self._database.write() as connection:
+                connection.execute(insert(trials), rows)
+        return run_id
+
+    def count(self, strategy: str) -> TrialCount:
+        """How many distinct trials the strategy has had, over all versions, symbols, windows and data."""
+        ratios = [statistics[DAILY_SHARPE] for statistics in self._distinct(strategy).values()]
+        variance = float(np.var(ratios, ddof=1)) if len(ratios) > 1 else 0.0
+        return TrialCount(strategy, len(ratios), variance)
+
+    def table(self, strategy: str | None = None) -> pl.DataFrame:
+        """Every recorded trial, newest first, with its parameters as text and its daily Sharpe ratio."""
+        query = select(trials).order_by(trials.c.trial_id.desc())
+        rows = self._rows(query if strategy is None else query.where(trials.c.strategy == strategy))
+        columns = [column.name for column in trials.c if column.name != "statistics"]
+        ratios = [_statistics(row)[DAILY_SHARPE] for row in rows]
+        return pl.DataFrame(
+            {**{name: [row[name] for row in rows] for name in columns}, DAILY_SHARPE: ratios},
+        )
+
+    def _distinct(self, strategy: str) -> dict[tuple[Any, ...], dict[str, float]]:
+        query = select(trials).where(trials.c.strategy == strategy).order_by(trials.c.trial_id)
+        return {tuple(row[name] for name in _IDENTITY): _statistics(row) for row in self._rows(query)}
+
+    def _rows(self, query: Select[Any]) -> Sequence[Any]:
+        with self._database.read() as connection:
+            return connection.execute(query).mappings().all()
+
+
+_IDENTITY = ("strategy_version", "params", "symbol", "interval", "start_ms", "end_ms", "lake_version")
+
+
+def _row(trial: Trial, run_id: str, created_ms: int) -> dict[str, Any]:
+    if not math.isfinite(trial.statistics.get(DAILY_SHARPE, math.nan)):
+        raise RiskError(
+            f"a trial must carry its {DAILY_SHARPE}",
+            where=f"{trial.strategy} {trial.params}",
+            remedy="build it with `trial_of`",
+        )
+    known = {name: value for name, value in trial.statistics.items() if math.isfinite(value)}
+    return {
+        "run_id": run_id,
+        "strategy": trial.strategy,
+        "strategy_version": trial.strategy_version,
+        "params": json.dumps(trial.params, sort_keys=True),
+        "symbol": trial.symbol,
+        "interval": trial.interval,
+        "start_ms": trial.start_ms,
+        "end_ms": trial.end_ms,
+        "lake_version": trial.data_version,
+        "statistics": json.dumps(known, sort_keys=True),
+        "created_ms": created_ms,
+    }
+
+
+def _statistics(row: Any) -> dict[str, float]:
+    try:
+        statistics: dict[str, float] = json.loads(row["statistics"])
+        statistics[DAILY_SHARPE] = float(statistics[DAILY_SHARPE])
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            "a recorded trial cannot be read", where=f"trial {row['trial_id']}", remedy="restore a backup"
+        ) from error
+    return statistics

@@ -1,0 +1,111 @@
+"""The trial registry counts what was tried, once each, and never forgets."""
+
+import math
+
+import numpy as np
+import pytest
+from sqlalchemy import update
+
+from qtm.backtest.registry import DAILY_SHARPE, Trial, TrialRegistry, daily_sharpe, trial_of
+from qtm.clock import ManualClock
+from qtm.errors import RiskError, StoreError
+from qtm.store.database import open_database
+from qtm.store.schema import trials
+from qtm.strategies.registry import load_strategy
+from tests.backtest.overfitting.market import bars_from, conditions, trending_steps
+
+
+def trial(fast=5, sharpe=0.1, **changes):
+    fields = {
+        "strategy": "trend",
+        "strategy_version": "abc",
+        "params": {"fast": float(fast)},
+        "symbol": "BTCUSDT",
+        "interval": "1h",
+        "start_ms": 0,
+        "end_ms": 1000,
+        "data_version": 3,
+        "statistics": {DAILY_SHARPE: sharpe, "win_rate": math.nan},
+    }
+    return Trial(**(fields | changes))
+
+
+@pytest.fixture
+def registry(tmp_path):
+    return TrialRegistry(open_database(f"sqlite:///{tmp_path / 'qtm.db'}"), ManualClock(42))
+
+
+def test_count_and_variance_feed_the_deflated_sharpe_ratio(registry):
+    registry.record([trial(fast, sharpe) for fast, sharpe in [(5, 0.1), (10, 0.3), (20, -0.1)]])
+    count = registry.count("trend")
+    assert (count.trials, count.sharpe_variance) == (3, pytest.approx(0.04))
+
+
+def test_the_same_trial_again_is_not_another_trial(registry):
+    registry.record([trial(5)])
+    registry.record([trial(5), trial(10)])
+    assert registry.count("trend").trials == 2
+    assert registry.table("trend").height == 3
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"strategy_version": "def"},
+        {"symbol": "ETHUSDT"},
+        {"interval": "4h"},
+        {"start_ms": 1},
+        {"end_ms": 2000},
+        {"data_version": None},
+        {"params": {"fast": 6.0}},
+    ],
+)
+def test_any_other_ingredient_makes_another_trial(registry, changes):
+    registry.record([trial(), trial(**changes)])
+    assert registry.count("trend").trials == 2
+
+
+def test_other_strategies_do_not_count(registry):
+    registry.record([trial(), trial(strategy="other")])
+    assert registry.count("trend").trials == 1
+    assert registry.count("never run") == registry.count("never run")
+    assert registry.count("never run").trials == 0 and registry.count("never run").sharpe_variance == 0.0
+    assert registry.table().height == 2
+
+
+def test_trials_outlive_the_process(tmp_path):
+    url = f"sqlite:///{tmp_path / 'qtm.db'}"
+    run_id = TrialRegistry.open(url).record([trial()])
+    row = TrialRegistry.open(url).table("trend").to_dicts()[0]
+    assert (row["run_id"], row["params"], row["lake_version"]) == (run_id, '{"fast": 5.0}', 3)
+    assert row[DAILY_SHARPE] == 0.1
+
+
+def test_a_run_is_written_whole_or_not_at_all(registry):
+    with pytest.raises(RiskError, match=DAILY_SHARPE):
+        registry.record([trial(), trial(6, statistics={})])
+    assert registry.table().is_empty()
+
+
+def test_a_damaged_row_is_named(tmp_path):
+    database = open_database(f"sqlite:///{tmp_path / 'qtm.db'}")
+    registry = TrialRegistry(database)
+    registry.record([trial()])
+    with database.write() as connection:
+        connection.execute(update(trials).values(statistics="{"))
+    with pytest.raises(StoreError, match="trial 1"):
+        registry.count("trend")
+
+
+def test_a_backtest_becomes_a_trial_with_its_lineage(registry):
+    trend = load_strategy("trend")
+    result = conditions(bars_from(trending_steps(40, 1))).run(trend, trend.params({"fast": 3, "slow": 20}))
+    made = trial_of(result)
+    registry.record([made])
+    assert made.strategy_version == trend.version and made.params == {"fast": 3, "slow": 20, "below": 0}
+    assert made.statistics["sharpe"] == pytest.approx(made.statistics[DAILY_SHARPE] * math.sqrt(365))
+    assert registry.table("trend")["end_ms"][0] == result.bars.open_time_ms[-1]
+
+
+def test_a_flat_series_has_a_sharpe_ratio_of_zero():
+    assert daily_sharpe(np.zeros(10)) == daily_sharpe(np.ones(1)) == 0.0
