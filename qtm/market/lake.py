@@ -295,6 +295,25 @@ class Lake:
 
     # -- any time table -----------------------------------------------------------------------------------
 
+    def files_of(
+        self,
+        dataset: str,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        *,
+        version: int | None = None,
+    ) -> list[str]:
+        """URIs of the data files whose months a window touches, in the order of time."""
+        files = self.tables.files(dataset, version=version)
+        if files.is_empty():
+            return []
+        keep = pl.lit(True)
+        if start_ms is not None:
+            keep &= pl.col("partition.month") >= iso_utc(start_ms)[:7]
+        if end_ms is not None:
+            keep &= pl.col("partition.month") <= iso_utc(end_ms - 1)[:7]
+        return files.filter(keep).sort("partition.month", "uri")["uri"].to_list()
+
     def replace(
         self,
         dataset: str,
@@ -425,18 +444,14 @@ class Lake:
         end_ms: int | None,
         version: int | None,
     ) -> pl.LazyFrame:
-        files = self.tables.files(dataset, version=version)
-        keep = pl.lit(True)
+        uris = self.files_of(dataset, start_ms, end_ms, version=version)
         rows = pl.lit(True)
         if start_ms is not None:
-            keep &= pl.col("partition.month") >= iso_utc(start_ms)[:7]
             rows &= pl.col(time) >= start_ms
         if end_ms is not None:
-            keep &= pl.col("partition.month") <= iso_utc(end_ms - 1)[:7]
             rows &= pl.col(time) < end_ms
         if symbols is not None:
             rows &= pl.col("symbol").is_in(list(symbols))
-        uris = files.filter(keep).sort("partition.month")["uri"].to_list() if len(files) else []
         if not uris:
             return pl.LazyFrame(schema=dict(schema))
         return pl.scan_parquet(uris).select(list(schema)).filter(rows)

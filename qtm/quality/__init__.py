@@ -1,0 +1,1 @@
+"""What good data is: profiles by SQL, judged by Great Expectations, verdicts and waivers in the lake."""

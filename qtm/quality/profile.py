@@ -1,0 +1,188 @@
+"""Profiles of bar tables: one row of numbers per symbol, and the stretches of time at fault, by DuckDB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import polars as pl
+
+from qtm.market.bars import BarKind
+from qtm.market.delta import quoted
+from qtm.market.instruments import Market
+from qtm.market.intervals import Interval
+from qtm.market.lake import Lake, bars_dataset
+from qtm.quality import bar_queries as sql
+from qtm.quality.checks import REUSE_RATIO, SCALE_RATIO, Check, jump_sigmas, pause_ms, stale_bars
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+ROWS_AT_ONCE = 1_000_000
+"""Symbols are profiled in groups of about this many rows, which bounds the memory."""
+
+Profile = dict[str, Any]
+"""The numbers of one symbol by name; `symbol` among them."""
+
+
+class Span(NamedTuple):
+    """A half-open stretch of one symbol's time at fault, and how many rows (or holes) it joins."""
+
+    symbol: str
+    from_ms: int
+    to_ms: int
+    rows: int = 1
+
+
+class Profiled(NamedTuple):
+    """What a look at a table gave: the profiles and, per check that failed, its spans."""
+
+    profiles: list[Profile]
+    spans: dict[str, list[Span]]
+
+
+def profile_bars(
+    lake: Lake,
+    market: Market,
+    interval: Interval,
+    kind: BarKind,
+    symbols: Sequence[str],
+    start_ms: int,
+    end_ms: int,
+    version: int,
+    checks: Sequence[Check],
+) -> Profiled:
+    """Profile a window of bars.
+
+    Parameters
+    ----------
+    checks
+        The spans of those that a profile breaks are looked up.
+
+    Returns
+    -------
+    Profiled
+        One profile per symbol asked for; a symbol without bars has `rows` 0 and nothing else.
+    """
+    dataset = bars_dataset(market, interval, kind)
+    files = lake.tables.files(dataset, version=version)
+    edges = _neighbours(files["uri"].to_list(), symbols, interval.ms, start_ms, end_ms)
+    numbers = {
+        "step": interval.ms,
+        "pause": pause_ms(interval),
+        "jump": jump_sigmas(interval),
+        "scale": SCALE_RATIO,
+        "reuse": REUSE_RATIO,
+        "stale": stale_bars(interval),
+        "start": start_ms,
+        "end": end_ms,
+    }
+    profiles: dict[str, Profile] = {symbol: {"symbol": symbol, "rows": 0} for symbol in symbols}
+    spans: dict[str, list[Span]] = {}
+    inside = lake.files_of(dataset, start_ms, end_ms, version=version)
+    for group in _groups(symbols, (end_ms - start_ms) // interval.ms):
+        with _connection() as connection:
+            _load_bars(connection, inside, edges, group, start_ms, end_ms)
+            for statement in (sql.STEPS, sql.SIGMAS, sql.STALE_RUNS, sql.EDGES):
+                connection.execute(statement.format(**numbers))
+            for profile in _rows(connection, _profile_query(numbers)):
+                profiles[profile["symbol"]] = profile
+            for check in checks:
+                broken = {symbol for symbol in group if check.is_broken_by(profiles[symbol])}
+                if broken and check.spans:
+                    found = _rows(connection, sql.SPANS.format(faults=_faults(check, numbers)))
+                    held = spans.setdefault(check.name, [])
+                    held.extend(Span(**row) for row in found if row["symbol"] in broken)
+    return Profiled([profiles[symbol] for symbol in symbols], spans)
+
+
+def _profile_query(numbers: dict[str, Any]) -> str:
+    counts = ",\n    ".join(
+        f"count(*) FILTER (inside AND ({sql.BAD_ROWS[condition].format(**numbers)})) AS {column}"
+        for column, condition in sql.COUNTED.items()
+    )
+    return sql.PROFILE.format(counts=counts, **numbers)
+
+
+def _faults(check: Check, numbers: dict[str, Any]) -> str:
+    if check.spans in sql.BAD_ROWS:
+        condition = sql.BAD_ROWS[check.spans].format(**numbers)
+        return sql.ROW_FAULTS.format(condition=condition, **numbers)
+    if check.spans in sql.BAD_STEPS:
+        condition = sql.BAD_STEPS[check.spans].format(**numbers)
+        return sql.STEP_FAULTS.format(condition=condition, **numbers)
+    return {"stale": sql.STALE_FAULTS, "uncovered": sql.UNCOVERED_FAULTS}[check.spans].format(**numbers)
+
+
+def _neighbours(
+    uris: list[str], symbols: Sequence[str], step_ms: int, start_ms: int, end_ms: int
+) -> pl.DataFrame:
+    """The last bar before the window and the first after it, per symbol.
+
+    One that lies further away than a step is moved to the window's edge without its price: only the part of
+    a hole that lies inside the window is the window's.
+    """
+    columns = {"symbol": pl.String, "open_time_ms": pl.Int64, "open": pl.Float64, "close": pl.Float64}
+    if not uris:
+        return pl.DataFrame(schema=columns)
+    time = pl.col("open_time_ms")
+    rows = pl.scan_parquet(uris).filter(pl.col("symbol").is_in(list(symbols))).select(list(columns))
+    sides = [
+        rows.filter(time < start_ms).group_by("symbol").agg(pl.all().sort_by("open_time_ms").last()),
+        rows.filter(time >= end_ms).group_by("symbol").agg(pl.all().sort_by("open_time_ms").first()),
+    ]
+    near = time.clip(start_ms - step_ms, end_ms)
+    prices = [pl.when(near == time).then(pl.col(name)).alias(name) for name in ("open", "close")]
+    return pl.concat(pl.collect_all(sides)).with_columns(*prices, near)
+
+
+def _groups(symbols: Sequence[str], bars_each: int) -> Iterator[list[str]]:
+    size = max(1, ROWS_AT_ONCE // max(bars_each, 1))
+    for start in range(0, len(symbols), size):
+        yield list(symbols[start : start + size])
+
+
+@contextmanager
+def _connection() -> Iterator[DuckDBPyConnection]:
+    import duckdb
+
+    connection = duckdb.connect(":memory:", config={"threads": "2", "memory_limit": "1GB"})
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def _load_bars(
+    connection: DuckDBPyConnection,
+    uris: Sequence[str],
+    edges: pl.DataFrame,
+    symbols: Sequence[str],
+    start_ms: int,
+    end_ms: int,
+) -> None:
+    """Make the relation `bars` of a group of symbols."""
+    names = ", ".join(quoted(symbol) for symbol in symbols)
+    columns = "symbol, open_time_ms, open, high, low, close, volume, quote_volume, taker_base"
+    connection.execute(
+        "CREATE TEMP TABLE bars (symbol VARCHAR, open_time_ms BIGINT, open DOUBLE, high DOUBLE, low DOUBLE, "
+        "close DOUBLE, volume DOUBLE, quote_volume DOUBLE, taker_base DOUBLE, inside BOOLEAN)"
+    )
+    if uris:
+        listed = ", ".join(quoted(uri) for uri in uris)
+        connection.execute(
+            f"INSERT INTO bars SELECT {columns}, TRUE FROM read_parquet([{listed}], hive_partitioning=false) "
+            f"WHERE symbol IN ({names}) AND open_time_ms >= {start_ms} AND open_time_ms < {end_ms}"
+        )
+    for symbol, time, opened, closed in edges.filter(pl.col("symbol").is_in(list(symbols))).iter_rows():
+        connection.execute(
+            "INSERT INTO bars (symbol, open_time_ms, open, close, inside) VALUES (?, ?, ?, ?, FALSE)",
+            [symbol, time, opened, closed],
+        )
+
+
+def _rows(connection: DuckDBPyConnection, query: str) -> Iterable[Profile]:
+    cursor = connection.execute(query)
+    names = [column[0] for column in cursor.description or []]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
