@@ -1,0 +1,197 @@
+"""`qtm stream | status | kill`: trade, look, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import json
+import signal
+import subprocess
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from qtm.clock import SystemClock
+from qtm.errors import ConfigError
+from qtm.settings import Settings, settings
+
+AccountOption = Annotated[str, typer.Option(help="Account in our journal; default: that of the settings.")]
+UrlOption = Annotated[str, typer.Option(help="REST address of the paper exchange, if not the settings'.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the live commands to the command line."""
+    forwarding = {"allow_extra_args": True, "ignore_unknown_options": True}
+    app.command("stream", context_settings=forwarding, add_help_option=False)(stream)
+    app.command("status")(status)
+    app.command("kill")(kill)
+
+
+def stream(context: typer.Context) -> None:
+    """Stream a strategy through the gate to the venue; `qtm stream --help` lists every option.
+
+    Example: [bold]qtm stream --strategy trend --symbols BTCUSDT[/bold]
+    """
+    as_json = "--json" in context.args
+    words = [word for word in context.args if word != "--json"]
+    helping = "--help" in words or "-h" in words
+    child = subprocess.Popen(
+        [sys.executable, "-m", "streaming", *words], stdout=None if helping else subprocess.PIPE, text=True
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: child.send_signal(signal.SIGTERM))
+    output, _ = child.communicate()
+    if child.returncode:
+        raise typer.Exit(child.returncode if child.returncode > 0 else 1)
+    if helping:
+        return
+    summary = json.loads(output)
+    if as_json:
+        _print_json(summary)
+    else:
+        _print_summary(summary)
+
+
+def status(account: AccountOption = "", as_json: JsonOption = False) -> None:
+    """Show runs, kills in force, orders and the gate's counters, from the store alone.
+
+    Example: [bold]qtm status --json[/bold]
+    """
+    from qtm.execution.status import account_status
+    from qtm.store.database import open_database
+
+    have = settings()
+    database = open_database(have.database)
+    content = account_status(database, account or _account(have), SystemClock())
+    database.close()
+    if as_json:
+        _print_json(content)
+    else:
+        _print_status(content)
+
+
+def kill(
+    scope: Annotated[str, typer.Argument(help="firm, strategy or symbol.")] = "firm",
+    target: Annotated[str, typer.Argument(help="Which strategy or symbol; nothing for firm.")] = "",
+    reason: Annotated[str, typer.Option(help="Why; it stays in the record.")] = "stopped by hand",
+    actor: Annotated[str, typer.Option(help="Who; default: the user of this session.")] = "",
+    account: AccountOption = "",
+    spot_url: UrlOption = "",
+    release: Annotated[bool, typer.Option("--release", help="Re-arm: lift every kill in force.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Stop trading now: latch, cancel every open order in scope, wait for the venue to confirm zero.
+
+    Works with the stream hung or dead. Positions are left as they are. Nothing re-arms but a person.
+
+    Example: [bold]qtm kill strategy trend --reason "quotes look wrong"[/bold]
+    """
+    from qtm.execution.latches import release as lift
+
+    have = settings()
+    who = actor or getpass.getuser()
+    if release:
+        released = lift(_open_store(have), SystemClock(), account or _account(have), actor=who)
+        _print_json({"released": released, "by": who})
+        return
+    report = asyncio.run(_kill(have, scope, target, reason, who, account, spot_url))
+    if as_json:
+        _print_json(report)
+    else:
+        Console(stderr=True).print(
+            f"[bold red]killed[/bold red] {report['scope']} {report['target']}: {report['cancelled']} orders "
+            f"cancelled, venue shows none open, {report['milliseconds']:.0f} ms. Re-arm: qtm kill --release"
+        )
+
+
+async def _kill(
+    have: Settings, scope: str, target: str, reason: str, who: str, account: str, spot_url: str
+) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from qtm.execution.access import venue_access
+    from qtm.execution.journal import Journal
+    from qtm.execution.kill import kill as kill_now
+    from qtm.execution.venue import BinanceSpot
+
+    access = venue_access(have, spot_url=spot_url, account=account)
+    clock = SystemClock()
+    venue = BinanceSpot(access.rest_url, access.api_key, access.api_secret)
+    journal = Journal(_open_store(have), access.account, clock)
+    try:
+        report = await kill_now(journal, venue, clock, scope=scope, target=target, actor=who, reason=reason)
+    finally:
+        await venue.close()
+    return asdict(report)
+
+
+def _open_store(have: Settings) -> Any:
+    from qtm.store.database import open_database
+
+    return open_database(have.database)
+
+
+def _account(have: Settings) -> str:
+    from qtm.execution.access import venue_access
+
+    try:
+        return venue_access(have).account
+    except ConfigError:
+        return f"binance-{have.live.api_key[:8]}"
+
+
+def _print_json(content: Any) -> None:
+    sys.stdout.write(json.dumps(content) + "\n")
+
+
+def _print_summary(summary: dict[str, Any]) -> None:
+    table = Table(title=f"Stream {summary['run_id']}", show_header=False)
+    rows = {
+        "state": summary["state"],
+        "bars": summary["bars"],
+        "signals": summary["signals"],
+        **{f"orders {name}": count for name, count in summary["orders"].items()},
+        "fills": summary["fills"],
+        "equity": f"{summary['equity']} {summary['quote']}",
+        **{f"position {symbol}": qty for symbol, qty in summary["positions"].items()},
+        **{f"bar to order, {name}": f"{value:.0f} us" for name, value in summary["tick_to_order_us"].items()},
+    }
+    for name, value in rows.items():
+        table.add_row(name, str(value))
+    Console().print(table)
+
+
+def _print_status(content: dict[str, Any]) -> None:
+    console = Console()
+    console.print(f"[bold]{content['account']}[/bold]  {content['time']}")
+    for kill_ in content["kills"]:
+        confirmed = "venue confirmed" if kill_["venue_confirmed_zero"] else "NOT CONFIRMED"
+        console.print(
+            f"[bold red]KILL[/bold red] {kill_['scope']} {kill_['target']} by {kill_['actor']} "
+            f"at {kill_['latched']}: {kill_['reason']} ({confirmed})"
+        )
+    table = Table("run", "strategy", "symbols", "state", "alive", "heartbeat", title="Runs")
+    for run in content["runs"]:
+        alive = "[green]yes[/green]" if run["alive"] else "no"
+        table.add_row(
+            run["run_id"][:8],
+            run["strategy"],
+            " ".join(run["symbols"]),
+            run["state"],
+            alive,
+            run["heartbeat"],
+        )
+    console.print(table)
+    counts = ", ".join(f"{name} {count}" for name, count in content["orders"].items()) or "none"
+    gate = content["gate"]
+    by_control = ", ".join(f"{name} {count}" for name, count in gate["by_control"].items())
+    console.print(f"Orders: {counts}")
+    console.print(f"Gate: approved {gate['approved']}, refused {gate['refused']} {by_control}")
+    for order in content["open_orders"]:
+        console.print(f"Open: {order['client_order_id']} {order['side']} {order['qty']} {order['status']}")
+    for symbol, traded in content["traded"].items():
+        console.print(f"{symbol}: net {traded['net_qty']} over {traded['fills']} fills")

@@ -1,0 +1,1 @@
+"""The live path as a Bytewax dataflow: feed -> strategies -> gate -> outbox -> venue."""

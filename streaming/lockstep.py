@@ -1,0 +1,61 @@
+"""A replay that waits for us: the market moves one bar when everything about the last one is handled.
+
+This makes a replayed day deterministic and as fast as the machine allows, and lets a killed stream continue
+in a market that stood still meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from qtm.errors import VenueError
+
+if TYPE_CHECKING:
+    from streaming.session import Session
+
+PATIENCE_S = 10.0
+
+
+class Lockstep:
+    """Moves the paper exchange's market on request and waits until its closed bars have arrived."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.done = False
+        self.idle = True
+        self._seen = 0
+        self._changed = asyncio.Event()
+
+    def saw(self, payload: bytes) -> None:
+        """A frame of the market stream has arrived."""
+        if b'"x":true' in payload:
+            self._seen += 1
+            self._changed.set()
+
+    async def advance(self) -> None:
+        """Let one bar of market time pass; returns when its closes are here.
+
+        Raises
+        ------
+        VenueError
+            When the market has moved but its bars do not arrive.
+        """
+        self.idle = False
+        before = await self.session.paper("GET", "status")
+        expected = self._seen - before["klines_published"]
+        after = await self.session.paper("POST", "advance", {"bars": 1})
+        expected += after["klines_published"]
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while self._seen < expected:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            raise VenueError(
+                f"{expected - self._seen} closed bars did not arrive within {PATIENCE_S:g} s",
+                where=self.session.config.stream_url,
+                remedy="is the paper exchange in step mode, with the same symbols?",
+            ) from None
+        self.done = after["advanced"] == 0
+        self.idle = True

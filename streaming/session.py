@@ -1,0 +1,312 @@
+"""One process's share of a run: connect, settle what was left open, reconcile, arm, and sum up at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from sqlalchemy import insert, select, update
+
+from qtm.clock import SystemClock, iso_utc
+from qtm.errors import ConfigError, StoreError, VenueError
+from qtm.execution.door import Door
+from qtm.execution.journal import Journal
+from qtm.execution.outbox import Sender
+from qtm.execution.reconcile import reconcile
+from qtm.execution.trader import TradingPlan
+from qtm.execution.venue import BinanceSpot
+from qtm.market.instruments import Instrument
+from qtm.risk.gate import STATE_NAMES, Gate
+from qtm.risk.limits import load_limits
+from qtm.settings import RiskSettings
+from qtm.store.database import open_database
+from qtm.store.schema import runs
+from qtm.strategies.registry import load_strategy
+from streaming.config import StreamConfig
+from streaming.run import Run
+
+if TYPE_CHECKING:
+    from streaming.feed import Feed
+
+log = logging.getLogger(__name__)
+
+
+class Session:
+    """Everything the dataflow's stages share; one thread, one asyncio loop.
+
+    Raises
+    ------
+    QtmError
+        When the strategy, limits, venue, account or store are not fit to trade with; nothing was sent.
+    """
+
+    def __init__(self, config: StreamConfig, risk: RiskSettings) -> None:
+        self.config = config
+        self.clock = SystemClock()
+        self.counts: Counter[str] = Counter()
+        self.latencies_ns: list[int] = []
+        self._feed: Feed | None = None
+        self._stop_asked = False
+        self.strategy = load_strategy(config.strategy)
+        self.params = self.strategy.params(config.params)
+        self.warmup_bars = self.strategy.warmup(self.params) if config.warmup is None else config.warmup
+        config.run_dir.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = _only_process(config.run_dir.with_suffix(".lock"))
+        self.loop = asyncio.new_event_loop()
+        self.journal = Journal(open_database(config.database_url), config.account, self.clock)
+        self.venue = BinanceSpot(
+            config.rest_url,
+            config.api_key,
+            config.api_secret,
+            timeout_s=config.timeout_s,
+            recv_window_ms=config.recv_window_ms,
+        )
+        try:
+            self.loop.run_until_complete(self._open(risk))
+        except BaseException:
+            self.close()
+            raise
+
+    async def _open(self, risk: RiskSettings) -> None:
+        config = self.config
+        self.instruments = {one.symbol: one for one in await self.venue.instruments(config.symbols)}
+        now_ms = await self.market_now_ms()
+        self.run = Run.load(config, self.strategy.version) or await self._new_run(now_ms)
+        self.plans = {symbol: self._plan(one) for symbol, one in self.instruments.items()}
+        self._register(now_ms)
+        fresh_for = config.interval.ms
+        sender = Sender(
+            self.journal, self.venue, self.clock, lambda intent: now_ms - intent.decided_ms <= fresh_for
+        )
+        for settled in await sender.recover():
+            self.journal.apply(settled)
+            log.info("left open by the last process: %s is %s", settled.client_order_id, settled.status)
+        exposure = await reconcile(self.journal, self.venue, self.instruments.values())
+        tree = load_limits(risk, self.instruments.values(), path=config.limits_file)
+        self.gate = Gate(tree, self.instruments.values(), exposure)
+        self.door = Door(self.gate, self.journal, self.run.run_id)
+        self.door.refresh_latches()
+        if any(latch.scope == "firm" for latch in self.gate.latches):
+            raise VenueError(
+                "a kill is in force for this account",
+                where=f"account {config.account}",
+                remedy="find out why, then re-arm with `qtm kill --release`",
+            )
+        self.gate.arm(now_ms, "reconciled with the venue")
+        self._heartbeat("ACTIVE")
+        log.info(
+            "armed: %s %s on %s, equity %s %s, limits %s",
+            config.strategy,
+            self.strategy.version,
+            ", ".join(config.symbols),
+            f"{exposure.cash:f}",
+            exposure.quote,
+            tree.version,
+        )
+
+    async def _new_run(self, now_ms: int) -> Run:
+        step = self.config.interval.ms
+        balances = await self.venue.balances()
+        quote = next(iter(self.instruments.values())).quote
+        cash = self.config.cash
+        share = balances.get(quote, 0) / len(self.config.symbols) if cash is None else cash
+        run = Run(
+            run_id=Run.new_id(),
+            identity=self.config.identity,
+            strategy_version=self.strategy.version,
+            trade_from_ms=now_ms // step * step,
+            cash=float(share),
+            first_sequence={
+                symbol: self.journal.decided_count(self.strategy.name, symbol)
+                for symbol in self.config.symbols
+            },
+        )
+        run.save(self.config.run_dir)
+        log.info("new run %s, trading from %s", run.run_id, iso_utc(run.trade_from_ms))
+        return run
+
+    def _plan(self, instrument: Instrument) -> TradingPlan:
+        return TradingPlan(
+            strategy=self.strategy,
+            params=self.params,
+            instrument=instrument,
+            cash=self.run.cash,
+            sizing=self.config.sizing,
+            interval_ms=self.config.interval.ms,
+            trade_from_ms=self.run.trade_from_ms,
+            band=self.config.band,
+            first_sequence=self.run.first_sequence[instrument.symbol],
+        )
+
+    def attach(self, feed: Feed) -> None:
+        """The feed of this process."""
+        self._feed = feed
+        if self._stop_asked:
+            feed.stop()
+
+    def stop(self) -> None:
+        """End once every order's outcome is known; safe to call from a signal handler."""
+        self._stop_asked = True
+        if self._feed is not None:
+            self._feed.stop()
+
+    @property
+    def feed(self) -> Feed:
+        """The source this process runs on."""
+        if self._feed is None:
+            raise RuntimeError("the dataflow has not started")
+        return self._feed
+
+    @property
+    def frames_path(self) -> Path:
+        """The run's frame journal."""
+        return self.config.run_dir / "frames.log"
+
+    @property
+    def signals_path(self) -> Path:
+        """One JSON line per closed bar: what the strategy answered."""
+        return self.config.run_dir / "signals.jsonl"
+
+    def wall_ms(self) -> int | None:
+        """The gate's time for live trading; None in a replay, whose events carry the time."""
+        return None if self.config.replay else self.clock.now_ms()
+
+    def now_ms(self, market_ms: int) -> int:
+        """The time orders are judged at."""
+        return market_ms if self.config.replay else self.clock.now_ms()
+
+    async def market_now_ms(self) -> int:
+        """The venue's market time: the replay's own, or now."""
+        if not self.config.replay:
+            return self.clock.now_ms()
+        return int((await self.paper("GET", "status"))["market_time_ms"])
+
+    async def paper(self, method: str, path: str, body: dict[str, int] | None = None) -> dict[str, Any]:
+        """A request to the paper exchange's own control endpoints."""
+        url = f"{self.config.rest_url}/paper/{path}"
+        timeout = aiohttp.ClientTimeout(total=self.config.timeout_s)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as client,
+                client.request(method, url, json=body) as answer,
+            ):
+                if answer.status != 200:
+                    raise VenueError(
+                        f"{method} {url} answered {answer.status}", remedy="is it a paper exchange?"
+                    )
+                content: dict[str, Any] = await answer.json()
+                return content
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise VenueError(
+                f"the paper exchange does not answer: {error}",
+                where=url,
+                remedy="start it with `qtm paper serve --market replay`",
+            ) from error
+
+    def heartbeat(self) -> None:
+        """Say in the store that this process lives, and in which state."""
+        self._heartbeat(STATE_NAMES[self.gate.state])
+
+    def summary(self) -> dict[str, Any]:
+        """What this process did, as plain data."""
+        exposure = self.gate.exposure
+        quantiles = _quantiles_us(self.latencies_ns)
+        return {
+            "run_id": self.run.run_id,
+            "resumed": self.run.resumed,
+            "state": STATE_NAMES[self.gate.state],
+            "bars": self._feed.bars if self._feed else 0,
+            "signals": self.counts["signals"],
+            "orders": {
+                name: self.counts[name]
+                for name in ("approved", "refused", "filled", "expired", "rejected", "canceled")
+            },
+            "fills": self.counts["fills"],
+            "positions": {symbol: f"{qty:f}" for symbol, qty in exposure.positions.items()},
+            "equity": f"{exposure.equity():f}",
+            "quote": exposure.quote,
+            "tick_to_order_us": quantiles,
+        }
+
+    def finish(self) -> dict[str, Any]:
+        """Record the end of the process and return its summary."""
+        summary = self.summary()
+        values = {"state": "STOPPED", "ended_ms": self.clock.now_ms(), "summary": json.dumps(summary)}
+        with self.journal.database.write() as connection:
+            connection.execute(update(runs).where(runs.c.run_id == self.run.run_id).values(values))
+        return summary
+
+    def close(self) -> None:
+        """Close every connection and let another process take over."""
+        self.loop.run_until_complete(self.venue.close())
+        self.loop.run_until_complete(asyncio.sleep(0.05))  # aiohttp closes its transports one turn later
+        self.loop.close()
+        self.journal.database.close()
+        os.close(self._lock)
+
+    def _register(self, now_ms: int) -> None:
+        row = {
+            "account": self.config.account,
+            "strategy": self.strategy.name,
+            "strategy_version": self.strategy.version,
+            "symbols": " ".join(self.config.symbols),
+            "settings": json.dumps(self.run.identity),
+            "pid": os.getpid(),
+            "started_ms": now_ms,
+            "heartbeat_ms": self.clock.now_ms(),
+            "ended_ms": None,
+            "state": "HALTED",
+        }
+        with self.journal.database.write() as connection:
+            known = connection.execute(select(runs.c.run_id).where(runs.c.run_id == self.run.run_id)).first()
+            if known is None:
+                connection.execute(insert(runs).values(run_id=self.run.run_id, **row))
+            else:
+                connection.execute(update(runs).where(runs.c.run_id == self.run.run_id).values(row))
+
+    def _heartbeat(self, state: str) -> None:
+        values = {"heartbeat_ms": self.clock.now_ms(), "state": state}
+        with self.journal.database.write() as connection:
+            connection.execute(update(runs).where(runs.c.run_id == self.run.run_id).values(values))
+
+    def latency(self, received_ns: int) -> None:
+        """An order went out in answer to a frame received at `received_ns` (0: not a live frame)."""
+        if received_ns:
+            self.latencies_ns.append(time.perf_counter_ns() - received_ns)
+
+
+def _only_process(path: Path) -> int:
+    """Hold the run's lock for the life of this process."""
+    import fcntl
+
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise StoreError(f"the state folder cannot be written: {error.strerror}", where=str(path)) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise ConfigError(
+            "another process already streams this strategy on this account",
+            where=str(path),
+            remedy="stop it first; two would send every order twice",
+        ) from None
+    return handle
+
+
+def _quantiles_us(latencies_ns: list[int]) -> dict[str, float]:
+    if not latencies_ns:
+        return {}
+    ordered = sorted(latencies_ns)
+    pick = {"p50": 0.50, "p99": 0.99}
+    return {
+        name: ordered[min(len(ordered) - 1, int(share * len(ordered)))] / 1000 for name, share in pick.items()
+    }

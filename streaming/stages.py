@@ -1,0 +1,212 @@
+"""The stages between source and sink, as thin as they can be: all logic is in plain classes of `qtm`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+from dataclasses import dataclass
+from typing import Any
+
+from bytewax.operators import StatefulBatchLogic
+from bytewax.outputs import DynamicSink, StatelessSinkPartition
+
+from qtm.clock import iso_utc
+from qtm.execution.door import DecidedBefore
+from qtm.execution.kill import kill
+from qtm.execution.trader import Signal, SymbolTrader
+from qtm.risk.decisions import ApprovedOrder, Refused
+from qtm.risk.gate import StateChange
+from qtm.trading.orders import OrderStatus
+from streaming.messages import (
+    BarMessage,
+    Message,
+    PriceMessage,
+    RefusalMessage,
+    ReportMessage,
+    TickMessage,
+)
+from streaming.session import Session
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Handled:
+    """A message at the end of the line, with the gate's answer to the order it led to."""
+
+    message: Message
+    outcome: ApprovedOrder | Refused | DecidedBefore | None = None
+    halted: StateChange | None = None
+
+
+class StrategyStage(StatefulBatchLogic[Message, Message, bytes]):
+    """One symbol's `SymbolTrader` inside the dataflow; its snapshot is the trader's bytes."""
+
+    def __init__(self, session: Session, snapshot: bytes | None) -> None:
+        self.session = session
+        self.trader: SymbolTrader | None = None
+        if snapshot is not None:
+            symbol, held = pickle.loads(snapshot)
+            self.trader = SymbolTrader(session.plans[symbol], held)
+
+    def on_batch(self, values: list[Message]) -> tuple[list[Message], bool]:
+        """Every message in, every message out, bars with their signal."""
+        for message in values:
+            if isinstance(message, TickMessage):
+                continue
+            if self.trader is None:
+                self.trader = SymbolTrader(self.session.plans[message.symbol])
+            if isinstance(message, BarMessage):
+                message.signal = self.trader.on_bar(message.bar, tradable=message.tradable)
+            elif isinstance(message, ReportMessage):
+                self.trader.on_report(message.update)
+            elif isinstance(message, RefusalMessage):
+                self.trader.on_gate_refusal(message.client_order_id)
+        return values, StatefulBatchLogic.RETAIN
+
+    def snapshot(self) -> bytes:
+        """The trader's memory and whose it is."""
+        if self.trader is None:
+            raise RuntimeError("a strategy stage exists only for a message that made its trader")
+        return pickle.dumps((self.trader.plan.instrument.symbol, self.trader.snapshot()))
+
+
+class GateStage:
+    """Prices mark the account, reports move it, orders are judged: in that order within each message."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.door = session.door
+
+    def __call__(self, message: Message) -> Handled:
+        """Handle one message."""
+        if isinstance(message, BarMessage):
+            halted = self.door.on_price(message.symbol, message.close, message.bar.close_time_ms)
+            return Handled(message, self._judge(message), halted)
+        if isinstance(message, PriceMessage):
+            return Handled(message, halted=self.door.on_price(message.symbol, message.price, message.now_ms))
+        if isinstance(message, ReportMessage):
+            applied = self.door.on_report(message.update)
+            self.session.counts["fills"] += len(applied.new_fills)
+            if applied.changed and applied.status.is_terminal:
+                self._tell(message, applied.status)
+        elif isinstance(message, TickMessage):
+            self.door.refresh_latches()
+            self.session.heartbeat()
+        return Handled(message)
+
+    def _judge(self, message: BarMessage) -> ApprovedOrder | Refused | DecidedBefore | None:
+        signal = message.signal
+        if signal is None:
+            return None
+        self.session.counts["signals"] += signal.target == signal.target
+        if signal.intent is None:
+            return None
+        inputs = {
+            "bar": signal.open_time_ms,
+            "close": str(message.close),
+            "target": signal.target.hex(),
+            "book_equity": signal.equity.hex(),
+            "lots": signal.lots,
+            "limit_ticks": signal.limit_ticks,
+            "strategy_version": self.session.strategy.version,
+            "params": dict(self.session.params._asdict()),
+            "sizing": list(self.session.config.sizing),
+        }
+        return self.door.decide(signal.intent, message.now_ms, inputs)
+
+    def _tell(self, message: ReportMessage, status: OrderStatus) -> None:
+        self.session.counts[status.value.lower()] += 1
+        update = message.update
+        log.info("%s %s %s", update.client_order_id, status.value, update.reason)
+
+
+class OutboxSink(DynamicSink[Handled]):
+    """Hands approved orders to the sender, refusals back to their strategy, and counts what is done."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> _Outbox:
+        """The only partition; more workers would mean more gates."""
+        if worker_count != 1:
+            raise RuntimeError("one account is one worker: shard by account, not by worker")
+        return _Outbox(self.session)
+
+
+class _Outbox(StatelessSinkPartition[Handled]):
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.signals = session.signals_path.open("a", buffering=1)
+
+    def write_batch(self, items: list[Handled]) -> None:
+        for item in items:
+            message, outcome, feed = item.message, item.outcome, self.session.feed
+            if isinstance(message, BarMessage) and message.signal is not None:
+                self._keep(message.signal)
+            if isinstance(outcome, ApprovedOrder):
+                self.session.counts["approved"] += 1
+                feed.send(outcome)
+                self.session.latency(message.received_ns if isinstance(message, BarMessage) else 0)
+                _announce("approved", outcome)
+            elif isinstance(outcome, Refused):
+                self.session.counts["refused"] += 1
+                feed.refuse(outcome.intent.symbol, outcome.intent.client_order_id)
+                _announce("REFUSED", outcome)
+            elif isinstance(outcome, DecidedBefore):
+                self._settle(outcome)
+            if item.halted is not None:
+                self._halt(item.halted)
+            feed.acknowledge()
+
+    def close(self) -> None:
+        self.signals.close()
+
+    def _settle(self, known: DecidedBefore) -> None:
+        """An order decided before a restart: what became of it then is what becomes of it now."""
+        if known.approved:
+            self.session.feed.resolve(known.intent.client_order_id)
+        else:
+            self.session.feed.refuse(known.intent.symbol, known.intent.client_order_id)
+
+    def _halt(self, change: StateChange) -> None:
+        """The gate stopped trading by itself: latch it for every restart and cancel what is open."""
+        log.critical("HALTED at %s: %s", iso_utc(change.at_ms), change.reason)
+        session = self.session
+        work = kill(session.journal, session.venue, session.clock, actor="risk gate", reason=change.reason)
+        session.feed.run_in_background(work, "kill")
+
+    def _keep(self, signal: Signal) -> None:
+        line = {
+            "symbol": signal.symbol,
+            "open_time_ms": signal.open_time_ms,
+            "target": signal.target.hex(),
+            "equity": signal.equity.hex(),
+            "client_order_id": signal.intent.client_order_id if signal.intent else None,
+        }
+        self.signals.write(json.dumps(line) + "\n")
+
+
+def _announce(word: str, outcome: ApprovedOrder | Refused) -> None:
+    intent = outcome.intent
+    log.info(
+        "%s %s %s %s %s at %s%s",
+        intent.client_order_id,
+        word,
+        intent.side.value,
+        f"{intent.qty:f}",
+        intent.symbol,
+        f"{intent.price:f}" if intent.price is not None else "market",
+        f": {outcome.decision.reason}" if outcome.decision.reason else "",
+    )
+
+
+def symbol_of(message: Any) -> str:
+    """The key that orders messages: everything about one symbol stays in sequence."""
+    return str(message.symbol)
+
+
+def is_market(message: Message) -> bool:
+    """True for what concerns a symbol; ticks concern the account."""
+    return not isinstance(message, TickMessage)
