@@ -8,7 +8,6 @@ next close while the target stands unmet.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,8 +27,8 @@ from qtm.errors import DataError, StrategyError
 from qtm.market.bars import BarSeries
 from qtm.market.instruments import Instrument
 from qtm.risk.rules import GateLimits, controls
+from qtm.strategies.compile_errors import explain_compile_error
 from qtm.strategies.contract import StepStrategy
-from qtm.strategies.machine_code import explain_compile_error
 from qtm.trading.book import Sizing, grid_of, new_sub_book
 from qtm.trading.costs import CostModel
 
@@ -205,7 +204,7 @@ def run_backtest(
     state, book, session = _memory(strategy, cash, bars, resume)
     start = float(book["qty"][0]), float(book["cash"][0])
     ledger = new_ledger(len(bars))
-    columns = (bars.open_time_ms, bars.open, bars.high, bars.low, bars.close, bars.volume)
+    columns = columns_of(bars)
     kernel = loop_kernel(strategy).run
     call_kernel(strategy, kernel, values, state[0], book[0], session[0], rules, columns, ledger)
     return BacktestResult(
@@ -231,7 +230,7 @@ def run_backtest(
             cash=cash,
             costs=rules.costs._asdict(),
             sizing=rules.sizing._asdict(),
-            limits=limits._asdict() if limits is not None else None,
+            limits=rules.limits._asdict() if limits is not None else None,
             band=band,
             data_version=data_version,
             waivers=waivers,
@@ -267,6 +266,15 @@ def make_rules(
     )
 
 
+def columns_of(bars: BarSeries) -> tuple[npt.NDArray[Any], ...]:
+    """The columns as the machine code takes them: contiguous, 64 bit; copies only what is not."""
+    prices = (bars.open, bars.high, bars.low, bars.close, bars.volume)
+    return (
+        np.ascontiguousarray(bars.open_time_ms, dtype=np.int64),
+        *(np.ascontiguousarray(column, dtype=np.float64) for column in prices),
+    )
+
+
 def check_bars(bars: BarSeries) -> None:
     """Raise DataError naming the first bar the engine cannot run on."""
     times = bars.open_time_ms
@@ -296,7 +304,7 @@ def call_kernel(strategy: StepStrategy, kernel: Any, *arguments: Any) -> Any:
     """Call machine code of `strategy`; compiler and step failures become a StrategyError."""
     try:
         return kernel(*arguments)
-    except NumbaError as error:
+    except (NumbaError, KeyError) as error:
         raise explain_compile_error(error, strategy.name, strategy.source) from error
     except (ArithmeticError, ValueError, IndexError) as error:
         raise StrategyError(
@@ -336,8 +344,3 @@ def _memory(
         np.frombuffer(resume.book, book.dtype).copy(),
         np.frombuffer(resume.session, session.dtype).copy(),
     )
-
-
-def lineage_table(lineage: Lineage) -> dict[str, Any]:
-    """The lineage as plain values for JSON and reports."""
-    return dataclasses.asdict(lineage)

@@ -52,6 +52,7 @@ def loop_kernel(strategy: StepStrategy) -> ModuleType:
             "write_close": sinks.write_close,
         },
         strategy_version=strategy.version,
+        strategy_module=strategy.step.__module__,
         modules=_SOURCES,
     )
 
@@ -72,5 +73,6 @@ def sweep_kernel(strategy: StepStrategy) -> ModuleType:
             "end_day": sinks.end_day,
         },
         strategy_version=strategy.version,
+        strategy_module=strategy.step.__module__,
         modules=_SOURCES,
     )

@@ -71,7 +71,7 @@ def check_strategy(strategy: StepStrategy, params: Mapping[str, Any] | None = No
         When the parameters are out of range or the step does not compile.
     """
     values = strategy.params(params)
-    length = max(600, 3 * strategy.warmup(values) + 200)
+    length = max(1_000, 5 * strategy.warmup(values))
     bars = proof_market(length, seed)
     whole = _run(strategy, values, bars)
     return Proof(
@@ -146,17 +146,18 @@ def _poisoned(strategy: StepStrategy, values: Any, bars: BarSeries, whole: Backt
     """The future replaced by absurd prices: the past must stay as it was."""
     cuts = np.unique(np.linspace(1, len(bars) - 1, 60).astype(int))
     for cut in cuts.tolist():
-        columns = {
-            name: np.concatenate((getattr(bars, name)[:cut], getattr(bars, name)[cut:] * factor))
-            for name, factor in (
-                ("open", 37.0),
-                ("high", 91.0),
-                ("low", 0.01),
-                ("close", 53.0),
-                ("volume", 1e6),
+        opened, high, low, close, volume = (
+            np.concatenate((column[:cut], column[cut:] * factor))
+            for column, factor in (
+                (bars.open, 37.0),
+                (bars.high, 91.0),
+                (bars.low, 0.01),
+                (bars.close, 53.0),
+                (bars.volume, 1e6),
             )
-        }
-        spoiled = _run(strategy, values, dataclasses.replace(bars, **columns))
+        )
+        absurd = BarSeries(bars.symbol, bars.interval, bars.open_time_ms, opened, high, low, close, volume)
+        spoiled = _run(strategy, values, absurd)
         if not (
             _same(spoiled.signals[:cut], whole.signals[:cut])
             and _same(spoiled.equity[:cut], whole.equity[:cut])

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from qtm.backtest.engine import call_kernel, check_bars, make_rules
+from qtm.backtest.engine import call_kernel, check_bars, columns_of, make_rules
 from qtm.backtest.kernels import sweep_kernel
 from qtm.backtest.loop import DAY_MS, new_session
 from qtm.backtest.sinks import new_tallies
@@ -83,7 +83,7 @@ def run_sweep(
     check_bars(bars)
     chosen = combinations(strategy, grid)
     rules = make_rules(bars, instrument, costs, sizing, band, limits, trade_from_ms)
-    columns = (bars.open_time_ms, bars.open, bars.high, bars.low, bars.close, bars.volume)
+    columns = columns_of(bars)
     kernel = sweep_kernel(strategy)
     workers = (
         threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

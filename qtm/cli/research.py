@@ -26,6 +26,9 @@ CashOption = Annotated[float | None, typer.Option("--cash", help="Starting capit
 UngatedOption = Annotated[bool, typer.Option("--ungated", help="Leave the risk gate out.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
+_SWEEP_FIGURES = ("sharpe", "total_return", "max_drawdown", "trades", "win_rate", "fees")
+"""What the terminal shows of a sweep's rows; `--json` and `--output` have everything."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the research commands to the command line."""
@@ -138,11 +141,12 @@ def sweep(
     if as_json:
         _print_json({"combinations": len(found), "sorted_by": sort, "rows": best.to_dicts()})
         return
+    shown = dict.fromkeys((*wanted, sort, *_SWEEP_FIGURES))
     table = Table(title=f"{strategy} on {symbol} {interval}: {len(found):,} combinations, best by {sort}")
-    for name in best.columns:
-        table.add_column(name, justify="right")
-    for row in best.iter_rows():
-        table.add_row(*(f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" for value in row))
+    for name in shown:
+        table.add_column(name.replace("_", " "), justify="right")
+    for row in best.select(*shown).iter_rows():
+        table.add_row(*(_figure(value) for value in row))
     Console().print(table)
 
 
@@ -233,6 +237,12 @@ def _range(text: str) -> tuple[str, list[float]]:
     if not name or not found:
         raise ConfigError(f"cannot read {text!r}", where="--grid", remedy="write fast=5:45:2 or fast=5,10,20")
     return name.strip(), found
+
+
+def _figure(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
 
 
 def _as_json(run: ResearchRun, path: Path) -> dict[str, Any]:

@@ -54,6 +54,7 @@ def one_step(params, state, bar, account):
 class StepStrategy:
     """A strategy: see the module docstring. Built by `step_strategy`, looked up by `registry.load_strategy`.
 
+    `version` is the first 12 hex digits of the SHA-256 of the strategy's source file: it names what was run.
     `state_dtype` is a structured numpy dtype, so a strategy's whole memory is a block of bytes that can be
     snapshotted and restored exactly.
     """
@@ -64,6 +65,7 @@ class StepStrategy:
     bounds: Mapping[str, tuple[float, float]]
     state_dtype: np.dtype[Any]
     step: Step
+    version: str
     warmup: Callable[[Any], int] = field(default=lambda _params: 0)
 
     @cached_property
@@ -75,7 +77,11 @@ class StepStrategy:
     def compiled_step(self) -> Step:
         """The step as machine code, callable as `step(params, state_record, bar, account) -> float`."""
         kernel = load_kernel(
-            f"step_{self.name}", _STEP_KERNEL, {"step": self.inlined_step}, strategy_version=self.version
+            f"step_{self.name}",
+            _STEP_KERNEL,
+            {"step": self.inlined_step},
+            strategy_version=self.version,
+            strategy_module=self.step.__module__,
         )
         return cast(Step, kernel.one_step)
 
@@ -83,11 +89,6 @@ class StepStrategy:
     def source(self) -> Path:
         """The strategy's file."""
         return Path(inspect.getfile(self.step))
-
-    @cached_property
-    def version(self) -> str:
-        """First 12 hex digits of the SHA-256 of the strategy's source file: names what was run."""
-        return hashlib.sha256(self.source.read_bytes()).hexdigest()[:12]
 
     def new_state(self) -> Any:
         """A zeroed state of shape (1,); element 0 is the record the step mutates."""
@@ -160,7 +161,16 @@ def step_strategy(
             bounds=bounds,
             state_dtype=dtype,
             step=step,
+            version=hashlib.sha256(_source_code(step)).hexdigest()[:12],
             warmup=warmup or (lambda _params: 0),
         )
 
     return build
+
+
+def _source_code(step: Step) -> bytes:
+    """The file that defines `step`, or the step alone where there is no file (a notebook cell)."""
+    try:
+        return Path(inspect.getfile(step)).read_bytes()
+    except OSError:
+        return inspect.getsource(step).encode()

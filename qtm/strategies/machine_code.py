@@ -20,9 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from numba.core.errors import NumbaError
-
-from qtm.errors import StoreError, StrategyError
+from qtm.errors import StoreError
 from qtm.settings import settings
 
 _TRADING_SOURCES = ("qtm.compiled", "qtm.features", "qtm.market.bars", "qtm.trading", "qtm.risk.rules")
@@ -56,6 +54,7 @@ def load_kernel(
     names: Mapping[str, Any],
     *,
     strategy_version: str,
+    strategy_module: str,
     modules: Iterable[str] = (),
 ) -> ModuleType:
     """The module made from `template`, compiled functions included, from the cache when it is there.
@@ -68,8 +67,8 @@ def load_kernel(
         Python source; its functions use numba's `cache=True`.
     names
         Objects put into the module's namespace before it runs, such as the strategy's step.
-    strategy_version
-        Hash of the strategy's source.
+    strategy_version, strategy_module
+        Hash of the strategy's source, and the module it lives in (the cached code refers to its types).
     modules
         Further modules or packages whose sources the machine code depends on.
 
@@ -79,7 +78,7 @@ def load_kernel(
         When the cache folder cannot be written.
     """
     digest = hashlib.sha256(_digest_of_modules((*_TRADING_SOURCES, *modules)))
-    digest.update(strategy_version.encode() + template.encode())
+    digest.update(f"{strategy_module} {strategy_version} {template}".encode())
     name = f"qtm_kernel_{re.sub(r'[^a-z0-9_]', '_', stem.lower())}_{digest.hexdigest()[:16]}"
     if name in sys.modules:
         return sys.modules[name]
@@ -103,69 +102,3 @@ def load_kernel(
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
-
-
-def explain_compile_error(error: NumbaError, strategy: str, source: Path) -> StrategyError:
-    """The compiler's complaint in the strategy author's terms, with the line of the strategy file."""
-    text = str(error)
-    lines = re.findall(rf'File "[^"]*{re.escape(source.name)}", line (\d+)', text)
-    where = f"{source}:{lines[-1]}" if lines else str(source)
-    for pattern, message, remedy in _EXPLANATIONS:
-        found = re.search(pattern, text)
-        if found:
-            return StrategyError(message.format(*found.groups()), where=where, remedy=remedy)
-    first = next((line.strip() for line in text.splitlines() if line.strip()), "unknown reason")
-    return StrategyError(
-        f"the step of {strategy!r} does not compile: {first}",
-        where=where,
-        remedy="a step may use numbers, tuples, numpy arrays and the functions of qtm.features",
-    )
-
-
-_EXPLANATIONS: tuple[tuple[str, str, str], ...] = (
-    (
-        r"Unknown attribute '(\w+)' of type (?:nested )?Record",
-        "the strategy's state has no field {0!r}",
-        "add it to `state=` of @step_strategy",
-    ),
-    (
-        r"Field '(\w+)' was not found in record",
-        "the strategy's state has no field {0!r}",
-        "add it to `state=` of @step_strategy",
-    ),
-    (
-        r"Unknown attribute '(\w+)' of type Bar",
-        "a bar has no field {0!r}",
-        "a bar has open_time_ms, open, high, low, close, volume and close_ticks",
-    ),
-    (
-        r"Unknown attribute '(\w+)' of type Account",
-        "the account has no field {0!r}",
-        "an account has qty, entry_price and equity",
-    ),
-    (
-        r"Unknown attribute '(\w+)' of type Params",
-        "the strategy's parameters have no field {0!r}",
-        "add it, with a default, to the parameter tuple",
-    ),
-    (
-        r"NameError: name '(\w+)' is not defined",
-        "the name {0!r} is not defined",
-        "import or define it at the top of the strategy file",
-    ),
-    (
-        r"Untyped global name '(\w+)'",
-        "{0!r} cannot be used inside a step: the compiler does not know it",
-        "use numbers, numpy and the functions of qtm.features; decorate own helpers with @inlined",
-    ),
-    (
-        r"Variable '?(\w+)'? referenced before assignment",
-        "{0!r} may be used before it has a value",
-        "give it a value on every path",
-    ),
-    (
-        r"Cannot unify (.+?) and (.+?) for '(\w+?)(?:\.\d+)?'",
-        "{2!r} is sometimes {0} and sometimes {1}",
-        "a step returns one number and each variable keeps one type",
-    ),
-)

@@ -15,7 +15,7 @@ import qtm.strategies
 from qtm.errors import StrategyError
 from qtm.strategies.contract import StepStrategy
 
-_NOT_STRATEGIES = frozenset({"contract", "machine_code", "registry"})
+_NOT_STRATEGIES = frozenset({"compile_errors", "contract", "machine_code", "registry"})
 
 
 @cache

@@ -1,0 +1,47 @@
+"""The proofs hold for every bundled strategy, and fail for strategies that misbehave."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qtm.backtest.look_ahead import check_strategy
+from qtm.strategies.registry import list_strategies, load_strategy
+
+HEADER = """\
+from typing import NamedTuple
+import numpy as np
+from qtm.strategies.contract import step_strategy
+
+class Params(NamedTuple):
+    length: int = 5
+
+@step_strategy(name="bad", summary="Bad.", params=Params, bounds={"length": (1, 50)}, state={"n": "i8"},
+               warmup=lambda params: 10)
+def bad(params, state, bar, account):
+"""
+
+
+@pytest.mark.parametrize("name", [strategy.name for strategy in list_strategies()])
+def test_bundled_strategies_pass_every_proof(name: str) -> None:
+    proof = check_strategy(load_strategy(name))
+    assert proof.passed, proof
+
+
+@pytest.mark.parametrize(
+    ("body", "failing"),
+    [
+        ("    return 1.0\n", "answers sanely after its warm-up"),
+        ("    return np.nan\n", "answers sanely after its warm-up"),
+        (
+            "    state.n += 1\n    return np.random.random() if state.n > 10 else np.nan\n",
+            "two runs are equal",
+        ),
+    ],
+)
+def test_a_strategy_that_misbehaves_is_caught(tmp_path: Path, body: str, failing: str) -> None:
+    path = tmp_path / "bad.py"
+    path.write_text(HEADER + body)
+    proof = check_strategy(load_strategy(str(path)))
+    assert failing in [finding.name for finding in proof.findings if not finding.passed]
