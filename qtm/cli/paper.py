@@ -1,0 +1,135 @@
+"""`qtm paper serve`: the paper exchange on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from qtm.paper.feed import MarketFeed
+    from qtm.trading.costs import CostModel
+
+paper = typer.Typer(help="The paper exchange: Binance's protocol on loopback.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add `qtm paper`."""
+    app.add_typer(paper, name="paper")
+
+
+@paper.command()
+def serve(
+    market: Annotated[str, typer.Option(help="Where the market comes from: replay.")] = "replay",
+    lake: Annotated[str, typer.Option(help="Lake to replay from; empty means the configured one.")] = "",
+    symbols: Annotated[str, typer.Option(help="Symbols, separated by commas.")] = "BTCUSDT",
+    interval: Annotated[str, typer.Option(help="Interval of the replayed bars.")] = "1m",
+    from_: Annotated[
+        str, typer.Option("--from", help="First moment, UTC (2024-01-31 or 2024-01-31T12:00).")
+    ] = "",
+    to: Annotated[str, typer.Option("--to", help="Moment after the last bar, UTC.")] = "",
+    speed: Annotated[
+        str, typer.Option(help="Market seconds per second, `max`, or `step` (POST /paper/advance).")
+    ] = "1",
+    history: Annotated[int, typer.Option(help="Bars before --from that clients may ask for.", min=0)] = 1500,
+    port: Annotated[int, typer.Option(help="Port; 0 picks a free one.", min=-1, max=65535)] = -1,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "",
+    slippage_bps: Annotated[float, typer.Option(help="Half spread around the replayed price.", min=0)] = 1.0,
+    begin: Annotated[
+        str, typer.Option(help="`subscribed`: time runs from the first subscription; `now`: at once.")
+    ] = "subscribed",
+    seed: Annotated[int, typer.Option(help="Seed of faults and synthetic markets.")] = 7,
+    ready_file: Annotated[
+        Path | None, typer.Option(help="Write {url, ws_url, port, pid} here once it listens.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every order.")] = False,
+) -> None:
+    """Serve the paper exchange until stopped (Ctrl-C or SIGTERM).
+
+    Example: qtm paper serve --symbols BTCUSDT,ETHUSDT --from 2025-06-01 --to 2025-06-02 --speed 600
+    """
+    from qtm.paper.server import AccountSpec, PaperExchange
+    from qtm.settings import settings
+    from qtm.trading.costs import SPOT_COSTS
+
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    if ready_file is not None:
+        ready_file.unlink(missing_ok=True)
+    config = settings()
+    costs = SPOT_COSTS._replace(slippage_bps=slippage_bps)
+    feed = _feed(market, lake or config.lake_uri, symbols, interval, from_, to, speed, history, costs)
+    quotes = {instrument.quote for instrument in feed.instruments().values()}
+    account = AccountSpec(
+        "paper",
+        config.paper.api_key,
+        config.paper.api_secret.get_secret_value(),
+        dict.fromkeys(sorted(quotes), str(config.paper.quote_balance)),
+    )
+    exchange = PaperExchange(
+        feed,
+        accounts=[account],
+        host=host or config.paper.host,
+        port=config.paper.spot_port if port < 0 else port,
+        costs=costs,
+        seed=seed,
+        begin=begin,
+    )
+    _run(exchange, ready_file)
+
+
+def _feed(
+    market: str, lake_uri: str, symbols: str, interval: str, start: str, end: str, speed: str, history: int,
+    costs: CostModel,
+) -> MarketFeed:  # fmt: skip
+    from qtm.errors import ConfigError
+    from qtm.paper.sources import replay_from_lake
+
+    names = tuple(name.strip().upper() for name in symbols.split(",") if name.strip())
+    if market != "replay":
+        raise ConfigError(f"unknown market {market!r}", where="--market", remedy="use replay")
+    return replay_from_lake(
+        lake_uri, names, interval, start=start, end=end, speed=speed, history=history, costs=costs
+    )
+
+
+def _run(exchange: object, ready_file: Path | None) -> None:
+    from qtm.paper.server import PaperExchange
+
+    assert isinstance(exchange, PaperExchange)
+
+    async def serve_until_stopped() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        async with exchange:
+            if ready_file is not None:
+                _announce(exchange, ready_file)
+            await stop.wait()
+            logging.getLogger(__name__).info("stopping")
+
+    import uvloop
+
+    uvloop.run(serve_until_stopped())
+
+
+def _announce(exchange: object, ready_file: Path) -> None:
+    import os
+
+    from qtm.paper.server import PaperExchange
+
+    assert isinstance(exchange, PaperExchange)
+    facts = {"url": exchange.url, "ws_url": exchange.ws_url, "port": exchange.port, "pid": os.getpid()}
+    partial = ready_file.with_suffix(ready_file.suffix + ".partial")
+    partial.write_text(json.dumps(facts))
+    partial.replace(ready_file)

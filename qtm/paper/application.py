@@ -1,0 +1,116 @@
+"""One market behind one port: REST, streams, WebSocket API and the admin pages, over a shared `Gateway`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from qtm.paper.errors import ApiError
+from qtm.paper.gateway import Gateway
+from qtm.paper.http import Request, Response
+from qtm.paper.streams import StreamConnection, StreamHub, stream_request
+from qtm.paper.websocket import WebSocket
+from qtm.paper.wire import dumps
+from qtm.paper.ws_api import WsApiConnection
+
+CONNECTION_LIFE_S = 86_400.0
+PING_EVERY_S = 20.0
+PONG_WITHIN_S = 60.0
+
+AdminHandler = Callable[[Request], Response | Awaitable[Response]]
+
+
+@dataclass(slots=True)
+class OpenSocket:
+    """An open WebSocket: what it is for and since when (loop time)."""
+
+    socket: WebSocket
+    kind: str
+    since: float
+
+
+@dataclass
+class VenueApplication:
+    """The application the HTTP edge serves for one market.
+
+    `stream_prefixes` are the accepted stream paths, longest first; `admin` answers `/paper/...`, `/metrics`.
+    """
+
+    gateway: Gateway
+    hub: StreamHub
+    stream_prefixes: tuple[str, ...]
+    ws_api_paths: tuple[str, ...]
+    admin: AdminHandler | None = None
+    ping_every_s: float = PING_EVERY_S
+    pong_within_s: float = PONG_WITHIN_S
+    connection_life_s: float = CONNECTION_LIFE_S
+    sockets: dict[WebSocket, OpenSocket] = field(default_factory=dict)
+    accept_other: Callable[[Request, WebSocket], str | None] | None = None
+    """Other WebSocket paths (listenKey streams): returns the kind of socket it took over, or None."""
+
+    def handle(self, request: Request) -> Response | Awaitable[Response]:
+        """Answer an HTTP request."""
+        if self.admin is not None and (request.path.startswith("/paper/") or request.path == "/metrics"):
+            return self.admin(request)
+        return self.gateway.rest(request)
+
+    def accept(self, request: Request, socket: WebSocket) -> Response | None:
+        """Take over a WebSocket by its path."""
+        kind = self._take_over(request, socket)
+        if isinstance(kind, Response):
+            return kind
+        if kind is None:
+            return Response(404, b'{"code":-1000,"msg":"Not found."}')
+        opened = OpenSocket(socket, kind, asyncio.get_running_loop().time())
+        self.sockets[socket] = opened
+        self.gateway.metrics.websockets.labels(self.gateway.market, kind).inc()
+        after = socket.on_close
+
+        def closed() -> None:
+            self.sockets.pop(socket, None)
+            self.gateway.metrics.websockets.labels(self.gateway.market, kind).dec()
+            if after is not None:
+                after()
+
+        socket.on_close = closed
+        return None
+
+    def tick(self, now: float) -> None:
+        """Ping every socket; close those that do not answer or have lived a day (once per ping interval)."""
+        payload = str(self.gateway.wall.now_ms()).encode()
+        for opened in list(self.sockets.values()):
+            socket = opened.socket
+            if now - socket.last_pong > self.pong_within_s and not socket.silent:
+                socket.close(1008, "Pong timeout")
+            elif now - opened.since > self.connection_life_s:
+                socket.close(1008, "Connection lifetime exceeded")
+            else:
+                socket.ping(payload)
+
+    def announce_shutdown(self) -> None:
+        """Send serverShutdown to every connection."""
+        event = {"e": "serverShutdown", "E": self.gateway.now_us() // 1000}
+        self.hub.broadcast(event, "!serverShutdown")
+        for opened in self.sockets.values():
+            if opened.kind == "ws-api":
+                opened.socket.send_text(dumps({"event": event}))
+
+    def _take_over(self, request: Request, socket: WebSocket) -> str | Response | None:
+        path = request.path.rstrip("/")
+        if path in self.ws_api_paths:
+            try:
+                WsApiConnection(self.gateway, socket, request, lambda _connection: None)
+            except ApiError as error:
+                return Response(error.status, dumps(error.body()), list(error.headers))
+            return "ws-api"
+        if self.accept_other is not None:
+            kind = self.accept_other(request, socket)
+            if kind is not None:
+                return kind
+        wanted = stream_request(request, self.stream_prefixes)
+        if wanted is None:
+            return None
+        combined, div, names = wanted
+        StreamConnection(self.hub, socket, combined=combined, div=div, names=names)
+        return "stream"

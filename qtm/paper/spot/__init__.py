@@ -1,0 +1,1 @@
+"""What only the spot market has: accounts, orders, filters, order lists, its answers and streams."""

@@ -1,0 +1,348 @@
+"""Spot market streams: what is published when trades, books and candles change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from qtm.paper.klines import INTERVAL_MS, Kline, bucket_end, bucket_start
+from qtm.paper.spot.market_data import depth_snapshot, rolling_ticker, window_ms
+from qtm.paper.spot.venue import SpotVenue
+from qtm.paper.streams import StreamHub
+from qtm.paper.venue import MarketTrade, SymbolMarket
+from qtm.paper.wire import dumps, price_text, text_of
+
+DAY_MS = 86_400_000
+FAST_MS, SLOW_MS = 100, 1000
+_WINDOWS = ("1h", "4h", "1d")
+
+
+@dataclass
+class _Pending:
+    """Book changes of one symbol not yet published at one cadence."""
+
+    bids: set[int] = field(default_factory=set)
+    asks: set[int] = field(default_factory=set)
+    last_update_id: int = 0
+
+
+@dataclass
+class _SymbolState:
+    cadences: dict[int, _Pending] = field(default_factory=lambda: {FAST_MS: _Pending(), SLOW_MS: _Pending()})
+    best: tuple[int, int, int, int] = (0, 0, 0, 0)
+    traded: bool = False
+
+
+class SpotStreams:
+    """Publishes a venue's market data to a hub; `flush` is called on every tick of the wall clock."""
+
+    def __init__(self, venue: SpotVenue, hub: StreamHub) -> None:
+        self.venue = venue
+        self.hub = hub
+        self._states: dict[str, _SymbolState] = {}
+        self._flushed_ms = {FAST_MS: 0, SLOW_MS: 0}
+
+    # --- listener ------------------------------------------------------------------------------------------
+    def traded(self, market: SymbolMarket, trade: MarketTrade) -> None:
+        """Publish @trade and @aggTrade."""
+        self._state(market).traded = True
+        subject = market.symbol.lower()
+        names = self.hub.names(subject)
+        if not names:
+            return
+        for name in (f"{subject}@trade", f"{subject}@aggTrade"):
+            if name in names:
+                for div in self.hub.divisors(name):
+                    self.hub.publish(
+                        name, dumps(trade_payload(market, trade, div, name.endswith("@aggTrade"))), div
+                    )
+
+    def book_changed(self, market: SymbolMarket) -> None:
+        """Publish @bookTicker when the best changed; remember depth changes."""
+        state = self._state(market)
+        book = market.book
+        for pending in state.cadences.values():
+            pending.bids |= book.bids.touched
+            pending.asks |= book.asks.touched
+        book.bids.touched.clear()
+        book.asks.touched.clear()
+        subject = market.symbol.lower()
+        if f"{subject}@bookTicker" not in self.hub.names(subject):
+            return
+        bid, ask = book.bids.best(), book.asks.best()
+        best = (
+            bid[0] if bid else 0,
+            bid[1].quantity if bid else 0,
+            ask[0] if ask else 0,
+            ask[1].quantity if ask else 0,
+        )
+        if best != state.best:
+            state.best = best
+            payload = {
+                "u": book.update_id, "s": market.symbol,
+                "b": text_of(best[0]), "B": text_of(best[1]), "a": text_of(best[2]), "A": text_of(best[3]),
+            }  # fmt: skip
+            for div in self.hub.divisors(f"{subject}@bookTicker"):
+                self.hub.publish(f"{subject}@bookTicker", dumps(payload), div)
+
+    def bar_changed(
+        self, market: SymbolMarket, bar: Kline, *, closed: bool, next_open_ms: int | None
+    ) -> None:
+        """Publish every subscribed @kline of the symbol."""
+        subject = market.symbol.lower()
+        marker = f"{subject}@kline_"
+        for name in [n for n in self.hub.names(subject) if n.startswith(marker)]:
+            interval, _, zone = name[len(marker) :].partition("@")
+            zone_ms = _zone_ms(zone)
+            if interval not in INTERVAL_MS or zone_ms is None or not market.klines.serves(interval):
+                continue
+            row = (
+                bar
+                if interval == market.klines.interval
+                else market.klines.rows(interval, 1, zone_ms=zone_ms)[-1]
+            )
+            final = closed and _ends(market, bar, interval, zone_ms, next_open_ms)
+            for div in self.hub.divisors(name):
+                now = self.venue.clock.now_us() // div
+                payload = kline_payload(market, row, interval, zone_ms, now, div, final=final)
+                self.hub.publish(name, dumps(payload), div)
+
+    def clock_moved(self, now_ms: int) -> None:
+        """Replay time moved: publish what its cadences owe."""
+        for cadence in (FAST_MS, SLOW_MS):
+            if now_ms - self._flushed_ms[cadence] >= cadence:
+                self._flushed_ms[cadence] = now_ms
+                self.flush(cadence)
+
+    # --- periodic ------------------------------------------------------------------------------------------
+    def flush(self, cadence: int) -> None:
+        """Publish depth at a cadence, and (each second) tickers and averages."""
+        for market in self.venue.markets.values():
+            state = self._state(market)
+            names = self.hub.names(market.symbol.lower())
+            self._depth(market, state.cadences[cadence], names, cadence)
+            if cadence == SLOW_MS and names and state.traded:
+                self._tickers(market, names)
+        if cadence == SLOW_MS:
+            self._all_markets()
+            for state in self._states.values():
+                state.traded = False
+
+    def _depth(self, market: SymbolMarket, pending: _Pending, names: set[str], cadence: int) -> None:
+        book, subject = market.book, market.symbol.lower()
+        if not pending.bids and not pending.asks:
+            return
+        first = pending.last_update_id + 1
+        pending.last_update_id = book.update_id
+        suffix = "@100ms" if cadence == FAST_MS else ""
+        diff = f"{subject}@depth{suffix}"
+        if names and (diff in names or any(n.startswith(f"{subject}@depth") for n in names)):
+            aliases = [diff] if suffix else [diff, f"{diff}@1000ms"]
+            for name in aliases:
+                for div in self.hub.divisors(name):
+                    payload = {
+                        "e": "depthUpdate",
+                        "E": self.venue.clock.now_us() // div,
+                        "s": market.symbol,
+                        "U": first,
+                        "u": book.update_id,
+                        "b": [
+                            [text_of(p), text_of(book.bids.quantity(p))]
+                            for p in sorted(pending.bids, reverse=True)
+                        ],
+                        "a": [[text_of(p), text_of(book.asks.quantity(p))] for p in sorted(pending.asks)],
+                    }
+                    self.hub.publish(name, dumps(payload), div)
+            for levels in (5, 10, 20):
+                partials = [f"{subject}@depth{levels}{suffix}"]
+                if not suffix:
+                    partials.append(f"{subject}@depth{levels}@1000ms")
+                for name in partials:
+                    for div in self.hub.divisors(name):
+                        self.hub.publish(name, dumps(depth_snapshot(market, levels)), div)
+        pending.bids.clear()
+        pending.asks.clear()
+
+    def _tickers(self, market: SymbolMarket, names: set[str]) -> None:
+        subject = market.symbol.lower()
+        now_ms = self.venue.clock.now_ms()
+        for name in names:
+            kind = name.partition("@")[2]
+            for div in self.hub.divisors(name):
+                payload: dict[str, Any] | None = None
+                if kind == "miniTicker":
+                    payload = mini_ticker(market, now_ms, div)
+                elif kind == "ticker":
+                    payload = full_ticker(market, now_ms, div)
+                elif kind.startswith("ticker_") and kind[7:] in _WINDOWS:
+                    payload = window_ticker(market, now_ms, div, kind[7:])
+                elif kind == "avgPrice":
+                    payload = {
+                        "e": "avgPrice", "E": now_ms * 1000 // div, "s": market.symbol, "i": "5m",
+                        "w": text_of(self.venue.reference_price(market, 5)),
+                        "T": (market.tape[-1].time_us if market.tape else now_ms * 1000) // div,
+                    }  # fmt: skip
+                elif kind == "referencePrice":
+                    payload = {
+                        "e": "referencePrice", "s": market.symbol,
+                        "r": text_of(self.venue.reference_price(market, 5)), "t": now_ms * 1000 // div,
+                    }  # fmt: skip
+                if payload is not None:
+                    self.hub.publish(f"{subject}@{kind}", dumps(payload), div)
+
+    def _all_markets(self) -> None:
+        now_ms = self.venue.clock.now_ms()
+        changed = [m for m in self.venue.markets.values() if self._state(m).traded]
+        if not changed:
+            return
+        for div in self.hub.divisors("!miniTicker@arr"):
+            self.hub.publish("!miniTicker@arr", dumps([mini_ticker(m, now_ms, div) for m in changed]), div)
+        for window in _WINDOWS:
+            name = f"!ticker_{window}@arr"
+            for div in self.hub.divisors(name):
+                self.hub.publish(name, dumps([window_ticker(m, now_ms, div, window) for m in changed]), div)
+
+    def _state(self, market: SymbolMarket) -> _SymbolState:
+        state = self._states.get(market.symbol)
+        if state is None:
+            state = self._states[market.symbol] = _SymbolState()
+            for pending in state.cadences.values():
+                pending.last_update_id = market.book.update_id - 1
+        return state
+
+
+def trade_payload(market: SymbolMarket, trade: MarketTrade, div: int, aggregated: bool) -> dict[str, Any]:
+    """@trade or @aggTrade."""
+    time = trade.time_us // div
+    if aggregated:
+        return {
+            "e": "aggTrade",
+            "E": time,
+            "s": market.symbol,
+            "a": trade.id,
+            "p": text_of(trade.price),
+            "q": text_of(trade.qty),
+            "f": trade.id,
+            "l": trade.id,
+            "T": time,
+            "m": trade.buyer_is_maker,
+            "M": True,
+        }
+    return {
+        "e": "trade", "E": time, "s": market.symbol, "t": trade.id, "p": text_of(trade.price),
+        "q": text_of(trade.qty), "T": time, "m": trade.buyer_is_maker, "M": True,
+    }  # fmt: skip
+
+
+def kline_payload(
+    market: SymbolMarket, bar: Kline, interval: str, zone_ms: int, event: int, div: int, *, final: bool
+) -> dict[str, Any]:
+    """@kline."""
+    last_id = market.next_trade_id - 1
+    end_ms = bucket_end(bar.open_ms, interval, zone_ms)
+    return {
+        "e": "kline",
+        "E": event,
+        "s": market.symbol,
+        "k": {
+            "t": bar.open_ms * 1000 // div,
+            "T": end_ms * 1000 // div - 1,
+            "s": market.symbol,
+            "i": interval,
+            "f": max(last_id - max(bar.trades - 1, 0), -1) if last_id > 0 else -1,
+            "L": last_id if last_id > 0 else -1,
+            "o": price_text(bar.open),
+            "c": price_text(bar.close),
+            "h": price_text(bar.high),
+            "l": price_text(bar.low),
+            "v": price_text(bar.volume),
+            "n": bar.trades,
+            "x": final,
+            "q": price_text(bar.quote_volume),
+            "V": price_text(bar.taker_base),
+            "Q": price_text(bar.taker_quote),
+            "B": "0",
+        },
+    }
+
+
+def mini_ticker(market: SymbolMarket, now_ms: int, div: int) -> dict[str, Any]:
+    """@miniTicker."""
+    day = rolling_ticker(market, now_ms - DAY_MS, now_ms, div, mini=True)
+    return {
+        "e": "24hrMiniTicker", "E": now_ms * 1000 // div, "s": market.symbol, "c": day["lastPrice"],
+        "o": day["openPrice"], "h": day["highPrice"], "l": day["lowPrice"], "v": day["volume"],
+        "q": day["quoteVolume"],
+    }  # fmt: skip
+
+
+def window_ticker(market: SymbolMarket, now_ms: int, div: int, window: str) -> dict[str, Any]:
+    """@ticker_<window>."""
+    stats = rolling_ticker(market, now_ms - window_ms(window), now_ms, div, window=True)
+    return {
+        "e": f"{window}Ticker",
+        "E": now_ms * 1000 // div,
+        "s": market.symbol,
+        "p": stats["priceChange"],
+        "P": stats["priceChangePercent"],
+        "o": stats["openPrice"],
+        "h": stats["highPrice"],
+        "l": stats["lowPrice"],
+        "c": stats["lastPrice"],
+        "w": stats["weightedAvgPrice"],
+        "v": stats["volume"],
+        "q": stats["quoteVolume"],
+        "O": stats["openTime"],
+        "C": stats["closeTime"],
+        "F": stats["firstId"],
+        "L": stats["lastId"],
+        "n": stats["count"],
+    }
+
+
+def full_ticker(market: SymbolMarket, now_ms: int, div: int) -> dict[str, Any]:
+    """@ticker."""
+    day = rolling_ticker(market, now_ms - DAY_MS, now_ms, div)
+    return {
+        "e": "24hrTicker",
+        "E": now_ms * 1000 // div,
+        "s": market.symbol,
+        "p": day["priceChange"],
+        "P": day["priceChangePercent"],
+        "w": day["weightedAvgPrice"],
+        "x": day["prevClosePrice"],
+        "c": day["lastPrice"],
+        "Q": day["lastQty"],
+        "b": day["bidPrice"],
+        "B": day["bidQty"],
+        "a": day["askPrice"],
+        "A": day["askQty"],
+        "o": day["openPrice"],
+        "h": day["highPrice"],
+        "l": day["lowPrice"],
+        "v": day["volume"],
+        "q": day["quoteVolume"],
+        "O": day["openTime"],
+        "C": day["closeTime"],
+        "F": day["firstId"],
+        "L": day["lastId"],
+        "n": day["count"],
+    }
+
+
+def _ends(market: SymbolMarket, bar: Kline, interval: str, zone_ms: int, next_open_ms: int | None) -> bool:
+    if interval == market.klines.interval:
+        return True
+    start = bucket_start(bar.open_ms, interval, zone_ms)
+    following = next_open_ms if next_open_ms is not None else bucket_end(bar.open_ms, market.klines.interval)
+    return bucket_start(following, interval, zone_ms) != start
+
+
+def _zone_ms(text: str) -> int | None:
+    if not text:
+        return 0
+    sign = -1 if text[0] == "-" else 1
+    hours, _, minutes = text.lstrip("+-").partition(":")
+    if not hours.isdigit() or (minutes and not minutes.isdigit()):
+        return None
+    return sign * (int(hours) * 60 + int(minutes or 0)) * 60_000

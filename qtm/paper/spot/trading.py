@@ -1,0 +1,118 @@
+"""Order entry: place, test, cancel, and the answers they give."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtm.paper.errors import ApiError, unknown_order
+from qtm.paper.gateway import Call
+from qtm.paper.params import Params
+from qtm.paper.spot.account_data import commission_rates
+from qtm.paper.spot.lists import OrderList
+from qtm.paper.spot.orders import RESPONSE_VIEWS, SpotOrder, cancel_view
+from qtm.paper.spot.requests import generated_id, read_order
+from qtm.paper.spot.venue import CANCEL_RESTRICTIONS, SpotVenue
+
+
+class Trading:
+    """Order entry of one venue."""
+
+    def __init__(self, venue: SpotVenue) -> None:
+        self.venue = venue
+
+    def place(self, call: Call) -> dict[str, Any]:
+        """POST order, order.place."""
+        request = read_order(call.params, default_stp=self._default_stp(call.params))
+        call.params.finish()
+        order = self.venue.place(call.account, request)
+        answer = RESPONSE_VIEWS[request.resp_type](order, call.div)
+        order.fills = []
+        return answer
+
+    def test(self, call: Call) -> dict[str, Any]:
+        """POST order/test, order.test: all checks, no order."""
+        with_rates = call.params.flag("computeCommissionRates")
+        request = read_order(call.params, default_stp=self._default_stp(call.params))
+        call.params.finish()
+        self.venue.validate(call.account, request)
+        if not with_rates:
+            return {}
+        rates = commission_rates(call.account)
+        return {
+            "standardCommissionForOrder": {"maker": rates["maker"], "taker": rates["taker"]},
+            "specialCommissionForOrder": {"maker": "0.00000000", "taker": "0.00000000"},
+            "taxCommissionForOrder": {"maker": "0.00000000", "taker": "0.00000000"},
+            "discount": {
+                "enabledForAccount": call.account.fees.bnb_discount,
+                "enabledForSymbol": True,
+                "discountAsset": "BNB",
+                "discount": "0.75000000",
+            },
+        }
+
+    def cancel(self, call: Call) -> dict[str, Any]:
+        """DELETE order, order.cancel."""
+        params = call.params
+        symbol = params.required("symbol")
+        order_id, client_id = self.order_reference(params)
+        cancel_id = params.client_id("newClientOrderId") or generated_id()
+        restriction = read_restriction(params)
+        params.finish()
+        self.venue.symbol(symbol)
+        order = self.venue.find_open(call.account, symbol, order_id, client_id)
+        cancelled = self.venue.cancel(call.account, order, cancel_id, restriction=restriction)
+        group = self.venue.lists.lists.get(order.list_id)
+        if group is not None:
+            return list_answer(group, cancelled, call.div)
+        return cancel_view(order, call.div)
+
+    def cancel_all(self, call: Call) -> list[dict[str, Any]]:
+        """DELETE openOrders, openOrders.cancelAll."""
+        symbol = call.params.required("symbol")
+        call.params.finish()
+        self.venue.symbol(symbol)
+        mine = [order for order in call.account.open_orders.values() if order.symbol == symbol]
+        if not mine:
+            raise unknown_order()
+        answers: list[dict[str, Any]] = []
+        for order in mine:
+            if not order.is_open:
+                continue
+            group = self.venue.lists.lists.get(order.list_id)
+            if group is None:
+                self.venue.cancel(call.account, order, generated_id())
+                answers.append(cancel_view(order, call.div))
+            else:
+                cancelled = self.venue.cancel_list(call.account, group, generated_id())
+                answers.append(list_answer(group, cancelled, call.div))
+        return answers
+
+    def order_reference(
+        self, params: Params, id_name: str = "orderId", client_name: str = "origClientOrderId"
+    ) -> tuple[int | None, str | None]:
+        """Which order is meant; -1102 when neither id is sent."""
+        order_id, client_id = params.integer(id_name), params.client_id(client_name)
+        if order_id is None and client_id is None:
+            raise ApiError(
+                -1102, f"Param '{client_name}' or '{id_name}' must be sent, but both were empty/null!"
+            )
+        return order_id, client_id
+
+    def _default_stp(self, params: Params) -> str:
+        symbol = params.required("symbol")
+        return self.venue.symbol(symbol).default_stp
+
+
+def read_restriction(params: Params) -> str | None:
+    """`cancelRestrictions`; -1145 for an unknown one."""
+    restriction = params.text("cancelRestrictions")
+    if restriction is not None and restriction not in CANCEL_RESTRICTIONS:
+        raise ApiError(-1145, "`cancelRestrictions` has to be either `ONLY_NEW` or `ONLY_PARTIALLY_FILLED`.")
+    return restriction
+
+
+def list_answer(group: OrderList, reported: list[SpotOrder], div: int) -> dict[str, Any]:
+    """A cancelled list with its order reports."""
+    answer = group.view(div)
+    answer["orderReports"] = [cancel_view(order, div) for order in reported]
+    return answer

@@ -1,0 +1,453 @@
+"""The spot market: taking orders, settling to the last unit, cancelling, telling the user stream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtm.clock import Clock
+from qtm.market.instruments import Instrument
+from qtm.paper.errors import (
+    ApiError,
+    insufficient_balance,
+    invalid_symbol,
+    no_such_order,
+    rejected,
+    unknown_order,
+)
+from qtm.paper.klines import KlineHistory
+from qtm.paper.limits import OrderLimits, RateLimit
+from qtm.paper.matching import BookOrder
+from qtm.paper.spot import conditional, quoting, self_trade
+from qtm.paper.spot.accounts import FeeRates, SpotAccount, Treasury
+from qtm.paper.spot.filters import check_counts, check_order
+from qtm.paper.spot.lists import OrderList, OrderLists
+from qtm.paper.spot.orders import (
+    LIMIT_TYPES,
+    STOP_TYPES,
+    NewOrder,
+    SpotOrder,
+    SpotTrade,
+    execution_report,
+)
+from qtm.paper.spot.requests import generated_id
+from qtm.paper.spot.symbols import SpotSymbol
+from qtm.paper.venue import SymbolMarket, Venue
+from qtm.paper.wire import E8, text_of, units_of
+from qtm.trading.costs import CostModel
+
+RATE_LIMITS = (
+    RateLimit("REQUEST_WEIGHT", "MINUTE", 1, 6000),
+    RateLimit("ORDERS", "SECOND", 10, 100),
+    RateLimit("ORDERS", "DAY", 1, 200_000),
+    RateLimit("RAW_REQUESTS", "MINUTE", 5, 300_000),
+)
+
+CANCEL_RESTRICTIONS = {"ONLY_NEW": "NEW", "ONLY_PARTIALLY_FILLED": "PARTIALLY_FILLED"}
+
+
+class SpotVenue(Venue):
+    """Accounts and orders of the spot market on top of the shared book, tape and clock."""
+
+    def __init__(
+        self, costs: CostModel, *, rate_limits: tuple[RateLimit, ...] = RATE_LIMITS, wall: Clock | None = None
+    ) -> None:
+        super().__init__(wall)
+        self.costs = costs
+        self.rate_limits = rate_limits
+        self.symbols: dict[str, SpotSymbol] = {}
+        self.accounts: dict[str, SpotAccount] = {}
+        self.treasury = Treasury()
+        self.lists = OrderLists(self)
+        self.stops: dict[str, dict[int, SpotOrder]] = {}
+        self.exchange_filters: list[dict[str, Any]] = []
+        self.last_order_id = 0
+        self.last_execution_id = 0
+        self.last_prevented_id = 0
+
+    # --- listing and accounts ------------------------------------------------------------------------------
+    def add_market(self, instrument: Instrument, klines: KlineHistory) -> SymbolMarket:
+        """List a symbol."""
+        self.symbols[instrument.symbol] = SpotSymbol(instrument)
+        self.stops[instrument.symbol] = {}
+        return super().add_market(instrument, klines)
+
+    def open_account(self, name: str, *, fees: FeeRates | None = None) -> SpotAccount:
+        """Open an account with empty balances."""
+        default = FeeRates(units_of(self.costs.maker_rate), units_of(self.costs.taker_rate))
+        account = SpotAccount(
+            name, 10_000_000 + len(self.accounts), fees or default, OrderLimits(self.rate_limits)
+        )
+        self.accounts[name] = account
+        return account
+
+    def deposit(self, account: SpotAccount, asset: str, units: int) -> None:
+        """Add (or with negative units withdraw) an amount; publishes balanceUpdate."""
+        if account.balance(asset).free + units < 0:
+            raise insufficient_balance()
+        account.receive(asset, units)
+        Treasury.move(self.treasury.deposited, asset, units)
+        now = self.clock.now_us()
+        account.publish({"e": "balanceUpdate", "E": now, "a": asset, "d": text_of(units), "T": now})
+        self.publish_position(account)
+
+    def symbol(self, name: str) -> SpotSymbol:
+        """The listing; raises -1121."""
+        found = self.symbols.get(name)
+        if found is None:
+            raise invalid_symbol()
+        return found
+
+    # --- placing -------------------------------------------------------------------------------------------
+    def validate(self, account: SpotAccount, request: NewOrder) -> None:
+        """Everything that can be wrong with an order before it reaches the book.
+
+        Raises
+        ------
+        ApiError
+            -1121, -1013 (closed market, filters), -2010 (engine rejections, insufficient balance).
+        """
+        symbol = self.symbol(request.symbol)
+        market = self.markets[request.symbol]
+        if market.status != "TRADING":
+            raise ApiError(-1013, "Market is closed.")
+        if request.peg_type is not None:
+            request.price = quoting.pegged_price(market, request)
+        if request.iceberg is not None and request.qty is not None and request.iceberg > request.qty:
+            raise rejected("IcebergQty exceeds QTY.")
+        check_order(symbol, request, lambda minutes: self.reference_price(market, minutes))
+        check_counts(symbol, account, request, self._exchange_rules())
+        if request.stp not in ("NONE", symbol.default_stp) and request.stp not in self.allowed_stp(
+            request.symbol
+        ):
+            raise rejected("This symbol does not allow the specified self-trade prevention mode.")
+        if (request.symbol, request.client_id) in account.open_client_ids:
+            raise rejected("Duplicate order sent.")
+        if request.type in STOP_TYPES:
+            conditional.refuse_immediate_trigger(market, request)
+        if request.type == "LIMIT_MAKER":
+            assert request.price is not None
+            best = market.book.opposite(buy=request.buy).best()
+            if best is not None and market.book.opposite(buy=request.buy).reaches(best[0], request.price):
+                raise rejected("Order would immediately match and take.")
+
+    def validate_pending(self, account: SpotAccount, request: NewOrder) -> None:
+        """The checks of an order that waits for another one to be filled: those that need no market."""
+        market = self.markets[request.symbol]
+        check_order(
+            self.symbol(request.symbol), request, lambda minutes: self.reference_price(market, minutes)
+        )
+        if (request.symbol, request.client_id) in account.open_client_ids:
+            raise rejected("Duplicate order sent.")
+
+    def allowed_stp(self, symbol: str) -> tuple[str, ...]:
+        """Self-trade prevention modes of a symbol."""
+        return tuple(self.symbols[symbol].public("TRADING")["allowedSelfTradePreventionModes"])
+
+    def place(self, account: SpotAccount, request: NewOrder) -> SpotOrder:
+        """Take an order: check, lock, announce, match, rest or expire."""
+        self.validate(account, request)
+        order = self.new_order(account, request)
+        if request.type == "MARKET":
+            quoting.size_market_order(self, order)
+        self.lock_for(account, order)
+        account.limits.charge(1, self.wall.now_ms() / 1000)
+        self.accept(account, order)
+        self.activate(account, order)
+        self.conclude(order.symbol)
+        return order
+
+    def new_order(self, account: SpotAccount, request: NewOrder) -> SpotOrder:
+        """An order object with the next id; nothing is locked or announced."""
+        self.last_order_id += 1
+        return SpotOrder(self.last_order_id, account.name, request, self.clock.now_us())
+
+    def lock_for(self, account: SpotAccount, order: SpotOrder) -> None:
+        """Lock what the order may spend; raises -2010 when it is not there."""
+        asset, units = self.lock_needed(order)
+        if account.balance(asset).free < units:
+            raise insufficient_balance()
+        account.lock(asset, units)
+        order.locked = units
+
+    def lock_needed(self, order: SpotOrder) -> tuple[str, int]:
+        """Asset and units an order must hold locked for what remains of it."""
+        symbol = self.symbols[order.symbol]
+        if not order.buy:
+            return symbol.base, order.remaining
+        if order.type == "MARKET":
+            return symbol.quote, quoting.market_cost(self, order)
+        price = order.price or order.stop_price or self.markets[order.symbol].last_price
+        return symbol.quote, -(-price * order.remaining // E8)
+
+    def accept(self, account: SpotAccount, order: SpotOrder, status: str = "NEW") -> None:
+        """Enter an order in the account's books and announce it."""
+        order.status = status
+        history = account.symbol(order.symbol)
+        history.orders[order.id] = order
+        history.by_client_id[order.client_id] = order
+        account.open_orders[order.id] = order
+        account.open_client_ids[order.symbol, order.client_id] = order
+        if order.type not in STOP_TYPES and status == "NEW":
+            order.working = True
+            order.working_us = order.time_us
+        self.report(account, order, "NEW")
+
+    def activate(self, account: SpotAccount, order: SpotOrder) -> None:
+        """Let an accepted order wait for its trigger, or match and rest."""
+        if order.type in STOP_TYPES and not order.working:
+            conditional.start(self.markets[order.symbol], order)
+            self.stops[order.symbol][order.id] = order
+            return
+        self.work(account, order)
+
+    def work(self, account: SpotAccount, order: SpotOrder) -> None:
+        """Match an order that is working; rest what remains, or expire it by its time in force."""
+        book = self.markets[order.symbol].book
+        limit = order.price if order.type in LIMIT_TYPES else None
+        immediate = limit is None or order.tif in ("IOC", "FOK")
+        fill_or_kill = order.tif == "FOK" and limit is not None
+        if fill_or_kill and self.available(book, order, limit, order.remaining) < order.remaining:
+            self.expire(account, order, "UNFILLED_FOK_ORDER_EXPIRED")
+            return
+        self.match(order.symbol, book, order, limit)
+        if order.id not in account.open_orders:
+            return
+        if order.remaining <= 0:
+            self.complete(order.symbol, order)
+        elif immediate:
+            reason = "INSUFFICIENT_LIQUIDITY" if limit is None else "UNFILLED_IOC_QUANTITY_EXPIRED"
+            self.expire(account, order, reason)
+        else:
+            order.show()
+            order.book_price = order.price
+            book.add(order.id, order, buy=order.buy)
+
+    # --- matching hooks ------------------------------------------------------------------------------------
+    def settle(
+        self,
+        symbol: str,
+        taker: BookOrder | None,
+        maker: BookOrder | None,
+        price: int,
+        qty: int,
+        *,
+        taker_buys: bool,
+    ) -> None:
+        """Book one trade on both sides and print it."""
+        for party in (maker, taker):
+            if isinstance(party, SpotOrder):
+                self.lists.before_fill(party)
+        trade = self.record_trade(self.markets[symbol], price, qty, buyer_is_maker=not taker_buys)
+        for party, is_maker in ((maker, True), (taker, False)):
+            if isinstance(party, SpotOrder):
+                self._fill(party, trade.id, price, qty, is_maker=is_maker)
+
+    def _fill(self, order: SpotOrder, trade_id: int, price: int, qty: int, *, is_maker: bool) -> None:
+        account, symbol = self.accounts[order.account], self.symbols[order.symbol]
+        quote = price * qty // E8
+        market = self.treasury.market
+        spent, spent_units = (symbol.quote, quote) if order.buy else (symbol.base, qty)
+        got, got_units = (symbol.base, qty) if order.buy else (symbol.quote, quote)
+        order.executed += qty
+        order.quote_executed += quote
+        account.pay_locked(spent, spent_units)
+        order.locked -= spent_units
+        account.receive(got, got_units)
+        Treasury.move(market, spent, spent_units)
+        Treasury.move(market, got, -got_units)
+        fee_asset, fee = quoting.commission(
+            self, account, symbol, order.buy, got_units, quote, is_maker=is_maker
+        )
+        account.receive(fee_asset, -fee)
+        Treasury.move(self.treasury.fees, fee_asset, fee)
+        now = self.clock.now_us()
+        trade = SpotTrade(
+            trade_id, order.id, order.list_id, price, qty, quote, fee, fee_asset, now, order.buy, is_maker
+        )
+        account.symbol(order.symbol).trades.append(trade)
+        order.update_us = now
+        order.status = "FILLED" if order.remaining <= 0 else "PARTIALLY_FILLED"
+        if not is_maker:
+            order.fills.append(trade)
+        self._trim_lock(account, order, spent)
+        account.limits.give_back(1, self.wall.now_ms() / 1000)
+        self.report(account, order, "TRADE", trade=trade)
+        self.recorded(account, order, trade)
+
+    def _trim_lock(self, account: SpotAccount, order: SpotOrder, asset: str) -> None:
+        """Give back what a better price has made superfluous."""
+        if order.buy and order.price and order.type in LIMIT_TYPES:
+            surplus = order.locked + (order.price * -order.remaining) // E8
+            if surplus > 0:
+                account.unlock(asset, surplus)
+                order.locked -= surplus
+
+    def prevent_self_trade(self, symbol: str, taker: BookOrder, maker: BookOrder) -> bool:
+        """Self-trade prevention; see `qtm.paper.spot.self_trade`."""
+        assert isinstance(taker, SpotOrder)
+        assert isinstance(maker, SpotOrder)
+        return self_trade.prevent(self, taker, maker)
+
+    def complete(self, symbol: str, order: BookOrder) -> None:
+        """An order has nothing left to trade."""
+        assert isinstance(order, SpotOrder)
+        self.close(self.accounts[order.account], order)
+
+    def price_moved(self, symbol: str) -> None:
+        """Conditional orders look at the last price."""
+        conditional.trigger(self, symbol)
+
+    def settled(self, symbol: str) -> None:
+        """An event is complete: balances, then the book."""
+        while self.lists.activate_due():
+            self.price_moved(symbol)
+        for account in self.accounts.values():
+            if account.changed:
+                self.publish_position(account)
+        super().settled(symbol)
+
+    def conclude(self, symbol: str) -> None:
+        """After an account's action: triggers first, then everybody is told."""
+        self.price_moved(symbol)
+        self.settled(symbol)
+
+    # --- closing -------------------------------------------------------------------------------------------
+    def close(self, account: SpotAccount, order: SpotOrder) -> None:
+        """Take a finished order out of the open ones and release what it still locks."""
+        if order.locked:
+            symbol = self.symbols[order.symbol]
+            account.unlock(symbol.quote if order.buy else symbol.base, order.locked)
+            order.locked = 0
+        account.open_orders.pop(order.id, None)
+        account.open_client_ids.pop((order.symbol, order.client_id), None)
+        self.stops[order.symbol].pop(order.id, None)
+        account.symbol(order.symbol).close(order)
+        self.recorded(account, order, None)
+        self.lists.closed(order)
+
+    def leave_book(self, order: SpotOrder) -> None:
+        """Take an order out of the book if it rests there."""
+        side = self.markets[order.symbol].book.side(buy=order.buy)
+        level = side.levels.get(order.book_price)
+        if level is not None and order.id in level.orders:
+            self.markets[order.symbol].book.remove(order.id, order, buy=order.buy)
+
+    def expire(self, account: SpotAccount, order: SpotOrder, reason: str, status: str = "EXPIRED") -> None:
+        """End an order that the venue will not keep."""
+        self.leave_book(order)
+        order.status = status
+        order.expiry_reason = reason
+        order.update_us = self.clock.now_us()
+        self.report(account, order, "EXPIRED")
+        self.close(account, order)
+
+    def find_open(
+        self, account: SpotAccount, symbol: str, order_id: int | None, client_id: str | None
+    ) -> SpotOrder:
+        """An open order by id and/or client id; raises -2011."""
+        order = account.open_orders.get(order_id) if order_id is not None else None
+        if order_id is None and client_id is not None:
+            order = account.open_client_ids.get((symbol, client_id))
+        if (
+            order is None
+            or order.symbol != symbol
+            or (client_id is not None and order.client_id != client_id)
+        ):
+            raise unknown_order()
+        return order
+
+    def find(
+        self, account: SpotAccount, symbol: str, order_id: int | None, client_id: str | None
+    ) -> SpotOrder:
+        """Any order by id or client id; raises -2013."""
+        history = account.history.get(symbol)
+        order: SpotOrder | None = None
+        if history is not None:
+            order = history.orders.get(order_id) if order_id is not None else None
+            if order_id is None and client_id is not None:
+                order = history.by_client_id.get(client_id)
+        if order is None or (client_id is not None and client_id != order.client_id):
+            raise no_such_order()
+        return order
+
+    def cancel(
+        self, account: SpotAccount, order: SpotOrder, cancel_id: str, *, restriction: str | None = None
+    ) -> list[SpotOrder]:
+        """Cancel an order, and with it the order list it belongs to; returns every order cancelled."""
+        if restriction is not None and order.status != CANCEL_RESTRICTIONS[restriction]:
+            raise ApiError(-2011, "Order was not canceled due to cancel restrictions.")
+        group = self.lists.open_orders_of(order)
+        for member in group:
+            self._cancel_one(account, member, cancel_id if member is order else "")
+        self.conclude(order.symbol)
+        return group
+
+    def cancel_list(self, account: SpotAccount, group: OrderList, cancel_id: str) -> list[SpotOrder]:
+        """Cancel all open orders of a list."""
+        members = [order for order in group.orders if order.is_open]
+        for member in members:
+            self._cancel_one(account, member, cancel_id)
+        self.conclude(group.symbol)
+        return members
+
+    def _cancel_one(self, account: SpotAccount, order: SpotOrder, cancel_id: str) -> None:
+        if not order.is_open:
+            return
+        self.leave_book(order)
+        order.cancel_id = cancel_id or generated_id()
+        order.status = "CANCELED"
+        order.update_us = self.clock.now_us()
+        self.report(account, order, "CANCELED", c=order.cancel_id, C=order.client_id)
+        self.close(account, order)
+
+    # --- telling -------------------------------------------------------------------------------------------
+    def report(
+        self,
+        account: SpotAccount,
+        order: SpotOrder,
+        execution: str,
+        *,
+        trade: SpotTrade | None = None,
+        **extra: Any,
+    ) -> None:
+        """Publish an executionReport."""
+        self.last_execution_id += 1
+        if account.listeners:
+            event = execution_report(
+                order, execution, self.last_execution_id, self.clock.now_us(), trade=trade
+            )
+            event.update(extra)
+            account.publish(event)
+
+    def publish_position(self, account: SpotAccount) -> None:
+        """Publish outboundAccountPosition with the balances that changed."""
+        now = self.clock.now_us()
+        account.update_time_ms = now // 1000
+        assets = sorted(account.changed)
+        account.changed.clear()
+        if not account.listeners or not assets:
+            return
+        account.publish(
+            {
+                "e": "outboundAccountPosition",
+                "E": now,
+                "u": now,
+                "B": [
+                    {
+                        "a": asset,
+                        "f": text_of(account.balances[asset].free),
+                        "l": text_of(account.balances[asset].locked),
+                    }
+                    for asset in assets
+                ],
+            }
+        )
+
+    def recorded(self, account: SpotAccount, order: SpotOrder, trade: SpotTrade | None) -> None:
+        """A fill or a closing that a store may want to keep."""
+
+    def _exchange_rules(self) -> dict[str, dict[str, int]]:
+        return {
+            str(entry["filterType"]): {k: int(v) for k, v in entry.items() if k != "filterType"}
+            for entry in self.exchange_filters
+        }

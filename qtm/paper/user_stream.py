@@ -1,0 +1,54 @@
+"""Delivering user events to a connection, in the time unit it asked for, with the faults a test asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from qtm.paper.faults import Faults
+
+_TIMES = {
+    "executionReport": ("E", "T", "O", "W", "D"),
+    "outboundAccountPosition": ("E", "u"),
+    "balanceUpdate": ("E", "T"),
+    "listStatus": ("E", "T"),
+}
+"""Members that carry times, per event."""
+
+
+def in_milliseconds(event: dict[str, Any]) -> dict[str, Any]:
+    """The event with its times in milliseconds (they are kept in microseconds)."""
+    shown = dict(event)
+    for name in _TIMES.get(event["e"], ("E",)):
+        if name in shown:
+            shown[name] //= 1000
+    return shown
+
+
+class UserDelivery:
+    """Hands an account's events to `send`, subject to the event faults."""
+
+    def __init__(self, send: Callable[[dict[str, Any]], None], faults: Faults, *, div: int = 1000) -> None:
+        self._send = send
+        self._faults = faults
+        self._div = div
+        self._held: list[dict[str, Any]] = []
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        """Deliver one event."""
+        shown = in_milliseconds(event) if self._div == 1000 else event
+        rule = self._faults.on_event(event["e"])
+        if rule is None:
+            self._send(shown)
+            if self._held:
+                held, self._held = self._held, []
+                for late in held:
+                    self._send(late)
+        elif rule.kind == "event_duplicated":
+            self._send(shown)
+            self._send(shown)
+        elif rule.kind == "event_late":
+            asyncio.get_running_loop().call_later(rule.seconds, self._send, shown)
+        elif rule.kind == "event_reordered":
+            self._held.append(shown)

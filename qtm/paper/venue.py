@@ -1,0 +1,207 @@
+"""What every paper market shares: the clock, each symbol's book, tape and candles, who is told of changes.
+
+A market feed (`qtm.paper.replay`, `qtm.paper.synthetic`) drives a `Venue` through `move_clock`, `set_depth`,
+`print_trade`, `set_forming` and `close_bar`; spot and futures subclass it and supply the matching hooks.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from qtm.clock import Clock, SystemClock
+from qtm.market.instruments import Instrument
+from qtm.paper.book import Book
+from qtm.paper.klines import Kline, KlineHistory
+from qtm.paper.matching import Matcher
+from qtm.paper.wire import E8, units_of
+
+TAPE_LENGTH = 1000
+
+
+class MarketTrade(NamedTuple):
+    """One print on the tape; amounts in 1e-8 units, time in microseconds of market time."""
+
+    id: int
+    price: int
+    qty: int
+    quote: int
+    time_us: int
+    buyer_is_maker: bool
+
+
+class MarketListener(Protocol):
+    """Who is told about market changes (the market-data streams)."""
+
+    def traded(self, market: SymbolMarket, trade: MarketTrade) -> None:
+        """A trade was printed."""
+        ...
+
+    def book_changed(self, market: SymbolMarket) -> None:
+        """The book changed; called once per event, after it."""
+        ...
+
+    def bar_changed(
+        self, market: SymbolMarket, bar: Kline, *, closed: bool, next_open_ms: int | None
+    ) -> None:
+        """The forming bar moved, or `bar` is final (then `next_open_ms` names the next bar when known)."""
+        ...
+
+    def clock_moved(self, now_ms: int) -> None:
+        """Market time moved on."""
+        ...
+
+
+@dataclass
+class SymbolMarket:
+    """The public state of one symbol."""
+
+    instrument: Instrument
+    klines: KlineHistory
+    book: Book = field(default_factory=Book)
+    last_price: int = 0
+    next_trade_id: int = 1
+    status: str = "TRADING"
+    tape: deque[MarketTrade] = field(default_factory=lambda: deque(maxlen=TAPE_LENGTH))
+
+    @property
+    def symbol(self) -> str:
+        """The symbol's name."""
+        return self.instrument.symbol
+
+
+class MarketClock:
+    """Market time in microseconds: the wall clock, or the replay's time once a feed has set it.
+
+    Within one instant of a replay every trade gets its own microsecond, so that order is never lost.
+    """
+
+    def __init__(self, wall: Clock) -> None:
+        self._wall = wall
+        self._replay_us: int | None = None
+
+    @property
+    def replaying(self) -> bool:
+        """Whether a replay owns the time."""
+        return self._replay_us is not None
+
+    def now_us(self) -> int:
+        """Market time in microseconds."""
+        return self._wall.now_ns() // 1000 if self._replay_us is None else self._replay_us
+
+    def now_ms(self) -> int:
+        """Market time in milliseconds."""
+        return self.now_us() // 1000
+
+    def set_ms(self, ts_ms: int) -> None:
+        """Let replay time stand at `ts_ms`; it never goes back."""
+        self._replay_us = max(self._replay_us or 0, ts_ms * 1000)
+
+
+class Venue(Matcher):
+    """One market of the paper exchange."""
+
+    def __init__(self, wall: Clock | None = None) -> None:
+        self.wall: Clock = wall or SystemClock()
+        self.clock = MarketClock(self.wall)
+        self.markets: dict[str, SymbolMarket] = {}
+        self.listeners: list[MarketListener] = []
+
+    def add_market(self, instrument: Instrument, klines: KlineHistory) -> SymbolMarket:
+        """List a symbol."""
+        market = SymbolMarket(instrument, klines, status=instrument.status)
+        self.markets[instrument.symbol] = market
+        return market
+
+    # --- what a feed calls ---------------------------------------------------------------------------------
+    def move_clock(self, ts_ms: int) -> None:
+        """Market time stands at `ts_ms` from now on."""
+        self.clock.set_ms(ts_ms)
+        for listener in self.listeners:
+            listener.clock_moved(ts_ms)
+
+    def set_depth(
+        self, symbol: str, bids: Iterable[tuple[int, int]], asks: Iterable[tuple[int, int]]
+    ) -> None:
+        """Replace the market's depth; resting orders it has crossed are filled."""
+        market = self.markets[symbol]
+        book = market.book
+        book.bids.replace_external(bids)
+        book.asks.replace_external(asks)
+        book.update_id += 1
+        self.sweep_crossed(symbol, book)
+        self.settled(symbol)
+
+    def change_depth(
+        self, symbol: str, bids: Sequence[tuple[int, int]], asks: Sequence[tuple[int, int]]
+    ) -> None:
+        """Set single levels of the market's depth (quantity 0 removes one)."""
+        book = self.markets[symbol].book
+        for price, qty in bids:
+            book.bids.set_external(price, qty)
+        for price, qty in asks:
+            book.asks.set_external(price, qty)
+        book.update_id += 1
+        self.sweep_crossed(symbol, book)
+        self.settled(symbol)
+
+    def print_trade(
+        self, symbol: str, price: int, qty: int, *, buyer_is_maker: bool, strict: bool = False
+    ) -> None:
+        """A trade of the market: on the tape, and through resting orders that it reaches."""
+        market = self.markets[symbol]
+        self.print_through(symbol, market.book, price, qty, aggressor_buys=not buyer_is_maker, strict=strict)
+        self.record_trade(market, price, qty, buyer_is_maker=buyer_is_maker)
+        self.price_moved(symbol)
+        self.settled(symbol)
+
+    def set_forming(self, symbol: str, bar: Kline) -> None:
+        """The bar that is being made."""
+        market = self.markets[symbol]
+        market.klines.forming = bar
+        for listener in self.listeners:
+            listener.bar_changed(market, bar, closed=False, next_open_ms=None)
+
+    def close_bar(self, symbol: str, bar: Kline, next_open_ms: int | None) -> None:
+        """`bar` is final and joins the history."""
+        market = self.markets[symbol]
+        market.klines.forming = None
+        market.klines.append(bar)
+        for listener in self.listeners:
+            listener.bar_changed(market, bar, closed=True, next_open_ms=next_open_ms)
+
+    # --- shared by the markets -----------------------------------------------------------------------------
+    def record_trade(
+        self, market: SymbolMarket, price: int, qty: int, *, buyer_is_maker: bool
+    ) -> MarketTrade:
+        """Put a trade on the tape and tell the listeners."""
+        trade = MarketTrade(
+            market.next_trade_id, price, qty, price * qty // E8, self.clock.now_us(), buyer_is_maker
+        )
+        market.next_trade_id += 1
+        market.last_price = price
+        market.tape.append(trade)
+        for listener in self.listeners:
+            listener.traded(market, trade)
+        return trade
+
+    def settled(self, symbol: str) -> None:
+        """An event is complete: tell everybody what it changed."""
+        market = self.markets[symbol]
+        for listener in self.listeners:
+            listener.book_changed(market)
+
+    def price_moved(self, symbol: str) -> None:
+        """The last price changed; conditional orders look at it."""
+
+    def reference_price(self, market: SymbolMarket, minutes: int) -> int:
+        """VWAP of the last `minutes`, or the last price when `minutes` is 0 or nothing traded."""
+        if minutes:
+            average = market.klines.average_price(self.clock.now_ms() - minutes * 60_000)
+            if average is not None:
+                return units_of(f"{average:.8f}")
+        if market.last_price:
+            return market.last_price
+        return market.book.mid() or 0
