@@ -13,13 +13,29 @@ from qtm.risk.volatility import ewma_volatility
 
 @dataclass(frozen=True, slots=True)
 class Forecasts:
-    """Forecasts and what then happened, each of shape (D,); row i was known the evening before."""
+    """Forecasts and what then happened, each of shape (D,); row i was known the evening before.
+
+    `tails` holds the scenarios behind each forecast, shape (D, window), so that a back-test can draw from the
+    model's own distribution.
+    """
 
     returns: Floats
     var: Floats
     cvar: Floats
+    tails: Floats
     alpha: float
     model: str
+
+    def last(self, days: int) -> Forecasts:
+        """The most recent `days` forecasts."""
+        return Forecasts(
+            self.returns[-days:],
+            self.var[-days:],
+            self.cvar[-days:],
+            self.tails[-days:],
+            self.alpha,
+            self.model,
+        )
 
 
 def rolling_historical(returns: Floats, window: int, alpha: float) -> Forecasts:
@@ -56,10 +72,7 @@ def _rolled(
             remedy="shorten the window or ingest more days",
         )
     standard = returns / past_scale
-    var, cvar = np.empty(days), np.empty(days)
-    for day in range(days):
-        tail = standard[day : day + window]
-        var[day] = historical_var(tail, alpha)
-        cvar[day] = historical_cvar(tail, alpha)
-    scale = day_scale[window:]
-    return Forecasts(returns[window:], var * scale, cvar * scale, alpha, model)
+    tails = np.lib.stride_tricks.sliding_window_view(standard, window)[:days] * day_scale[window:, None]
+    var = np.array([historical_var(tail, alpha) for tail in tails])
+    cvar = np.array([historical_cvar(tail, alpha) for tail in tails])
+    return Forecasts(returns[window:], var, cvar, tails, alpha, model)

@@ -28,16 +28,16 @@ class StressEvent:
 
 
 CRYPTO_EVENTS: tuple[StressEvent, ...] = (
-    StressEvent("COVID crash, day", "2020-03-12", "2020-03-12"),
-    StressEvent("COVID crash, 7-16 March", "2020-03-07", "2020-03-16"),
-    StressEvent("China ban and leverage flush, day", "2021-05-19", "2021-05-19"),
-    StressEvent("May 2021, 12-23 May", "2021-05-12", "2021-05-23"),
-    StressEvent("LUNA collapse, 5-12 May", "2022-05-05", "2022-05-12"),
-    StressEvent("Celsius and 3AC, 10-18 June", "2022-06-10", "2022-06-18"),
-    StressEvent("FTX failure, 6-10 November", "2022-11-06", "2022-11-10"),
-    StressEvent("Yen carry unwind, 2-5 August", "2024-08-02", "2024-08-05"),
-    StressEvent("Tariff shock and ADL, day", "2025-10-10", "2025-10-10"),
-    StressEvent("Sell-off, 29 January-5 February", "2026-01-29", "2026-02-05"),
+    StressEvent("COVID crash, 12 March 2020", "2020-03-12", "2020-03-12"),
+    StressEvent("COVID, 7-16 March 2020", "2020-03-07", "2020-03-16"),
+    StressEvent("China ban, 19 May 2021", "2021-05-19", "2021-05-19"),
+    StressEvent("Leverage flush, 12-23 May 2021", "2021-05-12", "2021-05-23"),
+    StressEvent("LUNA collapse, 5-12 May 2022", "2022-05-05", "2022-05-12"),
+    StressEvent("Celsius and 3AC, 10-18 June 2022", "2022-06-10", "2022-06-18"),
+    StressEvent("FTX failure, 6-10 November 2022", "2022-11-06", "2022-11-10"),
+    StressEvent("Yen carry unwind, 2-5 August 2024", "2024-08-02", "2024-08-05"),
+    StressEvent("Tariff shock, 10 October 2025", "2025-10-10", "2025-10-10"),
+    StressEvent("Sell-off, 29 January-5 February 2026", "2026-01-29", "2026-02-05"),
 )
 
 

@@ -54,7 +54,7 @@ def test_events_the_data_do_not_cover_are_left_out():
         is None
     )
     names = [loss.name for loss in replay_all(["E"], np.ones(1), DAYS, ETH_CLOSES, ETH_LOWS)]
-    assert names == ["China ban and leverage flush, day"]
+    assert names == ["China ban, 19 May 2021"]
 
 
 def test_a_made_up_scenario_and_an_impossible_one():

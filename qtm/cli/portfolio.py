@@ -1,0 +1,206 @@
+"""`qtm optimize` and `qtm report`: the daily book and what it risks."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from qtm.clock import iso_utc
+from qtm.errors import ConfigError
+from qtm.settings import settings
+
+if TYPE_CHECKING:
+    from qtm.portfolio.daily import DailyAllocation, Mandate
+
+Alpha = Annotated[float | None, typer.Option(help="Confidence level of CVaR [default: settings].")]
+Cap = Annotated[
+    float | None, typer.Option(help="Daily CVaR cap as a fraction of capital [default: settings].")
+]
+MaxWeight = Annotated[float | None, typer.Option(help="Most weight of one symbol [default: settings].")]
+Window = Annotated[int, typer.Option(help="Daily returns looked at.")]
+AsOf = Annotated[str | None, typer.Option(help="Last day used, YYYY-MM-DD [default: the newest].")]
+Held = Annotated[Path | None, typer.Option(help="JSON file of weights held now, {symbol: weight}.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `optimize` and `report` to the command line."""
+    app.command("optimize")(optimize)
+    app.command("report")(report)
+
+
+def optimize(
+    alpha: Alpha = None,
+    cap: Cap = None,
+    max_weight: MaxWeight = None,
+    window: Window = 730,
+    objective: Annotated[str, typer.Option(help="max-return or min-cvar.")] = "max-return",
+    scenarios: Annotated[
+        str, typer.Option(help="historical or filtered (volatility-scaled).")
+    ] = "historical",
+    mean: Annotated[str, typer.Option(help="Expected returns: shrunk, sample or zero.")] = "shrunk",
+    fully_invested: Annotated[bool, typer.Option(help="Forbid cash.")] = False,
+    held: Held = None,
+    turnover_cap: Annotated[float | None, typer.Option(help="Most sum of absolute weight changes.")] = None,
+    cost_bps: Annotated[float, typer.Option(help="Trading cost in basis points of the weight traded.")] = 0.0,
+    as_of: AsOf = None,
+    as_json: AsJson = False,
+) -> None:
+    """CVaR-constrained weights for the daily universe in the lake.
+
+    Example: [bold]qtm optimize --cap 0.03 --max-weight 0.2 --json[/bold]
+    """
+    from qtm.portfolio.daily import Mandate, MeanModel, ScenarioModel
+    from qtm.portfolio.problem import Objective
+
+    base = Mandate.from_settings(settings().risk)
+    mandate = Mandate(
+        alpha=base.alpha if alpha is None else alpha,
+        cvar_cap=base.cvar_cap if cap is None else cap,
+        max_weight=base.max_weight if max_weight is None else max_weight,
+        allow_cash=not fully_invested,
+        objective=_choice(Objective, objective, "objective"),
+        window=window,
+        least_history=min(base.least_history, window),
+        scenarios=_choice(ScenarioModel, scenarios, "scenarios"),
+        mean=_choice(MeanModel, mean, "mean"),
+        cost_rate=cost_bps / 10_000,
+        turnover_cap=turnover_cap,
+    )
+    answer = _allocate(mandate, held, as_of)
+    if as_json:
+        typer.echo(json.dumps(_body(answer)))
+    else:
+        _print(answer)
+
+
+def report(
+    alpha: Alpha = None,
+    cap: Cap = None,
+    max_weight: MaxWeight = None,
+    window: Window = 730,
+    held: Held = None,
+    as_of: AsOf = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the report [default: settings].")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the daily risk report (HTML and JSON) of the optimised book.
+
+    Example: [bold]qtm report --as-of 2025-06-30[/bold]
+    """
+    from qtm.market.lake import Lake
+    from qtm.portfolio.daily import Mandate, allocate_daily, daily_history
+    from qtm.reports.risk_report import verdict, write_risk_report
+
+    config = settings()
+    base = Mandate.from_settings(config.risk)
+    mandate = Mandate(
+        alpha=base.alpha if alpha is None else alpha,
+        cvar_cap=base.cvar_cap if cap is None else cap,
+        max_weight=base.max_weight if max_weight is None else max_weight,
+        window=window,
+        least_history=min(base.least_history, window),
+    )
+    history = daily_history(Lake.from_settings(config), config.market.daily_universe, as_of_ms=_day_ms(as_of))
+    answer = allocate_daily(history, mandate, None if held is None else _weights(held))
+    written = write_risk_report(history, answer, config.risk, config.reports_dir if out is None else out)
+    if as_json:
+        typer.echo(json.dumps({"page": str(written.page), "data": str(written.data), **written.body}))
+        return
+    console = Console()
+    console.print(verdict(written.figures))
+    console.print(f"report: {written.page}", soft_wrap=True)
+    console.print(f"data:   {written.data}", soft_wrap=True)
+
+
+def _allocate(mandate: Mandate, held: Path | None, as_of: str | None) -> DailyAllocation:
+    from qtm.market.lake import Lake
+    from qtm.portfolio.daily import allocate_daily, daily_history
+
+    config = settings()
+    history = daily_history(Lake.from_settings(config), config.market.daily_universe, as_of_ms=_day_ms(as_of))
+    return allocate_daily(history, mandate, None if held is None else _weights(held))
+
+
+def _choice(kind: type[Any], text: str, name: str) -> Any:
+    try:
+        return kind(text)
+    except ValueError:
+        known = ", ".join(member.value for member in kind)
+        raise ConfigError(
+            f"unknown {name} {text!r}", where=f"--{name}", remedy=f"use one of {known}"
+        ) from None
+
+
+def _day_ms(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return int(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp() * 1000)
+    except ValueError:
+        raise ConfigError(
+            f"{text!r} is not a day", where="--as-of", remedy="write it as YYYY-MM-DD"
+        ) from None
+
+
+def _weights(path: Path) -> dict[str, float]:
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+        return {str(symbol): float(weight) for symbol, weight in body.items()}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"held weights cannot be read: {error}",
+            where=str(path),
+            remedy='write JSON like {"BTCUSDT": 0.25}',
+        ) from None
+
+
+def _body(answer: DailyAllocation) -> dict[str, Any]:
+    return {
+        "as_of": iso_utc(answer.as_of_ms),
+        **answer.allocation.summary(),
+        "cvar_cap": answer.mandate.cvar_cap,
+        "scenario_model": answer.scenarios.model,
+        "excluded": {entry.symbol: entry.reason for entry in answer.scenarios.excluded},
+        "backfilled": {entry.symbol: entry.rows for entry in answer.scenarios.backfilled},
+        "lake": answer.lake,
+        "lake_version": answer.lake_version,
+    }
+
+
+def _print(answer: DailyAllocation) -> None:
+    allocation = answer.allocation
+    console = Console()
+    table = Table(title=f"Daily book as of {iso_utc(answer.as_of_ms)[:10]} ({allocation.outcome.value})")
+    for heading, justify in (("symbol", "left"), ("weight", "right"), ("share of CVaR", "right")):
+        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    shares = (
+        dict(zip(allocation.problem.symbols, allocation.components / allocation.cvar, strict=True))
+        if allocation.cvar
+        else {}
+    )
+    summary = allocation.summary()
+    for symbol, weight in summary["weights"].items():
+        table.add_row(symbol, f"{weight:.2%}", f"{shares.get(symbol, 0.0):.1%}")
+    table.add_row("cash", f"{summary['cash']:.2%}", "")
+    console.print(table)
+    level = f"{allocation.problem.alpha * 100:g} %"
+    console.print(
+        f"CVaR {level} {allocation.cvar:.3%} a day (cap {answer.mandate.cvar_cap:.2%}), "
+        f"VaR {allocation.var:.3%}, expected return {allocation.expected_return:.3%} a day"
+    )
+    console.print(
+        f"solver {allocation.solver}, proven gap {allocation.gap:.1e}, lake version {answer.lake_version}"
+    )
+    for binding in allocation.binding:
+        console.print(f"binds: {binding.words}")
+    for entry in answer.scenarios.excluded:
+        console.print(f"left out: {entry.symbol}, {entry.reason}")
+    if allocation.reason:
+        console.print(f"[bold yellow]{allocation.reason}[/bold yellow]")

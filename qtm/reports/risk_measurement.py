@@ -1,0 +1,241 @@
+"""Measure the book of a day: every number of the daily risk report.
+
+The book's weights are held through the past (a back-cast) wherever a history is needed. That is not a track
+record and is never called one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qtm.portfolio.daily import DailyAllocation, DailyHistory
+from qtm.reports.risk_figures import BadDay, Change, Exposure, LimitUse, RiskFigures
+from qtm.risk.decomposition import component_cvar, marginal_cvar
+from qtm.risk.forecasts import Forecasts, rolling_filtered, rolling_historical
+from qtm.risk.measures import Floats, drawdowns, equity_of, historical_cvar
+from qtm.risk.stress import StressLoss, replay_all, reverse_stress, shocked
+from qtm.risk.tails import tail_estimates
+from qtm.risk.verdicts import ModelVerdict, judge
+from qtm.settings import RiskSettings
+
+MARKET_SYMBOL = "BTCUSDT"
+FORECAST_WINDOW = 500
+BACKTEST_DAYS = 250
+LEAST_FORECAST_WINDOW = 100
+SHOWN_BAD_DAYS = 10
+PARTICIPATION = 0.10
+"""Share of a day's traded value a desk may be without moving the price: the liquidation assumption."""
+
+
+def measure_book(
+    history: DailyHistory,
+    answer: DailyAllocation,
+    settings: RiskSettings,
+    previous: Mapping[str, Any] | None = None,
+) -> RiskFigures:
+    """Measure the book of `answer` at the close of the last day of `history`.
+
+    Parameters
+    ----------
+    history
+        All daily bars up to the report's day.
+    answer
+        The day's allocation.
+    settings
+        Capital and limits.
+    previous
+        The JSON body of the report before this one, if there is one.
+    """
+    problem, weights = answer.allocation.problem, answer.allocation.weights
+    capital = float(settings.capital)
+    path = problem.scenarios @ weights
+    equity = equity_of(path)
+    falls = drawdowns(equity)
+    columns = [history.symbols.index(symbol) for symbol in problem.symbols]
+    closes, lows = history.closes[:, columns], history.lows[:, columns]
+    full_path, full_days = _back_cast(history.open_time_ms[1:], closes, weights)
+    exposures = _exposures(history, answer, capital)
+    stress = replay_all(problem.symbols, weights, history.open_time_ms, closes, lows)
+    tails = tuple(tail_estimates(path, full_path))
+    betas = np.array([exposure.beta for exposure in exposures])
+    forecasts, verdicts = _judge_models(full_path)
+    return RiskFigures(
+        answer=answer,
+        capital=capital,
+        path=path,
+        open_time_ms=answer.scenarios.open_time_ms,
+        equity=equity,
+        falls=falls,
+        tails=tails,
+        exposures=exposures,
+        limits=_limits(answer, settings, exposures, falls, path),
+        stress=stress,
+        composite=_composite(problem.symbols, weights, stress),
+        reverse=reverse_stress(
+            float(settings.daily_loss), weights, betas, np.atleast_2d(np.cov(problem.scenarios, rowvar=False))
+        ),
+        worst_days=_worst_days(answer.scenarios.open_time_ms, problem.symbols, problem.scenarios, weights),
+        verdicts=verdicts,
+        forecasts=forecasts,
+        forecast_days_ms=full_days[-BACKTEST_DAYS:],
+        correlation=_correlation(problem.scenarios),
+        change=None if previous is None else _change(previous, history, answer),
+    )
+
+
+def _back_cast(
+    days: npt.NDArray[np.int64], closes: Floats, weights: Floats
+) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """Returns of the weights over all days on which at least nine tenths of the book had prices.
+
+    The rest of the book is taken to have moved like the part that had prices.
+    """
+    returns = closes[1:] / closes[:-1] - 1.0
+    known = np.isfinite(returns)
+    gross = np.abs(weights).sum()
+    if gross == 0.0:
+        return np.zeros(returns.shape[0]), days
+    covered = known @ np.abs(weights) / gross
+    moves = np.where(known, returns, 0.0) @ weights
+    enough = covered >= 0.9
+    path: Floats = moves[enough] / covered[enough]
+    return path, days[enough]
+
+
+def _exposures(history: DailyHistory, answer: DailyAllocation, capital: float) -> tuple[Exposure, ...]:
+    problem, weights = answer.allocation.problem, answer.allocation.weights
+    components = component_cvar(problem.scenarios, weights, problem.alpha)
+    marginals = marginal_cvar(problem.scenarios, weights, problem.alpha)
+    market = (
+        problem.scenarios[:, problem.symbols.index(MARKET_SYMBOL)]
+        if MARKET_SYMBOL in problem.symbols
+        else problem.scenarios.mean(axis=1)
+    )
+    centred = market - market.mean()
+    variance = float(centred @ centred)
+    lines = []
+    for i, symbol in enumerate(problem.symbols):
+        column = history.symbols.index(symbol)
+        traded = history.quote_volumes[-30:, column]
+        usual = float(np.median(traded[np.isfinite(traded)])) if np.isfinite(traded).any() else 0.0
+        value = float(weights[i]) * capital
+        lines.append(
+            Exposure(
+                symbol=symbol,
+                weight=float(weights[i]),
+                value=value,
+                last_return=float(problem.scenarios[-1, i]),
+                volatility=float(problem.scenarios[:, i].std() * np.sqrt(365)),
+                beta=float(centred @ problem.scenarios[:, i]) / variance if variance > 0.0 else 0.0,
+                component=float(components[i]),
+                marginal=float(marginals[i]),
+                days_to_exit=abs(value) / (PARTICIPATION * usual) if usual > 0.0 else float("inf"),
+            )
+        )
+    return tuple(lines)
+
+
+def _limits(
+    answer: DailyAllocation,
+    settings: RiskSettings,
+    exposures: tuple[Exposure, ...],
+    falls: Floats,
+    path: Floats,
+) -> tuple[LimitUse, ...]:
+    weights = answer.allocation.weights
+    mandate = answer.mandate
+    capital = float(settings.capital)
+    largest = max(abs(exposure.weight) for exposure in exposures)
+    return (
+        LimitUse(f"CVaR {mandate.alpha * 100:g} %, one day", answer.allocation.cvar, mandate.cvar_cap),
+        LimitUse(
+            "CVaR 97.5 % beside the daily loss limit",
+            historical_cvar(path, 0.975),
+            float(settings.daily_loss),
+        ),
+        LimitUse("Largest weight", largest, mandate.max_weight),
+        LimitUse("Largest position", largest * capital, float(settings.max_position_value), money=True),
+        LimitUse("Invested (gross)", float(np.abs(weights).sum()), 1.0),
+        LimitUse("Drawdown now, weights back-cast", float(falls[-1]), float(settings.max_drawdown)),
+        LimitUse("Worst drawdown, weights back-cast", float(falls.max()), float(settings.max_drawdown)),
+    )
+
+
+def _composite(
+    symbols: tuple[str, ...], weights: Floats, stress: tuple[StressLoss, ...]
+) -> Mapping[str, float]:
+    """Made-up scenarios on top of the worst event: what no history holds."""
+    invested = float(weights.sum())
+    worst = max((loss.on_lows for loss in stress), default=0.0)
+    alts = shocked(symbols, weights, {"BTCUSDT": -0.30, "ETHUSDT": -0.40, "PAXGUSDT": -0.05}, -0.60)
+    return {
+        "Worst event on lows, and the cash stablecoin loses 10 %": worst + 0.10 * (1.0 - invested),
+        "Alts −60 %, BTC −30 %, ETH −40 %, gold −5 % at once": alts,
+        "The venue's balances are lost": 1.0,
+    }
+
+
+def _worst_days(
+    days: npt.NDArray[np.int64], symbols: tuple[str, ...], scenarios: Floats, weights: Floats
+) -> tuple[BadDay, ...]:
+    """The ten worst days of the measuring window for this book."""
+    parts = -scenarios * weights
+    losses = parts.sum(axis=1)
+    worst = [int(row) for row in np.argsort(-losses, kind="stable")[:SHOWN_BAD_DAYS]]
+    return tuple(
+        BadDay(int(days[row]), float(losses[row]), symbols[int(parts[row].argmax())], float(parts[row].max()))
+        for row in worst
+    )
+
+
+def _judge_models(path: Floats) -> tuple[Forecasts | None, tuple[ModelVerdict, ...]]:
+    """Roll both historical engines over the back-cast and judge the last year of forecasts."""
+    window = min(FORECAST_WINDOW, path.shape[0] - BACKTEST_DAYS)
+    if window < LEAST_FORECAST_WINDOW:
+        return None, ()
+    rolled = [
+        roll(path, window, alpha).last(BACKTEST_DAYS)
+        for roll in (rolling_filtered, rolling_historical)
+        for alpha in (0.975, 0.99)
+    ]
+    return rolled[0], tuple(judge(forecasts) for forecasts in rolled)
+
+
+def _correlation(scenarios: Floats) -> Floats:
+    deviation = scenarios.std(axis=0)
+    standard = (scenarios - scenarios.mean(axis=0)) / np.where(deviation > 0.0, deviation, 1.0)
+    matrix: Floats = standard.T @ standard / scenarios.shape[0]
+    return matrix
+
+
+def _change(previous: Mapping[str, Any], history: DailyHistory, answer: DailyAllocation) -> Change:
+    problem = answer.allocation.problem
+    old = {str(symbol): float(weight) for symbol, weight in previous["weights"].items()}
+    before = np.array([old.get(symbol, 0.0) for symbol in problem.symbols])
+    now = answer.allocation.weights
+    then_ms = int(previous["as_of_ms"])
+    cvar_before = float(previous["cvar"])
+    cvar_held = historical_cvar(problem.scenarios @ before, problem.alpha)
+    row = int(np.searchsorted(history.open_time_ms, then_ms))
+    pnl = {}
+    for symbol, weight in old.items():
+        if symbol in history.symbols and weight:
+            prices = history.closes[:, history.symbols.index(symbol)]
+            pnl[symbol] = weight * float(prices[-1] / prices[row] - 1.0)
+    return Change(
+        previous_day_ms=then_ms,
+        cvar_before=cvar_before,
+        from_market=cvar_held - cvar_before,
+        from_trading=answer.allocation.cvar - cvar_held,
+        pnl=sum(pnl.values()),
+        pnl_by_symbol=pnl,
+        weights={
+            symbol: (float(b), float(n))
+            for symbol, b, n in zip(problem.symbols, before, now, strict=True)
+            if b or n
+        },
+    )

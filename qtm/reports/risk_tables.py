@@ -1,0 +1,261 @@
+"""The tables of the daily risk report."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qtm.clock import iso_utc
+from qtm.reports.formats import money, percent, ratio
+from qtm.reports.page import Cell, Html, Section, Tone, columns, definitions, paragraph, table
+from qtm.reports.risk_charts import DUST
+from qtm.reports.risk_figures import LimitUse, RiskFigures
+from qtm.risk.model_backtests import Light
+from qtm.risk.tails import LEVELS
+
+NEAR = 0.8
+"""Share of a limit from which its use is shown as a warning."""
+
+LIGHT_TONE: dict[Light, Tone] = {Light.GREEN: "good", Light.YELLOW: "warn", Light.RED: "bad"}
+
+
+def limits_table(limits: tuple[LimitUse, ...]) -> Html:
+    """Every limit with its use as a bar."""
+    rows = []
+    for limit in limits:
+        tone = use_tone(limit.use)
+        colour = {"bad": "#f6d5d3", "warn": "#f7e6c8"}.get(tone, "#dbe7f7")
+        filled = min(max(limit.use, 0.0), 1.0)
+        bar = f"linear-gradient(90deg,{colour} {filled:.1%},transparent {filled:.1%})"
+        show = money if limit.money else percent
+        rows.append(
+            (
+                limit.name,
+                show(limit.value),
+                show(limit.limit),
+                Cell(percent(limit.use, 0), tone, bar),
+                Cell(_state(limit), tone),
+            )
+        )
+    return table(("Limit", "Measure", "Bound", "Use", "State"), rows)
+
+
+def _state(limit: LimitUse) -> str:
+    if limit.breached:
+        return "breached"
+    if limit.use >= 1.0 - 1e-6:
+        return "at its bound"
+    return "near" if limit.use >= NEAR else "within"
+
+
+def holdings_table(figures: RiskFigures) -> Html:
+    """The holdings and their parts of the CVaR."""
+    allocation = figures.answer.allocation
+    total = allocation.cvar
+    held = sorted((e for e in figures.exposures if abs(e.weight) > DUST), key=lambda e: -e.component)
+    rows = [
+        (
+            e.symbol,
+            percent(e.weight, 1),
+            money(e.value),
+            percent(e.component),
+            percent(e.component / total, 0) if total > 0.0 else "",
+            percent(e.marginal, 1),
+        )
+        for e in held
+    ]
+    cash = 1.0 - float(allocation.weights.sum())
+    rows.append(("cash", percent(cash, 1), money(cash * figures.capital), percent(0.0), percent(0.0, 0), ""))
+    return table(("Position", "Weight", "USDT", "CVaR", "Share", "Marginal"), rows)
+
+
+def change_section(figures: RiskFigures) -> Section:
+    """CVaR since the last report, split into market and trading, and the P&L in between."""
+    change = figures.change
+    if change is None:
+        first = paragraph("This is the first report in its folder.", "muted")
+        return Section("Since the last report", [first])
+    moved = sorted(change.weights.items(), key=lambda item: -abs(item[1][1] - item[1][0]))
+    rows = [
+        (
+            symbol,
+            percent(before, 1),
+            percent(now, 1),
+            percent(now - before, 1, signed=abs(now - before) > DUST),
+            percent(change.pnl_by_symbol.get(symbol, 0.0), 2, signed=symbol in change.pnl_by_symbol),
+        )
+        for symbol, (before, now) in moved
+    ]
+    steps = {
+        "CVaR in the last report": percent(change.cvar_before),
+        "Change from the market, old weights": percent(change.from_market, signed=True),
+        "Change from trading": percent(change.from_trading, signed=True),
+        "CVaR now": percent(change.cvar_before + change.from_market + change.from_trading),
+        "P&L of the old weights since": f"{percent(change.pnl, signed=True)} "
+        f"({money(change.pnl * figures.capital, signed=True)} USDT)",
+    }
+    return Section(
+        f"Since the report of {day_of(change.previous_day_ms)}",
+        [columns(definitions(steps), table(("Position", "Then", "Now", "Change", "P&L"), rows))],
+    )
+
+
+def tails_table(figures: RiskFigures) -> Html:
+    """VaR and CVaR of every engine."""
+    engines = list(dict.fromkeys(estimate.engine for estimate in figures.tails))
+    rows: list[tuple[str | Cell, ...]] = []
+    for engine in engines:
+        cells = [figures.tail(engine, alpha) for alpha in LEVELS]
+        known = not all(np.isnan(cell.var) for cell in cells)
+        shown = [text for cell in cells for text in (percent(cell.var), percent(cell.cvar))]
+        rows.append((engine, Cell(cells[0].note, "muted" if known else "warn"), *shown))
+    headers = ["Engine", ""]
+    for alpha in LEVELS:
+        headers += [f"VaR {alpha * 100:g} %", f"CVaR {alpha * 100:g} %"]
+    return table(headers, rows, text_columns=2)
+
+
+def stress_table(figures: RiskFigures) -> Html:
+    """The dated events and the made-up ones."""
+    rows: list[tuple[str | Cell, ...]] = [
+        (
+            loss.name,
+            percent(loss.on_closes, 1),
+            Cell(percent(loss.on_lows, 1), "bad" if loss.on_lows > 0.0 else ""),
+            money(loss.on_lows * figures.capital),
+            f"{loss.worst_symbol.removesuffix('USDT')} {percent(loss.worst_symbol_loss, 1)}",
+            ", ".join(symbol.removesuffix("USDT") for symbol in loss.proxied),
+        )
+        for loss in figures.stress
+    ]
+    rows += [
+        (name, "", Cell(percent(loss, 1), "bad"), money(loss * figures.capital), "", "")
+        for name, loss in figures.composite.items()
+    ]
+    headers = ("Event", "On closes", "On lows", "USDT on lows", "Largest part", "Not listed then")
+    return table(headers, rows)
+
+
+def reverse_stress_words(figures: RiskFigures) -> Html:
+    """The smallest moves that reach the daily loss limit."""
+    reverse = figures.reverse
+    move = (
+        f"Bitcoin {percent(reverse.market_move, 1)} with every coin following its beta"
+        if np.isfinite(reverse.market_move)
+        else "no fall of the market alone"
+    )
+    return paragraph(
+        f"Reverse stress: the daily loss limit of {percent(reverse.loss, 1)} is reached by {move}; "
+        f"the least unlikely way there is {ratio(reverse.deviations, 1)} standard deviations out. "
+        "Coins not listed at an event take the median move of those that were."
+    )
+
+
+def worst_days_table(figures: RiskFigures) -> Html:
+    """The worst days of the window for this book."""
+    rows = [
+        (
+            day_of(bad.day_ms),
+            percent(bad.loss),
+            money(bad.loss * figures.capital),
+            f"{bad.worst_symbol.removesuffix('USDT')} {percent(bad.worst_symbol_loss)}",
+        )
+        for bad in figures.worst_days
+    ]
+    return table(("Worst days of the window", "Loss", "USDT", "Largest part"), rows)
+
+
+def models_table(figures: RiskFigures) -> Html:
+    """Every model with its tests and lights."""
+    rows = [
+        (
+            v.model,
+            f"{v.alpha * 100:g} %",
+            f"{v.exceptions} of {v.days}",
+            ratio(v.expected, 1),
+            Cell(v.light.name.lower(), LIGHT_TONE[v.light]),
+            ratio(v.kupiec_p, 3),
+            ratio(v.coverage_p, 3),
+            ratio(v.z2, 2),
+            Cell(v.es_light.name.lower(), LIGHT_TONE[v.es_light]) if v.es_light is not None else "",
+        )
+        for v in figures.verdicts
+    ]
+    headers = (
+        "Model", "Level", "Exceptions", "Expected", "VaR light", "Kupiec p", "Christoffersen p",
+        "Acerbi-Szekely Z2", "ES light",
+    )  # fmt: skip
+    return table(headers, rows)
+
+
+def exposure_table(figures: RiskFigures) -> Html:
+    """Every symbol of the universe."""
+    rows = [
+        (
+            e.symbol,
+            percent(e.weight, 1),
+            money(e.value),
+            Cell(percent(e.last_return, 1, signed=True), "good" if e.last_return > 0 else "bad"),
+            percent(e.volatility, 0),
+            ratio(e.beta),
+            percent(e.marginal, 1),
+            _exit_time(e.days_to_exit) if e.value else "",
+        )
+        for e in sorted(figures.exposures, key=lambda e: -abs(e.weight))
+    ]
+    headers = (
+        "Symbol", "Weight", "USDT", "Last day", "Volatility, year", "Beta to BTC", "Marginal CVaR",
+        "Exit at 10 % of volume",
+    )  # fmt: skip
+    return table(headers, rows, tall=True)
+
+
+def _exit_time(days: float) -> str:
+    if not np.isfinite(days):
+        return "no volume"
+    minutes = days * 24 * 60
+    return f"{minutes:,.0f} min" if minutes < 600 else f"{days:,.1f} days"
+
+
+def lineage(figures: RiskFigures) -> Html:
+    """What the figures were made from."""
+    answer = figures.answer
+    scenarios = answer.scenarios
+    first, last = day_of(int(scenarios.open_time_ms[0])), day_of(int(scenarios.open_time_ms[-1]))
+    filled = (
+        f"{b.symbol}: {b.rows} days before {day_of(b.listed_ms)}, beta {b.beta:.2f}"
+        for b in scenarios.backfilled
+    )
+    items = {
+        "Lake": answer.lake,
+        "Version of the daily bars": str(answer.lake_version),
+        "Scenarios": f"{scenarios.returns.shape[0]} days, {first} to {last}, {scenarios.model}",
+        "Expected returns": answer.mandate.mean.value,
+        "Left out": "; ".join(f"{e.symbol}: {e.reason}" for e in scenarios.excluded) or "none",
+        "Filled before listing": "; ".join(filled) or "none",
+    }
+    return definitions(items)
+
+
+def optimiser_trail(figures: RiskFigures) -> Html:
+    """How the weights came about."""
+    allocation = figures.answer.allocation
+    proven = np.isfinite(allocation.gap)
+    items = {
+        "Outcome": f"{allocation.outcome.value}, {allocation.problem.objective.value}",
+        "Solver": allocation.solver,
+        "Proven gap": f"{allocation.gap:.1e}" if proven else "none: a fallback is not optimal",
+        "Expected return": f"{percent(allocation.expected_return, 3)} a day after costs",
+        "Turnover": percent(allocation.turnover, 1),
+        "Tried": "; ".join(f"{a.step}: {a.outcome} ({a.seconds:.2f} s)" for a in allocation.attempts),
+    }
+    return definitions(items)
+
+
+def use_tone(use: float) -> Tone:
+    """Colour of a limit's use."""
+    return "bad" if use > 1.0 + 1e-6 else "warn" if use >= NEAR else "good"
+
+
+def day_of(ts_ms: int) -> str:
+    """The UTC day, `2025-12-31`."""
+    return iso_utc(ts_ms)[:10]

@@ -1,0 +1,73 @@
+"""`qtm optimize` and `qtm report` as a user runs them."""
+
+import json
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from qtm.cli import portfolio
+from qtm.errors import ConfigError, DataError
+from qtm.settings import settings
+from tests.portfolio.lake import daily_lake
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory):
+    return daily_lake(tmp_path_factory.mktemp("lake"))
+
+
+@pytest.fixture
+def run(lake, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("QTM_HOME", str(tmp_path))
+    monkeypatch.setenv("QTM_LAKE", lake.uri)
+    settings.cache_clear()
+    app = typer.Typer()
+    portfolio.register(app)
+    yield lambda *words: CliRunner().invoke(app, words, catch_exceptions=True)
+    settings.cache_clear()
+
+
+def test_optimize_prints_one_json_object_within_the_cap(run):
+    answer = run("optimize", "--cap", "0.03", "--max-weight", "0.4", "--window", "365", "--json")
+    body = json.loads(answer.stdout)
+    assert body["cvar"] <= 0.03 + 1e-7
+    assert max(body["weights"].values()) <= 0.4 + 1e-7
+    assert "ADAUSDT" in body["excluded"]
+
+
+def test_optimize_reads_for_a_person(run):
+    answer = run("optimize", "--cap", "0.03", "--max-weight", "0.4")
+    assert "share of CVaR" in answer.stdout and "proven gap" in answer.stdout
+    assert "left out: ADAUSDT" in answer.stdout
+
+
+def test_an_impossible_mandate_says_what_to_relax(run):
+    answer = run("optimize", "--cap", "0.001", "--fully-invested", "--max-weight", "0.4", "--json")
+    body = json.loads(answer.stdout)
+    assert body["outcome"] == "fallback"
+    assert "CVaR 95 % cap" in body["relaxations"][0]
+
+
+def test_report_writes_page_and_data(run, tmp_path):
+    answer = run("report", "--json", "--max-weight", "0.4", "--out", str(tmp_path / "reports"))
+    body = json.loads(answer.stdout)
+    assert (tmp_path / "reports" / "risk-2023-06-19.html").read_text().startswith("<!DOCTYPE html>")
+    assert body["limits"] and body["page"].endswith("risk-2023-06-19.html")
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "message"),
+    [
+        (["optimize", "--cap", "-1"], ConfigError, "out of range"),
+        (["optimize", "--objective", "luck"], ConfigError, "max-return, min-cvar"),
+        (["optimize", "--as-of", "yesterday"], ConfigError, "YYYY-MM-DD"),
+        (["optimize", "--held", "missing.json"], ConfigError, "missing.json"),
+        (["report", "--as-of", "2019-01-01"], DataError, "up to 2019"),
+    ],
+)
+def test_bad_input_ends_in_one_clear_error(run, words, error, message):
+    answer = run(*words)
+    assert isinstance(answer.exception, error)
+    assert message in str(answer.exception)
