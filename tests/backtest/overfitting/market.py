@@ -37,9 +37,10 @@ def noise_steps(days, seed, drift=0.0, scale=0.01):
 
 
 def trending_steps(days, seed, strength=0.004, run=60):
-    """Steps whose drift keeps its sign for `run` bars, so that a trend can be followed."""
-    signs = np.repeat(np.where(np.arange(days * PER_DAY // run + 1) % 2, -1.0, 1.0), run)[: days * PER_DAY]
-    return noise_steps(days, seed, scale=0.006) + strength * signs
+    """Steps whose drift keeps its random sign for `run` bars, so that a trend can be followed."""
+    bars = days * PER_DAY
+    signs = np.random.default_rng(seed + 1000).choice([-1.0, 1.0], bars // run + 1)
+    return noise_steps(days, seed, scale=0.006) + strength * np.repeat(signs, run)[:bars]
 
 
 def conditions(bars, costs=SPOT_COSTS, cash=100_000.0):
