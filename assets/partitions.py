@@ -1,0 +1,87 @@
+"""How the assets are cut: one partition per UTC day with every symbol inside, or one per strategy."""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+import qtm.strategies
+from qtm.settings import settings
+
+DAY_MS = 86_400_000
+INGEST_RUN_DAYS = 31
+"""Days one ingestion run takes in a backfill: a month of Binance's archive is one file per symbol."""
+
+DAILY = dg.DailyPartitionsDefinition(
+    start_date=datetime.combine(settings().market.history_start, datetime.min.time(), tzinfo=UTC)
+)
+"""Closed UTC days. A symbol is a column of the day, not a partition: bookkeeping costs one event per day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The half-open span of UTC days a run makes, in milliseconds."""
+
+    start_ms: int
+    end_ms: int
+
+    @property
+    def first(self) -> str:
+        """First day, `2024-01-31`."""
+        return day_text(self.start_ms)
+
+    @property
+    def last(self) -> str:
+        """Last day, inclusive."""
+        return day_text(self.end_ms - DAY_MS)
+
+    @property
+    def days(self) -> int:
+        """Number of days."""
+        return (self.end_ms - self.start_ms) // DAY_MS
+
+    def each(self) -> Iterator[Window]:
+        """Its days, one window each, in order."""
+        for start in range(self.start_ms, self.end_ms, DAY_MS):
+            yield Window(start, start + DAY_MS)
+
+    def __str__(self) -> str:
+        return self.first if self.days == 1 else f"{self.first} to {self.last} ({self.days} days)"
+
+
+def run_window(context: dg.AssetExecutionContext) -> Window:
+    """The days of this run: one partition, or the whole range a backfill handed over."""
+    keys = context.partition_key_range
+    return window_of_days(keys.start, keys.end)
+
+
+def window_of_days(first: str, last: str) -> Window:
+    """The window from the start of day `first` to the end of day `last`, both `YYYY-MM-DD`."""
+    start = datetime.fromisoformat(first).replace(tzinfo=UTC)
+    end = datetime.fromisoformat(last).replace(tzinfo=UTC) + timedelta(days=1)
+    return Window(int(start.timestamp() * 1000), int(end.timestamp() * 1000))
+
+
+def day_text(ts_ms: int) -> str:
+    """The UTC day of a time, `2024-01-31`."""
+    return datetime.fromtimestamp(ts_ms / 1000, tz=UTC).strftime("%Y-%m-%d")
+
+
+_NOT_STRATEGIES = frozenset({"contract", "machine_code", "registry"})
+
+
+def strategy_names() -> list[str]:
+    """The bundled strategies by file name (`mean_reversion.py` is `mean-reversion`).
+
+    Importing the registry would load the compiler into every run, whatever it makes.
+    """
+    modules = (module.name for module in pkgutil.iter_modules(qtm.strategies.__path__))
+    return sorted(name.replace("_", "-") for name in modules if name not in _NOT_STRATEGIES)
+
+
+STRATEGIES = dg.StaticPartitionsDefinition(strategy_names())
+"""One partition per bundled strategy; a new file shows after "Reload definitions"."""

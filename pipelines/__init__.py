@@ -1,0 +1,1 @@
+"""When and how the assets are made: definitions, jobs, schedules, sensors, resources."""

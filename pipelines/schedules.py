@@ -1,0 +1,28 @@
+"""The clock of the daily run and of the question whether it came."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from pipelines.jobs import COVERAGE, DAILY_CLOSE
+
+DAILY_SCHEDULE = dg.build_schedule_from_partitioned_job(
+    DAILY_CLOSE,
+    name="daily_close_schedule",
+    hour_of_day=3,
+    minute_of_hour=15,
+    description=(
+        "Every day at 03:15 UTC for the day that closed at midnight; Binance's archive publishes a day's "
+        "files within hours of its end. Stopped until a person switches it on."
+    ),
+)
+
+COVERAGE_SCHEDULE = dg.ScheduleDefinition(
+    name="coverage_schedule",
+    job=COVERAGE,
+    cron_schedule="0 6 * * *",
+    execution_timezone="UTC",
+    description="Every day at 06:00 UTC, when the daily run has had its retries; switch it on with that.",
+)
+
+SCHEDULES = (DAILY_SCHEDULE, COVERAGE_SCHEDULE)
