@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,20 +10,25 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from qtm.cli.arguments import (
+    CashOption,
+    FromOption,
+    GridOption,
+    IntervalOption,
+    JsonOption,
+    MarketOption,
+    StrategyArgument,
+    SymbolOption,
+    ToOption,
+    UngatedOption,
+    assignment,
+    axis,
+    print_json,
+)
 from qtm.errors import ConfigError
 
 if TYPE_CHECKING:
     from qtm.research import ResearchRun
-
-StrategyArgument = Annotated[str, typer.Argument(help="A bundled strategy's name or the path of a .py file.")]
-SymbolOption = Annotated[str, typer.Option("--symbol", "-s", help="Symbol, for example BTCUSDT.")]
-IntervalOption = Annotated[str, typer.Option("--interval", "-i", help="Bar length: 1m, 1h, 1d ...")]
-MarketOption = Annotated[str, typer.Option("--market", help="spot or um (USD-M futures).")]
-FromOption = Annotated[str | None, typer.Option("--from", help="First day, UTC (2024-01-31).")]
-ToOption = Annotated[str | None, typer.Option("--to", help="Day after the last, UTC.")]
-CashOption = Annotated[float | None, typer.Option("--cash", help="Starting capital; the firm's by default.")]
-UngatedOption = Annotated[bool, typer.Option("--ungated", help="Leave the risk gate out.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 _SWEEP_FIGURES = ("sharpe", "total_return", "max_drawdown", "trades", "win_rate", "fees")
 """What the terminal shows of a sweep's rows; `--json` and `--output` have everything."""
@@ -69,23 +73,20 @@ def backtest(
         market=market,
         start=start,
         end=end,
-        params=dict(_assignment(text) for text in parameter or ()),
+        params=dict(assignment(text) for text in parameter or ()),
         cash=cash,
         gated=not ungated,
     )
     path = run.tear_sheet(report)
     if as_json:
-        _print_json(_as_json(run, path))
+        print_json(_as_json(run, path))
         return
     _print_run(run, path)
 
 
 def sweep(
     strategy: StrategyArgument,
-    grid: Annotated[
-        list[str],
-        typer.Option("--grid", help="Values of a parameter: fast=5:45:2 (end excluded) or fast=5,10."),
-    ],
+    grid: GridOption,
     symbol: SymbolOption = "BTCUSDT",
     interval: IntervalOption = "1m",
     market: MarketOption = "spot",
@@ -108,7 +109,7 @@ def sweep(
 
     from qtm.research import sweep as run_sweep
 
-    wanted = dict(_range(text) for text in grid)
+    wanted = dict(axis(text) for text in grid)
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -139,7 +140,7 @@ def sweep(
         ranked.write_parquet(output)
     best = ranked.head(top)
     if as_json:
-        _print_json({"combinations": len(found), "sorted_by": sort, "rows": best.to_dicts()})
+        print_json({"combinations": len(found), "sorted_by": sort, "rows": best.to_dicts()})
         return
     shown = dict.fromkeys((*wanted, sort, *_SWEEP_FIGURES))
     table = Table(title=f"{strategy} on {symbol} {interval}: {len(found):,} combinations, best by {sort}")
@@ -171,7 +172,7 @@ def strategies(as_json: JsonOption = False) -> None:
             }
             for one in known
         ]
-        _print_json({"strategies": rows})
+        print_json({"strategies": rows})
         return
     table = Table("Strategy", "What it does", "Parameters", "Version")
     for one in known:
@@ -197,9 +198,9 @@ def check(
     from qtm.strategies.registry import load_strategy
 
     loaded = load_strategy(strategy)
-    proof = check_strategy(loaded, dict(_assignment(text) for text in parameter or ()))
+    proof = check_strategy(loaded, dict(assignment(text) for text in parameter or ()))
     if as_json:
-        _print_json({"strategy": loaded.name, "version": loaded.version, **proof.as_dict()})
+        print_json({"strategy": loaded.name, "version": loaded.version, **proof.as_dict()})
     else:
         console = Console()
         for finding in proof.findings:
@@ -207,36 +208,6 @@ def check(
             console.print(f"{mark}  {finding.name}: {finding.observed}")
     if not proof.passed:
         raise typer.Exit(4)
-
-
-def _assignment(text: str) -> tuple[str, float]:
-    name, found, value = text.partition("=")
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if not found or not name or math.isnan(number):
-        raise ConfigError(
-            f"cannot read {text!r}", where="--set", remedy="write name=number, for example fast=20"
-        )
-    return name.strip(), number
-
-
-def _range(text: str) -> tuple[str, list[float]]:
-    """`fast=5:45:2` or `fast=5,10,20` as a name and its values; the end of a range is excluded."""
-    name, _, values = text.partition("=")
-    try:
-        if ":" in values:
-            parts = [float(part) for part in values.split(":")]
-            first, end, step = parts if len(parts) == 3 else (*parts, 1.0)
-            found = [first + step * i for i in range(max(0, math.ceil((end - first) / step - 1e-9)))]
-        else:
-            found = [float(part) for part in values.split(",")]
-    except (ValueError, ZeroDivisionError):
-        found = []
-    if not name or not found:
-        raise ConfigError(f"cannot read {text!r}", where="--grid", remedy="write fast=5:45:2 or fast=5,10,20")
-    return name.strip(), found
 
 
 def _figure(value: float | None) -> str:
@@ -253,21 +224,6 @@ def _as_json(run: ResearchRun, path: Path) -> dict[str, Any]:
         "statistics": run.statistics.as_dict(),
         "report": str(path),
     }
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    """One JSON object on stdout; figures that do not exist are null."""
-    typer.echo(json.dumps(_without_nan(value), default=str))
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    return value
 
 
 def _print_run(run: ResearchRun, path: Path) -> None:

@@ -1,0 +1,71 @@
+"""Arguments and answers that several commands share."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Annotated, Any
+
+import typer
+
+from qtm.errors import ConfigError
+
+StrategyArgument = Annotated[str, typer.Argument(help="A bundled strategy's name or the path of a .py file.")]
+SymbolOption = Annotated[str, typer.Option("--symbol", "-s", help="Symbol, for example BTCUSDT.")]
+IntervalOption = Annotated[str, typer.Option("--interval", "-i", help="Bar length: 1m, 1h, 1d ...")]
+MarketOption = Annotated[str, typer.Option("--market", help="spot or um (USD-M futures).")]
+FromOption = Annotated[str | None, typer.Option("--from", help="First day, UTC (2024-01-31).")]
+ToOption = Annotated[str | None, typer.Option("--to", help="Day after the last, UTC.")]
+CashOption = Annotated[float | None, typer.Option("--cash", help="Starting capital; the firm's by default.")]
+UngatedOption = Annotated[bool, typer.Option("--ungated", help="Leave the risk gate out.")]
+GridOption = Annotated[
+    list[str],
+    typer.Option("--grid", help="Values of a parameter: fast=5:45:2 (end excluded) or fast=5,10."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def assignment(text: str) -> tuple[str, float]:
+    """`fast=20` as a name and its value."""
+    name, found, value = text.partition("=")
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not found or not name or math.isnan(number):
+        raise ConfigError(
+            f"cannot read {text!r}", where="--set", remedy="write name=number, for example fast=20"
+        )
+    return name.strip(), number
+
+
+def axis(text: str) -> tuple[str, list[float]]:
+    """`fast=5:45:2` or `fast=5,10,20` as a name and its values; the end of a range is excluded."""
+    name, _, values = text.partition("=")
+    try:
+        if ":" in values:
+            parts = [float(part) for part in values.split(":")]
+            first, end, step = parts if len(parts) == 3 else (*parts, 1.0)
+            found = [first + step * i for i in range(max(0, math.ceil((end - first) / step - 1e-9)))]
+        else:
+            found = [float(part) for part in values.split(",")]
+    except (ValueError, ZeroDivisionError):
+        found = []
+    if not name or not found:
+        raise ConfigError(f"cannot read {text!r}", where="--grid", remedy="write fast=5:45:2 or fast=5,10,20")
+    return name.strip(), found
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """One JSON object on stdout; figures that do not exist are null."""
+    typer.echo(json.dumps(_without_nan(value), default=str))
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return value
