@@ -13,7 +13,8 @@ How it fits together, from the socket inwards:
 * `feed.MarketFeed`: where the market comes from (`replay.BarReplay`, ...).
 * `auth`, `limits`, `params`, `errors`, `faults`, `metrics`, `wire`: shared by every market.
 * `spot/`: what only the spot market has. `um/` does the same for USD-M futures.
-* `server.PaperExchange`: feed + venue + port as one object; `admin` are its pages under `/paper/`.
+* `exchange.LoopbackExchange`: feed + venue + port as one running object; `server.PaperExchange` is the spot
+  one, `admin` are its pages under `/paper/`.
 
 A further market needs: a `Venue` subclass, account objects with `name`, `listeners` (callables taking an
 event dict whose times are microseconds; see `user_stream` for the conversion) and `limits` (`OrderLimits`),

@@ -7,6 +7,7 @@ from typing import Any
 from qtm.paper.application import VenueApplication
 from qtm.paper.faults import Faults
 from qtm.paper.gateway import KEY_ONLY, TRADE, USER_DATA, Call, Gateway, Operation
+from qtm.paper.listen_key import ListenKeys
 from qtm.paper.metrics import Metrics
 from qtm.paper.params import Params
 from qtm.paper.spot.account_data import AccountData
@@ -23,7 +24,7 @@ API = "/api/v3"
 
 
 def spot_application(
-    venue: SpotVenue, faults: Faults, metrics: Metrics
+    venue: SpotVenue, faults: Faults, metrics: Metrics, *, legacy_listen_key: bool = False
 ) -> tuple[VenueApplication, SpotStreams]:
     """Wire a spot venue to the shared edge; returns the application and the publisher of its streams."""
     hub = StreamHub()
@@ -35,6 +36,14 @@ def spot_application(
     _account(gateway, venue)
     _sapi(gateway, venue)
     application = VenueApplication(gateway, hub, STREAM_PREFIXES, ("/ws-api/v3",))
+    if legacy_listen_key:
+        keys = ListenKeys(gateway, ("/ws", "/stream/ws"))
+        application.accept_other = keys.accept
+        for method, run in (("POST", keys.create), ("PUT", keys.extend), ("DELETE", keys.delete)):
+            gateway.add(
+                Operation(f"userDataStream.{method}", run, 2, KEY_ONLY),
+                rest=(f"{method} {API}/userDataStream",),
+            )
     return application, streams
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from qtm.paper.exchange import FAST_MS, SLOW_MS
 from qtm.paper.klines import INTERVAL_MS, Kline, bucket_end, bucket_start
 from qtm.paper.spot.market_data import depth_snapshot, rolling_ticker, window_ms
 from qtm.paper.spot.venue import SpotVenue
@@ -13,7 +14,6 @@ from qtm.paper.venue import MarketTrade, SymbolMarket
 from qtm.paper.wire import dumps, price_text, text_of
 
 DAY_MS = 86_400_000
-FAST_MS, SLOW_MS = 100, 1000
 _WINDOWS = ("1h", "4h", "1d")
 
 

@@ -1,0 +1,93 @@
+"""The listenKey user stream: a key from REST, then a socket under it. Spot retired it; futures live on it."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from qtm.paper.errors import ApiError
+from qtm.paper.gateway import Call, Gateway
+from qtm.paper.http import Request
+from qtm.paper.user_stream import UserDelivery
+from qtm.paper.websocket import WebSocket
+from qtm.paper.wire import dumps
+
+LIFE_S = 3600.0
+
+
+@dataclass(slots=True)
+class _Key:
+    account: Any
+    expires: float
+
+
+class ListenKeys:
+    """Issues keys per account and connects sockets that name one.
+
+    `paths` are the prefixes under which a key may be the last part of the path (`/ws`).
+    """
+
+    def __init__(self, gateway: Gateway, paths: tuple[str, ...]) -> None:
+        self.gateway = gateway
+        self.paths = paths
+        self._keys: dict[str, _Key] = {}
+
+    def create(self, call: Call) -> dict[str, str]:
+        """POST: the account's key, made or extended for an hour."""
+        call.params.finish()
+        now = self._now()
+        for text, key in self._keys.items():
+            if key.account is call.account and key.expires > now:
+                key.expires = now + LIFE_S
+                return {"listenKey": text}
+        text = secrets.token_hex(32)
+        self._keys[text] = _Key(call.account, now + LIFE_S)
+        return {"listenKey": text}
+
+    def extend(self, call: Call) -> dict[str, Any]:
+        """PUT: another hour; -1125 for a dead key."""
+        self._find(call.params.required("listenKey")).expires = self._now() + LIFE_S
+        return {}
+
+    def delete(self, call: Call) -> dict[str, Any]:
+        """DELETE: the key dies."""
+        text = call.params.required("listenKey")
+        self._find(text)
+        del self._keys[text]
+        return {}
+
+    def accept(self, request: Request, socket: WebSocket) -> str | None:
+        """Take over a socket whose path ends in a living key."""
+        prefix, _, text = request.path.rstrip("/").rpartition("/")
+        key = self._keys.get(text)
+        if prefix not in self.paths or key is None or key.expires <= self._now():
+            return None
+
+        def send(event: dict[str, Any]) -> None:
+            if key.expires > self._now():
+                socket.send_text(dumps(event))
+
+        delivery = UserDelivery(send, self.gateway.faults)
+        key.account.listeners.append(delivery)
+        after: Callable[[], None] | None = socket.on_close
+
+        def closed() -> None:
+            key.account.listeners.remove(delivery)
+            if after is not None:
+                after()
+
+        socket.on_close = closed
+        return "user"
+
+    def _find(self, text: str) -> _Key:
+        key = self._keys.get(text)
+        if key is None or key.expires <= self._now():
+            raise ApiError(-1125, "This listenKey does not exist.")
+        return key
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
