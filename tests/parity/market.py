@@ -1,0 +1,143 @@
+"""A replayed market on a real port, in a thread beside the test, and the stream as the process it is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from qtm.market.bars import BarSeries
+from qtm.market.instruments import Instrument
+from qtm.market.intervals import Interval
+from qtm.market.synthetic import synthetic_bars, synthetic_instruments
+from qtm.paper.replay import STEP, BarReplay, ReplayBars
+from qtm.paper.server import AccountSpec, PaperExchange
+from qtm.trading.costs import SPOT_COSTS
+
+Answer = TypeVar("Answer")
+START_MS = 1_735_689_600_000  # 2025-01-01
+MINUTE_MS = 60_000
+
+
+def instrument(symbol: str) -> Instrument:
+    return next(one for one in synthetic_instruments() if one.symbol == symbol)
+
+
+def minute_bars(symbol: str, count: int, *, history: int = 0, seed: int = 11) -> BarSeries:
+    """`count` bars from `START_MS` on, after `history` bars before it."""
+    start = START_MS - history * MINUTE_MS
+    frame = synthetic_bars(symbol, Interval.M1, start, START_MS + count * MINUTE_MS, seed)
+    return BarSeries.from_frame(frame, symbol, Interval.M1)
+
+
+class Exchange:
+    """The paper exchange serving `bars` in step mode, until the block ends."""
+
+    def __init__(self, bars: list[BarSeries], *, cash: str = "100000", speed: float = STEP) -> None:
+        series = [ReplayBars.from_series(instrument(one.symbol), one, start_ms=START_MS) for one in bars]
+        self.loop = asyncio.new_event_loop()
+        self.account = AccountSpec("paper", "paper-key", "paper-secret", {"USDT": cash})
+        self.replay = BarReplay(series, costs=SPOT_COSTS, speed=speed)
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self._ready = threading.Event()
+
+    def __enter__(self) -> Exchange:
+        self.thread.start()
+        if not self._ready.wait(10):
+            raise RuntimeError("the paper exchange did not start")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self.exchange.stop(), self.loop).result(10)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(10)
+        self.loop.close()
+
+    @property
+    def url(self) -> str:
+        return self.exchange.url
+
+    def ask(self, question: Callable[[PaperExchange], Answer]) -> Answer:
+        """Evaluate `question(exchange)` on the exchange's own loop."""
+        answer: Future[Answer] = Future()
+
+        def evaluate() -> None:
+            try:
+                answer.set_result(question(self.exchange))
+            except Exception as error:  # noqa: BLE001 - handed to the test that asked
+                answer.set_exception(error)
+
+        self.loop.call_soon_threadsafe(evaluate)
+        return answer.result(10)
+
+    def trades(self) -> list[Any]:
+        """Every execution of the account, as the exchange booked it."""
+
+        def collect(exchange: PaperExchange) -> list[Any]:
+            histories = exchange.venue.accounts["paper"].history.values()
+            return [trade for history in histories for trade in history.trades]
+
+        return self.ask(collect)
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.exchange = PaperExchange(self.replay, accounts=[self.account])
+        self.loop.run_until_complete(self.exchange.start())
+        self._ready.set()
+        self.loop.run_forever()
+
+
+class Stream:
+    """`python -m streaming` against an exchange, its state under `home`."""
+
+    def __init__(self, home: Path, exchange: Exchange, *options: str, **environment: str) -> None:
+        self.home = home
+        self.command = [sys.executable, "-m", "streaming", "--spot-url", exchange.url, *options]
+        self.environment = {**os.environ, "QTM_HOME": str(home), **environment}
+        self.log = home / "stream.log"
+        home.mkdir(parents=True, exist_ok=True)
+
+    def start(self) -> subprocess.Popen[str]:
+        log = self.log.open("a")
+        return subprocess.Popen(
+            self.command, env=self.environment, stdout=subprocess.PIPE, stderr=log, text=True
+        )
+
+    def finish(self, child: subprocess.Popen[str], timeout_s: float = 120) -> dict[str, Any]:
+        output, _ = child.communicate(timeout=timeout_s)
+        if child.returncode != 0:
+            raise AssertionError(f"stream ended with {child.returncode}:\n{self.log.read_text()[-4000:]}")
+        summary: dict[str, Any] = json.loads(output)
+        return summary
+
+    def run(self) -> dict[str, Any]:
+        return self.finish(self.start())
+
+    def signals(self) -> dict[tuple[str, int], dict[str, Any]]:
+        """The last answer per symbol and bar."""
+        (file,) = (self.home / "state" / "streams").glob("*/signals.jsonl")
+        rows = (json.loads(line) for line in file.read_text().splitlines())
+        return {(row["symbol"], row["open_time_ms"]): row for row in rows}
+
+    @property
+    def database_url(self) -> str:
+        return f"sqlite:///{self.home / 'state' / 'qtm.db'}"
+
+
+@contextmanager
+def killed(child: subprocess.Popen[str], after_s: float) -> Iterator[None]:
+    """Let a process live for a while, then `kill -9` it."""
+    time.sleep(after_s)
+    child.send_signal(signal.SIGKILL)
+    child.wait(10)
+    yield
