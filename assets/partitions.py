@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-import qtm.strategies
 from qtm.settings import settings
+from qtm.strategies import bundled_modules
 
 DAY_MS = 86_400_000
 INGEST_RUN_DAYS = 31
@@ -71,17 +70,8 @@ def day_text(ts_ms: int) -> str:
     return datetime.fromtimestamp(ts_ms / 1000, tz=UTC).strftime("%Y-%m-%d")
 
 
-_NOT_STRATEGIES = frozenset({"contract", "machine_code", "registry"})
+STRATEGIES = dg.StaticPartitionsDefinition([name.replace("_", "-") for name in bundled_modules()])
+"""One partition per bundled strategy; a new file shows after "Reload definitions".
 
-
-def strategy_names() -> list[str]:
-    """The bundled strategies by file name (`mean_reversion.py` is `mean-reversion`).
-
-    Importing the registry would load the compiler into every run, whatever it makes.
-    """
-    modules = (module.name for module in pkgutil.iter_modules(qtm.strategies.__path__))
-    return sorted(name.replace("_", "-") for name in modules if name not in _NOT_STRATEGIES)
-
-
-STRATEGIES = dg.StaticPartitionsDefinition(strategy_names())
-"""One partition per bundled strategy; a new file shows after "Reload definitions"."""
+The names come from the file names: importing the registry would load the compiler into every run.
+"""

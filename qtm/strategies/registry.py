@@ -6,7 +6,6 @@ import difflib
 import hashlib
 import importlib
 import importlib.util
-import pkgutil
 import sys
 from functools import cache
 from pathlib import Path
@@ -15,17 +14,14 @@ import qtm.strategies
 from qtm.errors import StrategyError
 from qtm.strategies.contract import StepStrategy
 
-_NOT_STRATEGIES = frozenset({"compile_errors", "contract", "machine_code", "registry"})
-
 
 @cache
 def bundled_strategies() -> dict[str, StepStrategy]:
     """The strategies that come with the platform, by name."""
     found: dict[str, StepStrategy] = {}
-    for module_info in pkgutil.iter_modules(qtm.strategies.__path__):
-        if module_info.name not in _NOT_STRATEGIES:
-            module = importlib.import_module(f"qtm.strategies.{module_info.name}")
-            found[module.strategy.name] = module.strategy
+    for name in qtm.strategies.bundled_modules():
+        module = importlib.import_module(f"qtm.strategies.{name}")
+        found[module.strategy.name] = module.strategy
     return dict(sorted(found.items()))
 
 
