@@ -19,11 +19,13 @@ import polars as pl
 from sqlalchemy import Select, insert, select
 
 from qtm.backtest.engine import BacktestResult
-from qtm.backtest.statistics import daily_returns
+from qtm.backtest.statistics import DAYS_PER_YEAR, daily_returns
 from qtm.clock import Clock, SystemClock
 from qtm.errors import RiskError, StoreError
+from qtm.market.bars import BarSeries
 from qtm.store.database import Database, open_database
 from qtm.store.schema import trials
+from qtm.strategies.contract import StepStrategy
 
 DAILY_SHARPE = "daily_sharpe"
 """Statistic every trial carries: Sharpe ratio per day, zero when it never traded."""
@@ -73,6 +75,34 @@ def trial_of(result: BacktestResult) -> Trial:
         data_version=made_from.data_version,
         statistics={**statistics, DAILY_SHARPE: daily_sharpe(returns)},
     )
+
+
+def trials_of_sweep(
+    strategy: StepStrategy, table: pl.DataFrame, bars: BarSeries, data_version: int | None
+) -> list[Trial]:
+    """The trials a sweep over `bars` was, from its table (see `qtm.backtest.sweep.run_sweep`)."""
+    names = strategy.params_type._fields
+    return [
+        Trial(
+            strategy=strategy.name,
+            strategy_version=strategy.version,
+            params={name: float(row[name]) for name in names},
+            symbol=bars.symbol,
+            interval=str(bars.interval),
+            start_ms=int(bars.open_time_ms[0]),
+            end_ms=int(bars.open_time_ms[-1]),
+            data_version=data_version,
+            statistics={
+                **{
+                    name: float(value)
+                    for name, value in row.items()
+                    if name not in names and value is not None
+                },
+                DAILY_SHARPE: (row["sharpe"] or 0.0) / math.sqrt(DAYS_PER_YEAR),
+            },
+        )
+        for row in table.iter_rows(named=True)
+    ]
 
 
 def daily_sharpe(returns: np.typing.NDArray[np.float64]) -> float:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sqlalchemy import update
 
-from qtm.backtest.registry import DAILY_SHARPE, Trial, TrialRegistry, daily_sharpe, trial_of
+from qtm.backtest.registry import DAILY_SHARPE, Trial, TrialRegistry, daily_sharpe, trial_of, trials_of_sweep
+from qtm.backtest.sweep import run_sweep
 from qtm.clock import ManualClock
 from qtm.errors import RiskError, StoreError
 from qtm.store.database import open_database
@@ -105,6 +106,24 @@ def test_a_backtest_becomes_a_trial_with_its_lineage(registry):
     assert made.strategy_version == trend.version and made.params == {"fast": 3, "slow": 20, "below": 0}
     assert made.statistics["sharpe"] == pytest.approx(made.statistics[DAILY_SHARPE] * math.sqrt(365))
     assert registry.table("trend")["end_ms"][0] == result.bars.open_time_ms[-1]
+
+
+def test_a_sweep_and_single_runs_record_the_same_trials(registry):
+    trend = load_strategy("trend")
+    market = conditions(bars_from(trending_steps(60, 1)))
+    table = run_sweep(
+        trend, {"fast": [3, 5], "slow": [20, 400]}, market.bars, market.instrument,
+        cash=market.cash, costs=market.costs, sizing=market.sizing,
+    )  # fmt: skip
+    registry.record(trials_of_sweep(trend, table, market.bars, None))
+    alone = [
+        trial_of(market.run(trend, trend.params({"fast": f, "slow": s}))) for f in (3, 5) for s in (20, 400)
+    ]
+    registry.record(alone)
+    assert registry.count("trend").trials == 4
+    ratios = registry.table("trend")[DAILY_SHARPE].to_list()
+    np.testing.assert_allclose(ratios[:4], ratios[4:], atol=1e-12)
+    assert ratios[0] == 0.0
 
 
 def test_a_flat_series_has_a_sharpe_ratio_of_zero():
