@@ -77,7 +77,7 @@ COMPOSITES: tuple[Scenario, ...] = (
     Scenario(name="Everything rises 25 %", otherwise=0.25),
     Scenario(
         name="Altcoins fall 60 %, hedges gone, books at a tenth",
-        moves={"BTCUSDT": -0.16, "ETHUSDT": -0.21},
+        moves={"BTCUSDT": -0.16, "ETHUSDT": -0.21, "PAXGUSDT": -0.05},
         otherwise=-0.60,
         hedges_removed=True,
         depth_left=0.1,
@@ -87,7 +87,7 @@ COMPOSITES: tuple[Scenario, ...] = (
     Scenario(name="Everything falls 15 %, venue unreachable for 2 h", otherwise=-0.15, unreachable_hours=2.0),
     Scenario(name="Venue fails, its balances lost", venue_lost=1.0),
 )
-"""The composite shocks every book is put through; moves of the third are the lows of 2025-10-10."""
+"""The shocks every book is put through; BTC and ETH of the third move as on the lows of 2025-10-10."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,18 @@ CRYPTO_EVENTS: tuple[StressEvent, ...] = (
     StressEvent("Sell-off, 29 January-5 February 2026", "2026-01-29", "2026-02-05"),
 )
 
+CRYPTO_DAYS: tuple[StressEvent, ...] = (
+    StressEvent("COVID, the day after, 13 March 2020", "2020-03-13", "2020-03-13"),
+    StressEvent("LUNA, 9 May 2022", "2022-05-09", "2022-05-09"),
+    StressEvent("LUNA, 11 May 2022", "2022-05-11", "2022-05-11"),
+    StressEvent("Celsius and 3AC, 13 June 2022", "2022-06-13", "2022-06-13"),
+    StressEvent("FTX, 8 November 2022", "2022-11-08", "2022-11-08"),
+    StressEvent("FTX, 9 November 2022", "2022-11-09", "2022-11-09"),
+    StressEvent("Yen carry, 5 August 2024", "2024-08-05", "2024-08-05"),
+    StressEvent("Sell-off, 5 February 2026", "2026-02-05", "2026-02-05"),
+)
+"""Single days inside or beside `CRYPTO_EVENTS`, for the detailed table."""
+
 
 @dataclass(frozen=True, slots=True)
 class StressLoss:
