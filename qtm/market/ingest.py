@@ -24,8 +24,8 @@ from qtm.market.bars import BarKind
 from qtm.market.delta import quoted
 from qtm.market.instruments import Instrument, Market
 from qtm.market.intervals import Interval
-from qtm.market.lake import Lake, Window, month_window, months_between
-from qtm.market.source import Bars, Funding, Part, Rows, Series, Source
+from qtm.market.lake import INSTRUMENTS, Lake, Window, month_window, months_between
+from qtm.market.source import SYNTHETIC, Bars, Funding, Part, Rows, Series, Source
 
 INGEST_LOG = "ingest_log"
 LOG_SCHEMA: dict[str, pl.DataType] = {
@@ -191,12 +191,32 @@ def ingest_funding(
 def ingest_instruments(
     lake: Lake, source: Source, market: Market, symbols: Sequence[str]
 ) -> list[Instrument]:
-    """Take the instruments of these symbols with their exact filters into the lake."""
+    """Take the instruments of these symbols with their exact filters into the lake.
+
+    Packaged filters never replace what the venue said before.
+
+    Returns
+    -------
+    list of Instrument
+        What the lake now holds for the symbols.
+
+    Raises
+    ------
+    DataError
+        For a symbol whose filters neither the source nor the lake knows.
+    """
     if not symbols:
         raise ConfigError("no symbols given", where="symbols", remedy="name at least one, such as BTCUSDT")
-    instruments = source.instruments(market, list(dict.fromkeys(symbols)))
-    lake.write_instruments(instruments)
-    return instruments
+    names = list(dict.fromkeys(symbols))
+    held: dict[str, Instrument] = {}
+    if lake.tables.exists(INSTRUMENTS):
+        held = {one.symbol: one for one in lake.instruments(market) if not one.is_packaged}
+    found = source.instruments(market, [name for name in names if name not in held or source.is_venue])
+    new = [one for one in found if not (one.is_packaged and one.symbol in held)]
+    if new:
+        lake.write_instruments(new)
+    taken = held | {one.symbol: one for one in new}
+    return [taken[name] for name in names]
 
 
 def _ingest(
@@ -223,6 +243,7 @@ def _ingest(
     report = IngestReport(
         series.dataset, source.name, start_ms, end_ms, {name: SymbolReport(name) for name in names}
     )
+    _refuse_mixing(lake, source, series.dataset)
     known = {} if refresh else _known(lake, series.dataset)
     wanted = _new_parts(source, series, known, absent_ok, report)
     done = 0
@@ -233,6 +254,21 @@ def _ingest(
         report.version = lake.version(series.dataset)
     report.seconds = time.perf_counter() - began
     return report
+
+
+def _refuse_mixing(lake: Lake, source: Source, dataset: str) -> None:
+    """Keep synthetic prices and prices that traded out of one table."""
+    if not (lake.tables.exists(INGEST_LOG) and lake.tables.exists(dataset)):
+        return
+    log = pl.scan_parquet(lake.tables.files(INGEST_LOG)["uri"].to_list())
+    names = log.filter(pl.col("dataset") == dataset).select(pl.col("source").unique()).collect()["source"]
+    for name in names:
+        if name.startswith(SYNTHETIC) != source.name.startswith(SYNTHETIC):
+            raise ConfigError(
+                f"{dataset} holds history from the {name}; the {source.name} would mix with it",
+                where=lake.uri,
+                remedy="keep synthetic and real history apart: set QTM_HOME to another folder",
+            )
 
 
 def _new_parts(

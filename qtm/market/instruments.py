@@ -14,6 +14,9 @@ from typing import Any
 
 from qtm.errors import DataError
 
+PACKAGED = "packaged defaults"
+"""How `filters_source` starts when the filters came with the platform and not from the venue."""
+
 
 class Market(StrEnum):
     """A Binance market, named as the public archive and this platform name it."""
@@ -57,6 +60,11 @@ class Instrument:
     def key(self) -> str:
         """`spot:BTCUSDT`: unique over markets."""
         return f"{self.market}:{self.symbol}"
+
+    @property
+    def is_packaged(self) -> bool:
+        """True when the filters came with the platform: good for research, not for live orders."""
+        return self.filters_source.startswith(PACKAGED)
 
     def ticks(self, price: Decimal, *, up: bool = False) -> int:
         """Whole ticks in `price`, rounded down (or up)."""

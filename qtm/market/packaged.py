@@ -13,7 +13,7 @@ from importlib.resources import files
 import orjson
 
 from qtm.errors import DataError
-from qtm.market.instruments import Instrument, Market, instrument_from_exchange_info
+from qtm.market.instruments import PACKAGED, Instrument, Market, instrument_from_exchange_info
 
 
 @cache
@@ -21,7 +21,7 @@ def packaged_instruments(market: Market) -> dict[str, Instrument]:
     """Every packaged instrument of a market, by symbol."""
     text = files("qtm.market").joinpath(f"defaults/{market}.json").read_bytes()
     return {
-        row["symbol"]: instrument_from_exchange_info(market, row, source=f"packaged defaults: {row['as_of']}")
+        row["symbol"]: instrument_from_exchange_info(market, row, source=f"{PACKAGED}: {row['as_of']}")
         for row in orjson.loads(text)["symbols"]
     }
 

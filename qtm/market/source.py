@@ -13,6 +13,8 @@ from qtm.market.instruments import Instrument, Market
 from qtm.market.intervals import Interval
 from qtm.market.lake import bars_dataset, funding_dataset
 
+SYNTHETIC = "synthetic"
+
 
 @dataclass(frozen=True, slots=True)
 class Bars:
@@ -82,7 +84,12 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """What the source is, for reports."""
+        """What the source is, for reports; starts with `SYNTHETIC` when no price in it ever traded."""
+        ...
+
+    @property
+    def is_venue(self) -> bool:
+        """True when its instruments come from the venue itself."""
         ...
 
     def parts(self, series: Series, symbol: str, start_ms: int, end_ms: int) -> list[Part]:

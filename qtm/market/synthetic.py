@@ -31,7 +31,7 @@ from qtm.market.bars import BAR_SCHEMA, FUNDING_SCHEMA
 from qtm.market.instruments import Instrument, Market
 from qtm.market.intervals import Interval
 from qtm.market.packaged import packaged_instrument, packaged_instruments
-from qtm.market.source import Funding, Part, Rows, Series
+from qtm.market.source import SYNTHETIC, Funding, Part, Rows, Series
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
@@ -358,7 +358,12 @@ class SyntheticMarket:
     @property
     def name(self) -> str:
         """`synthetic market, seed 7`."""
-        return f"synthetic market, seed {self.seed}"
+        return f"{SYNTHETIC} market, seed {self.seed}"
+
+    @property
+    def is_venue(self) -> bool:
+        """False: instruments come from the package."""
+        return False
 
     def parts(self, series: Series, symbol: str, start_ms: int, end_ms: int) -> list[Part]:
         """One part: the whole window."""

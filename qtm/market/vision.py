@@ -64,6 +64,11 @@ class VisionArchive:
         """`archive <root>`."""
         return f"archive {self.root}"
 
+    @property
+    def is_venue(self) -> bool:
+        """False: instruments come from the package."""
+        return False
+
     def close(self) -> None:
         """Close the connections."""
         if self._client is not None:

@@ -1,27 +1,12 @@
 """The SQL of the bar checks: one profile row per symbol, and the stretches of time at fault.
 
-Both read a relation `bars` with the rows of the window (`inside`) and, per symbol, the nearest bar on either
-side of it, so that a hole across the window's edge is seen. `{step}`, `{pause}` and the other names in braces
-are numbers put in by `qtm.quality.profile`.
+All of it reads the relation `steps` (see `qtm.quality.profile`): the bars of the window (`inside`) and, per
+symbol, the nearest bar on either side of it, so that a hole across the window's edge is seen; each beside the
+bar before it (`before_ms`, `before_close`, `step_ms`, `log_return`, `stale`). The names in braces are numbers
+put in by `qtm.quality.profile`.
 """
 
 from __future__ import annotations
-
-STEPS = """
-CREATE TEMP TABLE steps AS
-SELECT *,
-    open_time_ms - before_ms AS step_ms,
-    CASE WHEN step_ms <= {step} AND close > 0 AND before_close > 0
-        THEN ln(close / before_close) END AS log_return,
-    open = high AND low = close AND open = close AND close = before_close AND step_ms = {step} AS stale
-FROM (
-    SELECT *,
-        lag(open_time_ms) OVER in_order AS before_ms,
-        lag(close) OVER in_order AS before_close
-    FROM bars
-    WINDOW in_order AS (PARTITION BY symbol ORDER BY open_time_ms)
-)
-"""
 
 SIGMAS = """
 CREATE TEMP TABLE sigmas AS
@@ -139,5 +124,5 @@ UNCOVERED_FAULTS = (
 EDGES = """
 CREATE TEMP TABLE edges AS
 SELECT symbol, min(open_time_ms) AS first_ms, max(open_time_ms) AS last_ms
-FROM bars WHERE inside GROUP BY symbol
+FROM steps WHERE inside GROUP BY symbol
 """

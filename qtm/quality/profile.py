@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import polars as pl
 
 from qtm.market.bars import BarKind
-from qtm.market.delta import quoted
 from qtm.market.instruments import Market
 from qtm.market.intervals import Interval
 from qtm.market.lake import Lake, bars_dataset
@@ -82,9 +81,9 @@ def profile_bars(
     spans: dict[str, list[Span]] = {}
     inside = lake.files_of(dataset, start_ms, end_ms, version=version)
     for group in _groups(symbols, (end_ms - start_ms) // interval.ms):
-        with _connection() as connection:
-            _load_bars(connection, inside, edges, group, start_ms, end_ms)
-            for statement in (sql.STEPS, sql.SIGMAS, sql.STALE_RUNS, sql.EDGES):
+        steps = _steps(inside, edges, group, interval.ms, start_ms, end_ms)
+        with _connection(steps) as connection:
+            for statement in (sql.SIGMAS, sql.STALE_RUNS, sql.EDGES):
                 connection.execute(statement.format(**numbers))
             for profile in _rows(connection, _profile_query(numbers)):
                 profiles[profile["symbol"]] = profile
@@ -143,43 +142,61 @@ def _groups(symbols: Sequence[str], bars_each: int) -> Iterator[list[str]]:
         yield list(symbols[start : start + size])
 
 
-@contextmanager
-def _connection() -> Iterator[DuckDBPyConnection]:
-    import duckdb
-
-    connection = duckdb.connect(":memory:", config={"threads": "2", "memory_limit": "1GB"})
-    try:
-        yield connection
-    finally:
-        connection.close()
-
-
-def _load_bars(
-    connection: DuckDBPyConnection,
+def _steps(
     uris: Sequence[str],
     edges: pl.DataFrame,
     symbols: Sequence[str],
+    step_ms: int,
     start_ms: int,
     end_ms: int,
-) -> None:
-    """Make the relation `bars` of a group of symbols."""
-    names = ", ".join(quoted(symbol) for symbol in symbols)
-    columns = "symbol, open_time_ms, open, high, low, close, volume, quote_volume, taker_base"
-    connection.execute(
-        "CREATE TEMP TABLE bars (symbol VARCHAR, open_time_ms BIGINT, open DOUBLE, high DOUBLE, low DOUBLE, "
-        "close DOUBLE, volume DOUBLE, quote_volume DOUBLE, taker_base DOUBLE, inside BOOLEAN)"
+) -> pl.DataFrame:
+    """The bars of a group of symbols with their edges, in order, each beside the one before it."""
+    columns = (
+        "symbol",
+        "open_time_ms",
+        "open",
+        "high",
+        "low",
+        "close",
+        "volume",
+        "quote_volume",
+        "taker_base",
     )
+    wanted = pl.col("symbol").is_in(list(symbols))
+    time = pl.col("open_time_ms")
+    pieces = [edges.filter(wanted, time < start_ms), edges.filter(wanted, time >= start_ms)]
     if uris:
-        listed = ", ".join(quoted(uri) for uri in uris)
-        connection.execute(
-            f"INSERT INTO bars SELECT {columns}, TRUE FROM read_parquet([{listed}], hive_partitioning=false) "
-            f"WHERE symbol IN ({names}) AND open_time_ms >= {start_ms} AND open_time_ms < {end_ms}"
-        )
-    for symbol, time, opened, closed in edges.filter(pl.col("symbol").is_in(list(symbols))).iter_rows():
-        connection.execute(
-            "INSERT INTO bars (symbol, open_time_ms, open, close, inside) VALUES (?, ?, ?, ?, FALSE)",
-            [symbol, time, opened, closed],
-        )
+        rows = pl.scan_parquet(list(uris)).filter(wanted, time.is_between(start_ms, end_ms, closed="left"))
+        pieces.insert(1, rows.select(*columns, pl.lit(True).alias("inside")).collect())
+    bars = pl.concat(pieces, how="diagonal").with_columns(pl.col("inside").fill_null(False))
+    if len(symbols) > 1 or not bars["open_time_ms"].is_sorted():
+        bars = bars.sort("symbol", "open_time_ms")
+    same = pl.col("symbol") == pl.col("symbol").shift()
+    beside = bars.with_columns(
+        pl.when(same).then(time.shift()).alias("before_ms"),
+        pl.when(same).then(pl.col("close").shift()).alias("before_close"),
+    ).with_columns((time - pl.col("before_ms")).alias("step_ms"))
+    close, before = pl.col("close"), pl.col("before_close")
+    moved = (pl.col("step_ms") <= step_ms) & (close > 0) & (before > 0)
+    still = (pl.col("open") == close) & (pl.col("high") == close) & (pl.col("low") == close)
+    return beside.with_columns(
+        pl.when(moved).then((close / before).log()).alias("log_return"),
+        (still & (close == before) & (pl.col("step_ms") == step_ms)).fill_null(False).alias("stale"),
+    )
+
+
+@contextmanager
+def _connection(steps: pl.DataFrame) -> Iterator[DuckDBPyConnection]:
+    """An in-memory DuckDB that sees `steps` without a copy."""
+    import duckdb
+    from arro3.core import Table
+
+    connection = duckdb.connect(":memory:", config={"threads": "2", "memory_limit": "1GB"})
+    try:
+        connection.register("steps", Table.from_arrow(steps))
+        yield connection
+    finally:
+        connection.close()
 
 
 def _rows(connection: DuckDBPyConnection, query: str) -> Iterable[Profile]:

@@ -60,7 +60,7 @@ def profile_instruments(held: Mapping[str, Instrument], symbols: Sequence[str]) 
                 "bad_grid": int(not positive),
                 "bad_bounds": int(not bounds),
                 "off_own_grid": int(positive and one.min_qty % one.step_size != 0),
-                "packaged": int(one.filters_source.startswith("packaged")),
+                "packaged": int(one.is_packaged),
                 "not_trading": int(one.status != "TRADING"),
             }
         )

@@ -23,9 +23,9 @@ def build_suite(name: str, checks: Sequence[Check]) -> ExpectationSuite:
     gx = _great_expectations()
     from great_expectations.expectations import ExpectColumnValuesToBeBetween
 
-    suite = gx.ExpectationSuite(name=name)
-    for check in checks:
-        suite.add_expectation(
+    return gx.ExpectationSuite(
+        name=name,
+        expectations=[
             ExpectColumnValuesToBeBetween(
                 column=check.metric,
                 min_value=check.low,
@@ -34,8 +34,9 @@ def build_suite(name: str, checks: Sequence[Check]) -> ExpectationSuite:
                 severity="critical" if check.blocking else "warning",
                 meta={"check": check.name, "severity": check.severity, "remedy": check.remedy},
             )
-        )
-    return suite
+            for check in checks
+        ],
+    )
 
 
 def judge(
