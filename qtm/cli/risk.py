@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 Held = Annotated[
     Path | None,
     typer.Option(
-        help="JSON file of weights, {symbol: weight}; negative is a short perpetual [default: equal]."
+        help="JSON file of weights, {symbol: weight}; negative is a short perpetual; else equal weights."
     ),
 ]
-AsOf = Annotated[str | None, typer.Option(help="Last day used, YYYY-MM-DD [default: the newest].")]
+AsOf = Annotated[str | None, typer.Option(help="Last day used, YYYY-MM-DD; else the newest.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 _COLOURS = {"green": "green", "yellow": "yellow", "red": "bold red"}
@@ -60,9 +60,7 @@ class _Book:
 
 def stress(
     held: Held = None,
-    scenarios: Annotated[
-        Path | None, typer.Option(help="TOML file of your own scenarios, [[scenario]] tables.")
-    ] = None,
+    scenarios: Annotated[Path | None, typer.Option(help="TOML file of your own scenarios.")] = None,
     as_of: AsOf = None,
     as_json: AsJson = False,
 ) -> None:
@@ -132,7 +130,7 @@ def stress(
 def model_backtest(
     held: Held = None,
     engine: Annotated[
-        list[str] | None, typer.Option(help="VaR engine; repeat for several [default: all but garch].")
+        list[str] | None, typer.Option(help="VaR engine; repeat for several; else all but garch.")
     ] = None,
     window: Annotated[int, typer.Option(min=60, help="Daily returns each forecast looks at.")] = 500,
     trials: Annotated[int, typer.Option(min=10_000, help="Simulated histories behind Z2.")] = 20_000,
