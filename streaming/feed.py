@@ -56,6 +56,7 @@ class Feed(StatefulSourcePartition[Message, int]):
         self.lockstep = Lockstep(session) if session.config.lockstep else None
         self.stopping = False
         self._failure: BaseException | None = None
+        self._reminded = False
         self._replay: Iterator[tuple[bytes, bytes, int]] | None = self.journal.read(offset)
         self._next_tick = 0.0
         session.attach(self)
@@ -108,8 +109,14 @@ class Feed(StatefulSourcePartition[Message, int]):
         """Take an approved order to the venue in the background; its report comes back as a frame."""
         self._in_background(order, self.sender.send(order))
 
-    def resolve(self, client_order_id: str) -> None:
-        """Bring back what became of an order decided before a restart."""
+    def bring_back(self, symbol: str, client_order_id: str) -> None:
+        """Report again what became of an order decided before a restart; telling it twice changes nothing."""
+        known = self.session.journal.decided(client_order_id)
+        if known is None:
+            raise RuntimeError(f"{client_order_id} was never decided")
+        if not known[0]:
+            self._push(refusal_frame(symbol, client_order_id))
+            return
         update = self.session.journal.report(client_order_id)
         if update.status.is_terminal:
             self._push(report_frame(update))
@@ -156,15 +163,24 @@ class Feed(StatefulSourcePartition[Message, int]):
         for kind, payload, offset in islice(lines, BATCH):
             self._take(batch, decode(kind, payload, received_ns=0, wall_ms=self.session.wall_ms()))
             self.offset = offset
-        if not batch and self.settled:
+        if not batch and self.settled and self._reminded:
             self._replay = None
             self._go_live()
+        elif not batch and not self._reminded:
+            self._remind()
         elif not batch and self.queue:
-            # answers to orders decided before the crash: they were never journaled as frames
             return self._emit([self.queue.popleft() for _ in range(min(BATCH, len(self.queue)))])
         elif not batch:
             self._wait()
         return batch
+
+    def _remind(self) -> None:
+        """A snapshot may hold an order whose outcome was never journaled as a frame: tell it again."""
+        self._reminded = True
+        for symbol in self.session.config.symbols:
+            client_order_id = self.session.journal.last_decided(self.session.strategy.name, symbol)
+            if client_order_id is not None:
+                self.bring_back(symbol, client_order_id)
 
     def _emit(self, lines: list[tuple[bytes, bytes, int]]) -> list[Message]:
         batch: list[Message] = []

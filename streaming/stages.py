@@ -155,20 +155,13 @@ class _Outbox(StatelessSinkPartition[Handled]):
                 feed.refuse(outcome.intent.symbol, outcome.intent.client_order_id)
                 _announce("REFUSED", outcome)
             elif isinstance(outcome, DecidedBefore):
-                self._settle(outcome)
+                feed.bring_back(outcome.intent.symbol, outcome.intent.client_order_id)
             if item.halted is not None:
                 self._halt(item.halted)
             feed.acknowledge()
 
     def close(self) -> None:
         self.signals.close()
-
-    def _settle(self, known: DecidedBefore) -> None:
-        """An order decided before a restart: what became of it then is what becomes of it now."""
-        if known.approved:
-            self.session.feed.resolve(known.intent.client_order_id)
-        else:
-            self.session.feed.refuse(known.intent.symbol, known.intent.client_order_id)
 
     def _halt(self, change: StateChange) -> None:
         """The gate stopped trading by itself: latch it for every restart and cancel what is open."""

@@ -179,6 +179,20 @@ class Journal:
         with self.database.read() as connection:
             return [_fill(row) for row in connection.execute(query).mappings()]
 
+    def last_decided(self, strategy: str, symbol: str) -> str | None:
+        """The newest order id decided for a strategy on a symbol."""
+        ours = (
+            decisions.c.account == self.account,
+            decisions.c.strategy == strategy,
+            decisions.c.symbol == symbol,
+        )
+        query = (
+            select(decisions.c.client_order_id).where(*ours).order_by(decisions.c.decision_id.desc()).limit(1)
+        )
+        with self.database.read() as connection:
+            found: str | None = connection.execute(query).scalar()
+        return found
+
     def decided_count(self, strategy: str, symbol: str) -> int:
         """How many order ids of a strategy on a symbol are used up."""
         query = select(func.count()).where(decisions.c.strategy == strategy, decisions.c.symbol == symbol)

@@ -125,7 +125,7 @@ class SymbolTrader:
             nearest_ticks(close, self.grid.tick_size),
         )
         account = Account(float(book["qty"]), float(book["entry_price"]), worth)
-        target = float(self.plan.strategy.compiled_step(self.plan.params, self.state[0], seen, account))
+        target = self._target(self.plan.strategy.compiled_step(self.plan.params, self.state[0], seen, account))
         if bar.open_time_ms < self.plan.trade_from_ms:
             return Signal(bar.symbol, bar.open_time_ms, float("nan"), worth)
         set_desired(book, target)
@@ -195,6 +195,19 @@ class SymbolTrader:
         self.last_open_ms = held["last_open_ms"]
         self.working = held["working"]
         self.trades = held["trades"]
+
+    def _target(self, answer: Any) -> float:
+        """The target in a step's answer; exits inside the bar are not traded live, so they are refused."""
+        if isinstance(answer, float):
+            return answer
+        target, *exits = answer
+        if any(level == level for level in exits):
+            raise StrategyError(
+                "the strategy sets a stop, a take-profit or a trail, which the stream does not carry",
+                where=f"strategy {self.plan.strategy.name}",
+                remedy="return targets only, or run it in the backtest",
+            )
+        return float(target)
 
     def _intent(self, bar: ClosedBar, lots: float, ticks: float) -> OrderIntent:
         plan = self.plan

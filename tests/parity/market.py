@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from qtm.market.bars import BarSeries
 from qtm.market.instruments import Instrument
@@ -38,6 +35,17 @@ def minute_bars(symbol: str, count: int, *, history: int = 0, seed: int = 11) ->
     start = START_MS - history * MINUTE_MS
     frame = synthetic_bars(symbol, Interval.M1, start, START_MS + count * MINUTE_MS, seed)
     return BarSeries.from_frame(frame, symbol, Interval.M1)
+
+
+class Execution(NamedTuple):
+    """One execution; quantity and price in 1e-8 units."""
+
+    trade_id: int
+    client_order_id: str
+    symbol: str
+    buyer: bool
+    qty: int
+    price: int
 
 
 class Exchange:
@@ -80,12 +88,18 @@ class Exchange:
         self.loop.call_soon_threadsafe(evaluate)
         return answer.result(10)
 
-    def trades(self) -> list[Any]:
-        """Every execution of the account, as the exchange booked it."""
+    def trades(self) -> list[Execution]:
+        """Every execution of the account, as the exchange booked it, oldest first."""
 
-        def collect(exchange: PaperExchange) -> list[Any]:
-            histories = exchange.venue.accounts["paper"].history.values()
-            return [trade for history in histories for trade in history.trades]
+        def collect(exchange: PaperExchange) -> list[Execution]:
+            found = []
+            for symbol, history in exchange.venue.accounts["paper"].history.items():
+                for trade in history.trades:
+                    client_order_id = history.orders[trade.order_id].client_id
+                    found.append(
+                        Execution(trade.id, client_order_id, symbol, trade.buyer, trade.qty, trade.price)
+                    )
+            return sorted(found)
 
         return self.ask(collect)
 
@@ -132,12 +146,3 @@ class Stream:
     @property
     def database_url(self) -> str:
         return f"sqlite:///{self.home / 'state' / 'qtm.db'}"
-
-
-@contextmanager
-def killed(child: subprocess.Popen[str], after_s: float) -> Iterator[None]:
-    """Let a process live for a while, then `kill -9` it."""
-    time.sleep(after_s)
-    child.send_signal(signal.SIGKILL)
-    child.wait(10)
-    yield

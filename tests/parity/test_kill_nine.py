@@ -1,0 +1,74 @@
+"""`kill -9` at random instants: nothing is sent twice, nothing is lost, and the run ends as if never killed.
+
+The exchange keeps the count. It accepts a repeated client order id once the first order is closed, exactly as
+Binance does, so a duplicate would show as a second execution.
+"""
+
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from qtm.store.database import open_database
+from qtm.store.schema import orders
+from tests.parity.market import Exchange, Execution, Stream, minute_bars
+
+BARS = 250
+OPTIONS = (
+    "--strategy", "trend", "--symbols", "BTCUSDT", "--lockstep", "--param", "fast=2", "--param", "slow=5",
+    "--recv-window-ms", "1000", "--epoch-s", "0.3",
+)  # fmt: skip
+
+
+def undisturbed(folder: Path) -> tuple[list[Execution], dict[Any, Any]]:
+    with Exchange([minute_bars("BTCUSDT", BARS, history=20)]) as exchange:
+        stream = Stream(folder, exchange, *OPTIONS)
+        stream.run()
+        return exchange.trades(), stream.signals()
+
+
+def wait_for_progress(stream: Stream, child: subprocess.Popen[str], bars: int) -> None:
+    """Until `bars` closed bars have been answered (or the process has ended by itself)."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and child.poll() is None:
+        files = list((stream.home / "state" / "streams").glob("*/signals.jsonl"))
+        if files and files[0].read_bytes().count(b"\n") >= bars:
+            return
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    "seed", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)]
+)
+def test_killed_again_and_again_it_trades_exactly_as_if_never_killed(tmp_path: Path, seed: int) -> None:
+    expected_trades, expected_signals = undisturbed(tmp_path / "calm")
+    assert len(expected_trades) > 10
+
+    chance = random.Random(seed)
+    with Exchange([minute_bars("BTCUSDT", BARS, history=20)]) as exchange:
+        stream = Stream(tmp_path / "killed", exchange, *OPTIONS)
+        goals = sorted(chance.sample(range(10, BARS - 20), 4))
+        for goal in goals:
+            child = stream.start()
+            wait_for_progress(stream, child, goal)
+            time.sleep(chance.uniform(0, 0.05))
+            child.send_signal(signal.SIGKILL)
+            child.wait(10)
+        summary = stream.run()
+        trades = exchange.trades()
+
+    counts = Counter(trade.client_order_id for trade in trades)
+    assert {client_order_id: count for client_order_id, count in counts.items() if count > 1} == {}
+    assert trades == expected_trades
+    got = {key: row["target"] for key, row in stream.signals().items()}
+    assert got == {key: row["target"] for key, row in expected_signals.items()}
+    assert summary["resumed"]
+    with open_database(stream.database_url).read() as connection:
+        open_states = {"NEW_LOCAL", "INFLIGHT", "UNKNOWN", "NEW", "PARTIALLY_FILLED"}
+        assert not open_states & set(connection.execute(select(orders.c.status)).scalars())
