@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from qtm.portfolio.daily import DailyAllocation, DailyHistory
 from qtm.reports.risk_figures import BadDay, Change, Exposure, LimitUse, RiskFigures
+from qtm.risk.back_cast import back_cast
 from qtm.risk.decomposition import component_cvar, marginal_cvar
 from qtm.risk.forecasts import Forecasts, rolling_filtered, rolling_historical
 from qtm.risk.measures import Floats, drawdowns, equity_of, historical_cvar
@@ -57,7 +58,7 @@ def measure_book(
     falls = drawdowns(equity)
     columns = [history.symbols.index(symbol) for symbol in problem.symbols]
     closes, lows = history.closes[:, columns], history.lows[:, columns]
-    full_path, full_days = _back_cast(history.open_time_ms[1:], closes, weights)
+    full_path, rows = back_cast(closes, weights)
     exposures = _exposures(history, answer, capital)
     stress = replay_all(problem.symbols, weights, history.open_time_ms, closes, lows)
     tails = tuple(tail_estimates(path, full_path))
@@ -81,29 +82,10 @@ def measure_book(
         worst_days=_worst_days(answer.scenarios.open_time_ms, problem.symbols, problem.scenarios, weights),
         verdicts=verdicts,
         forecasts=forecasts,
-        forecast_days_ms=full_days[-BACKTEST_DAYS:],
+        forecast_days_ms=history.open_time_ms[rows[-BACKTEST_DAYS:]],
         correlation=_correlation(problem.scenarios),
         change=None if previous is None else _change(previous, history, answer),
     )
-
-
-def _back_cast(
-    days: npt.NDArray[np.int64], closes: Floats, weights: Floats
-) -> tuple[Floats, npt.NDArray[np.int64]]:
-    """Returns of the weights over all days on which at least nine tenths of the book had prices.
-
-    The rest of the book is taken to have moved like the part that had prices.
-    """
-    returns = closes[1:] / closes[:-1] - 1.0
-    known = np.isfinite(returns)
-    gross = np.abs(weights).sum()
-    if gross == 0.0:
-        return np.zeros(returns.shape[0]), days
-    covered = known @ np.abs(weights) / gross
-    moves = np.where(known, returns, 0.0) @ weights
-    enough = covered >= 0.9
-    path: Floats = moves[enough] / covered[enough]
-    return path, days[enough]
 
 
 def _exposures(history: DailyHistory, answer: DailyAllocation, capital: float) -> tuple[Exposure, ...]:

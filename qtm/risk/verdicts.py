@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
+from qtm.risk.engines import EmpiricalTail
 from qtm.risk.forecasts import Forecasts
-from qtm.risk.measures import Floats, historical_cvar
 from qtm.risk.model_backtests import (
     Light,
     acerbi_szekely_z2,
@@ -47,23 +45,6 @@ class ModelVerdict:
         return self.light if self.es_light is None else max(self.light, self.es_light)
 
 
-@dataclass(frozen=True, slots=True)
-class ScenarioTail:
-    """One day's forecast distribution as its equally likely scenarios, worst loss first."""
-
-    sorted_losses: Floats
-
-    def losses(self, u: Floats) -> Floats:
-        """Losses exceeded with probability `u`."""
-        count = self.sorted_losses.shape[0]
-        drawn: Floats = self.sorted_losses[np.minimum((u * count).astype(np.int64), count - 1)]
-        return drawn
-
-    def cvar(self, alpha: float) -> float:
-        """CVaR of the scenarios."""
-        return historical_cvar(-self.sorted_losses, alpha)
-
-
 def judge(forecasts: Forecasts, *, trials: int = TRIALS, seed: int = 0) -> ModelVerdict:
     """Exceptions, Kupiec, Christoffersen, Basel's light, and Acerbi-Szekely's Z2 against simulated criticals.
 
@@ -74,7 +55,7 @@ def judge(forecasts: Forecasts, *, trials: int = TRIALS, seed: int = 0) -> Model
     z2, light = float("nan"), None
     if (forecasts.cvar > 0.0).all():
         z2 = acerbi_szekely_z2(forecasts.returns, forecasts.var, forecasts.cvar, forecasts.alpha)
-        tails = [ScenarioTail(-np.sort(row)) for row in forecasts.tails]
+        tails = [EmpiricalTail(row) for row in forecasts.tails]
         light = es_light(z2, simulate_z2(tails, forecasts.alpha, trials=trials, seed=seed))
     return ModelVerdict(
         model=forecasts.model,

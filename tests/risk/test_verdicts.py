@@ -7,7 +7,7 @@ import pytest
 
 from qtm.risk.forecasts import rolling_historical
 from qtm.risk.model_backtests import Light
-from qtm.risk.verdicts import ScenarioTail, judge
+from qtm.risk.verdicts import judge
 
 RETURNS = np.random.default_rng(5).standard_t(5, 1000) * 0.01
 
@@ -32,9 +32,3 @@ def test_a_book_without_risk_has_no_shortfall_to_judge():
     verdict = judge(rolling_historical(np.zeros(600), 300, 0.99).last(250))
     assert verdict.es_light is None and np.isnan(verdict.z2)
     assert verdict.worst is Light.GREEN
-
-
-def test_a_scenario_tail_draws_its_own_losses():
-    tail = ScenarioTail(np.array([5.0, 1.0, 0.0, -2.0]))
-    assert tail.losses(np.array([0.0, 0.3, 0.6, 0.999])).tolist() == [5.0, 1.0, 0.0, -2.0]
-    assert tail.cvar(0.75) == 5.0
