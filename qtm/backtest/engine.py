@@ -18,6 +18,8 @@ import numpy.typing as npt
 import polars as pl
 from numba.core.errors import NumbaError
 
+from qtm.backtest.funding import FundingRates, rates_per_bar
+from qtm.backtest.intrabar import CAUSES
 from qtm.backtest.kernels import loop_kernel
 from qtm.backtest.loop import ORDER_STATUS, Rules, new_session
 from qtm.backtest.sinks import new_ledger
@@ -25,12 +27,13 @@ from qtm.backtest.statistics import Statistics, round_trips, statistics_of
 from qtm.clock import iso_utc
 from qtm.errors import DataError, StrategyError
 from qtm.market.bars import BarSeries
-from qtm.market.instruments import Instrument
+from qtm.market.instruments import Instrument, Market
 from qtm.risk.rules import GateLimits, controls
 from qtm.strategies.compile_errors import explain_compile_error
 from qtm.strategies.contract import StepStrategy
 from qtm.trading.book import Sizing, grid_of, new_sub_book
 from qtm.trading.costs import CostModel
+from qtm.trading.margin import NO_MARGIN, UM_MARGIN, Margin
 
 Floats = npt.NDArray[np.float64]
 
@@ -67,6 +70,8 @@ class Lineage:
     costs: dict[str, float]
     sizing: dict[str, float]
     limits: dict[str, float] | None
+    margin: dict[str, float] | None
+    funded: bool
     band: float
     data_version: int | None = None
     waivers: tuple[str, ...] = ()
@@ -88,6 +93,8 @@ class BacktestResult:
         The sub-book after the last bar, shape (1,).
     start
         Position and cash before the first bar.
+    funding_paid
+        Funding paid (received, if negative) in quote currency.
     snapshot
         Where the run stands after its last bar.
     """
@@ -101,6 +108,7 @@ class BacktestResult:
     book: npt.NDArray[np.void]
     start: tuple[float, float]
     bars_invested: int
+    funding_paid: float
     lineage: Lineage
     snapshot: Snapshot
 
@@ -124,10 +132,13 @@ class BacktestResult:
                 ),
                 "lots": np.abs(lots).astype(np.int64),
                 "qty": np.abs(lots) * step,
-                "limit_ticks": rows["limit_ticks"].astype(np.int64),
+                "limit_ticks": pl.Series(rows["limit_ticks"], nan_to_null=True).cast(pl.Int64),
                 "limit_price": rows["limit_ticks"] * tick,
                 "status": pl.Series(rows["status"]).replace_strict(
                     dict(enumerate(ORDER_STATUS)), return_dtype=pl.String
+                ),
+                "cause": pl.Series(rows["cause"]).replace_strict(
+                    dict(enumerate(CAUSES)), return_dtype=pl.String
                 ),
                 "control": pl.Series("control", list(names[which]), dtype=pl.String),
                 "fill_price": rows["fill_price"],
@@ -155,6 +166,7 @@ class BacktestResult:
             fees=float(self.book["fees"][0]),
             traded_notional=float(self.book["traded_notional"][0]),
             exposure=self.bars_invested / len(self.bars),
+            funding=self.funding_paid,
         )
 
 
@@ -170,6 +182,8 @@ def run_backtest(
     band: float = 0.01,
     limits: GateLimits | None = None,
     trade_from_ms: int | None = None,
+    margin: Margin | None = None,
+    funding: FundingRates | None = None,
     resume: Snapshot | None = None,
     data_version: int | None = None,
     waivers: tuple[str, ...] = (),
@@ -186,6 +200,10 @@ def run_backtest(
         Gate limits to trade under; None runs without a gate.
     trade_from_ms
         Bars opening earlier only warm the strategy up.
+    margin
+        Leverage and liquidation of a futures account (`UM_MARGIN` by default on USD-M, none on spot).
+    funding
+        Funding payments of a perpetual; None charges none (a delivery contract, or a deliberate omission).
     resume
         Snapshot of a run that ended just before these bars.
     data_version, waivers
@@ -200,11 +218,13 @@ def run_backtest(
     """
     values = params if isinstance(params, strategy.params_type) else strategy.params(_mapping(params))
     check_bars(bars)
-    rules = make_rules(bars, instrument, costs, sizing, band, limits, trade_from_ms)
+    rules = make_rules(
+        bars, instrument, costs, sizing, band, limits, trade_from_ms, margin, funded=funding is not None
+    )
     state, book, session = _memory(strategy, cash, bars, resume)
     start = float(book["qty"][0]), float(book["cash"][0])
     ledger = new_ledger(len(bars))
-    columns = columns_of(bars)
+    columns = columns_of(bars, funding)
     kernel = loop_kernel(strategy).run
     call_kernel(strategy, kernel, values, state[0], book[0], session[0], rules, columns, ledger)
     return BacktestResult(
@@ -217,6 +237,7 @@ def run_backtest(
         book=book,
         start=start,
         bars_invested=int(session["bars_invested"][0]),
+        funding_paid=float(session["funding_paid"][0]),
         lineage=Lineage(
             strategy=strategy.name,
             strategy_version=strategy.version,
@@ -231,6 +252,8 @@ def run_backtest(
             costs=rules.costs._asdict(),
             sizing=rules.sizing._asdict(),
             limits=rules.limits._asdict() if limits is not None else None,
+            margin=rules.margin._asdict() if rules.margin.leverage > 0.0 else None,
+            funded=rules.funded,
             band=band,
             data_version=data_version,
             waivers=waivers,
@@ -249,6 +272,9 @@ def make_rules(
     band: float,
     limits: GateLimits | None,
     trade_from_ms: int | None,
+    margin: Margin | None,
+    *,
+    funded: bool,
 ) -> Rules:
     """The run's constants with every number as the float or integer the machine code was compiled for."""
     floats = GateLimits(*map(float, limits)) if limits is not None else _NO_LIMITS
@@ -260,18 +286,32 @@ def make_rules(
         ),
         limits=floats._replace(rounding=max(floats.rounding, _ROUNDING)),
         gated=limits is not None,
+        margin=_account(instrument, margin),
+        funded=funded,
         band=float(band),
         interval_ms=bars.interval.ms,
         trade_from_ms=int(bars.open_time_ms[0]) if trade_from_ms is None else int(trade_from_ms),
     )
 
 
-def columns_of(bars: BarSeries) -> tuple[npt.NDArray[Any], ...]:
-    """The columns as the machine code takes them: contiguous, 64 bit; copies only what is not."""
+def _account(instrument: Instrument, margin: Margin | None) -> Margin:
+    """The margin account to trade on."""
+    if margin is None:
+        margin = NO_MARGIN if instrument.market is Market.SPOT else UM_MARGIN
+    return Margin(*map(float, margin))
+
+
+def columns_of(bars: BarSeries, funding: FundingRates | None) -> tuple[npt.NDArray[Any], ...]:
+    """The columns as the machine code takes them: contiguous, 64 bit; copies only what is not.
+
+    The last one is the funding rate due at each open, empty without funding.
+    """
+    rates = np.empty(0) if funding is None else rates_per_bar(bars, funding)
     prices = (bars.open, bars.high, bars.low, bars.close, bars.volume)
     return (
         np.ascontiguousarray(bars.open_time_ms, dtype=np.int64),
         *(np.ascontiguousarray(column, dtype=np.float64) for column in prices),
+        rates,
     )
 
 

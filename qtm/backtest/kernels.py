@@ -8,7 +8,7 @@ from qtm.backtest import loop, sinks
 from qtm.strategies.contract import StepStrategy
 from qtm.strategies.machine_code import load_kernel
 
-_SOURCES = ("qtm.backtest.loop", "qtm.backtest.sinks")
+_SOURCES = ("qtm.backtest.loop", "qtm.backtest.intrabar", "qtm.backtest.sinks")
 
 _RUN = '''"""Generated: the event loop with one strategy's step inlined."""
 from numba import njit

@@ -22,6 +22,7 @@ from qtm.market.intervals import Interval
 from qtm.strategies.contract import StepStrategy
 from qtm.trading.book import Account, Sizing
 from qtm.trading.costs import UM_COSTS, nearest_ticks
+from qtm.trading.plan import plan_of
 
 _CASH = 100_000.0
 _INSTRUMENT = Instrument(
@@ -184,7 +185,7 @@ def _one_by_one(strategy: StepStrategy, values: Any, bars: BarSeries, whole: Bac
             nearest_ticks(float(bars.close[i]), tick),
         )
         account = Account(held[i, 0], held[i, 1], float(whole.equity[i]))
-        target = call_kernel(strategy, strategy.compiled_step, values, state, bar, account)
+        target = plan_of(call_kernel(strategy, strategy.compiled_step, values, state, bar, account)).target
         if not _same(np.array([target]), whole.signals[i : i + 1]):
             return Finding("one bar at a time equals the loop", False, f"differs at bar {i}")
     return Finding("one bar at a time equals the loop", True, f"{len(bars)} bars bit for bit")

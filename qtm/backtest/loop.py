@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from qtm.backtest.intrabar import ENTRY, NOTHING, arm, disarm, live_through, trail_behind
 from qtm.compiled import inlined
 from qtm.market.bars import Bar
 from qtm.risk.rules import ACTIVE, GateLimits, GateView, breaches
@@ -27,11 +28,14 @@ from qtm.trading.book import (
     set_desired,
 )
 from qtm.trading.costs import CostModel, nearest_ticks, taker_price_ticks
+from qtm.trading.margin import Margin, is_covered
+from qtm.trading.plan import plan_of
 
 DAY_MS = 86_400_000
 
-FILLED, EXPIRED, REFUSED = 0, 1, 2
-ORDER_STATUS = ("FILLED", "EXPIRED", "REFUSED")
+FILLED, EXPIRED, REFUSED, REJECTED = 0, 1, 2, 3
+ORDER_STATUS = ("FILLED", "EXPIRED", "REFUSED", "REJECTED")
+"""Filled; beyond its limit; refused by the gate; rejected by the venue for want of margin."""
 
 MESSAGE_RING = 256
 
@@ -47,12 +51,18 @@ SESSION = np.dtype(
         ("day_start_equity", "f8"),
         ("peak_equity", "f8"),
         ("last_equity", "f8"),
+        ("stop", "f8"),
+        ("take_profit", "f8"),
+        ("trail", "f8"),
+        ("trail_level", "f8"),
+        ("armed", "?"),
+        ("funding_paid", "f8"),
         ("messages", "i8"),
         ("message_ms", "i8", (MESSAGE_RING,)),
     ],
     align=True,
 )
-"""What the loop itself remembers between bars: the working order and what the gate must know."""
+"""What the loop remembers between bars: the working order, the exits, and what the gate must know."""
 
 
 class Rules(NamedTuple):
@@ -63,6 +73,8 @@ class Rules(NamedTuple):
     costs: CostModel
     limits: GateLimits
     gated: bool
+    margin: Margin
+    funded: bool
     band: float
     interval_ms: int
     trade_from_ms: int
@@ -145,24 +157,39 @@ def judge(session: Any, book: Any, lots: float, limit: float, close: float, now_
 
 
 @inlined
-def decide(session: Any, book: Any, close: float, now_ms: int, rules: Any) -> tuple[float, float, int]:
-    """Turn the desired target into an order: (lots, limit ticks, breached controls); lots 0.0 for none."""
+def decide(session: Any, book: Any, close: float, now_ms: int, rules: Any) -> tuple[float, float, int, int]:
+    """Turn the desired target into a working order: (lots, limit ticks, status, breached controls).
+
+    The status is REFUSED or REJECTED for an order that was not sent; lots 0.0 means there was none.
+    """
     lots = order_lots(book, close, rules.sizing, rules.grid, rules.band)
     if lots == 0.0:
-        return 0.0, 0.0, 0
+        return 0.0, 0.0, FILLED, 0
     side = 1 if lots > 0.0 else -1
     ticks = limit_price_ticks(side, close, rules.grid.tick_size, rules.band)
     breached = judge(session, book, lots, ticks * rules.grid.tick_size, close, now_ms, rules)
     if breached != 0:
         on_refused(book)
-        return lots, ticks, breached
+        return lots, ticks, REFUSED, breached
+    after = book.qty + lots * rules.grid.step_size
+    if not is_covered(book.qty, after, close, session.last_equity, rules.margin):
+        on_refused(book)
+        return lots, ticks, REJECTED, 0
     session.message_ms[session.messages % MESSAGE_RING] = now_ms
     session.messages += 1
     session.working_lots = lots
     session.working_limit_ticks = ticks
     session.working_since_ms = now_ms
     session.working_sequence = book.orders
-    return lots, ticks, 0
+    return lots, ticks, FILLED, 0
+
+
+@inlined
+def pay_funding(session: Any, book: Any, rate: float, price: float) -> None:
+    """Longs pay a positive rate on the position carried into the bar, shorts receive it."""
+    paid = book.qty * price * rate
+    book.cash -= paid
+    session.funding_paid += paid
 
 
 @inlined
@@ -188,33 +215,49 @@ def run_bars(
         The strategy's step.
     note_order
         Called for each finished order: `note_order(sink, bar, decided_ms, sequence, lots, limit_ticks,
-        status, breached, fill_price, fee, book)`.
+        status, cause, breached, fill_price, fee, book)`; `bar` is the last one closed
+        before the order was made, so a fill happens inside bar + 1.
     note_close
         Called for each bar: `note_close(sink, i, open_time_ms, target, equity)`; the target is NaN for
         "no change" and before `rules.trade_from_ms`.
     bars
-        Columns open time, open, high, low, close, volume; each of shape (T,).
+        Columns open time, open, high, low, close, volume, funding rate; each of shape (T,), the last empty
+        unless `rules.funded`.
     """
-    times, opens, highs, lows, closes, volumes = bars
+    times, opens, highs, lows, closes, volumes, rates = bars
     tick_size = rules.grid.tick_size
     for i in range(first, last):
         opened, close = times[i], closes[i]
+        if rules.funded and rates[i] != 0.0 and book.qty != 0.0:
+            pay_funding(session, book, rates[i], opens[i])
         if session.working_lots != 0.0:
             lots = session.working_lots
             status, paid, fee = meet_open(session, book, opens[i], rules)
             note_order(
                 sink, i - 1, session.working_since_ms, session.working_sequence, lots,
-                session.working_limit_ticks, status, 0, paid, fee, book,
+                session.working_limit_ticks, status, ENTRY, 0, paid, fee, book,
             )  # fmt: skip
+            if status == FILLED and session.armed:
+                trail_behind(session, book.qty, paid)
+        if session.armed or (rules.margin.leverage > 0.0 and book.qty != 0.0):
+            cause, lots, paid, fee = live_through(session, book, opens[i], highs[i], lows[i], rules)
+            if cause != NOTHING:
+                disarm(session)
+                note_order(sink, i - 1, opened, book.orders, lots, np.nan, FILLED, cause, 0, paid, fee, book)
+            elif session.armed:
+                trail_behind(session, book.qty, highs[i] if book.qty > 0.0 else lows[i])
         marked = mark_close(session, book, opened, close, rules.grid.step_size)
         bar = Bar(opened, opens[i], highs[i], lows[i], close, volumes[i], nearest_ticks(close, tick_size))
-        target = step(params, state, bar, Account(book.qty, book.entry_price, marked))
+        plan = plan_of(step(params, state, bar, Account(book.qty, book.entry_price, marked)))
         if opened < rules.trade_from_ms:
             note_close(sink, i, opened, np.nan, marked)
             continue
-        note_close(sink, i, opened, target, marked)
-        set_desired(book, target)
+        note_close(sink, i, opened, plan.target, marked)
+        set_desired(book, plan.target)
+        arm(session, plan)
         now_ms = opened + rules.interval_ms
-        lots, ticks, breached = decide(session, book, close, now_ms, rules)
-        if breached != 0:
-            note_order(sink, i, now_ms, book.orders, lots, ticks, REFUSED, breached, np.nan, 0.0, book)
+        lots, ticks, status, breached = decide(session, book, close, now_ms, rules)
+        if status != FILLED:
+            note_order(
+                sink, i, now_ms, book.orders, lots, ticks, status, ENTRY, breached, np.nan, 0.0, book
+            )  # fmt: skip

@@ -18,6 +18,7 @@ ORDER_ROW = np.dtype(
         ("lots", "f8"),
         ("limit_ticks", "f8"),
         ("status", "i8"),
+        ("cause", "i8"),
         ("breached", "i8"),
         ("fill_price", "f8"),
         ("fee", "f8"),
@@ -27,7 +28,11 @@ ORDER_ROW = np.dtype(
     ],
     align=True,
 )
-"""One finished order; `bar` is the index of the bar whose close decided it, `fee` in quote currency."""
+"""One finished order: `bar` is the last one closed when it was made, so a fill happens inside bar + 1.
+
+`sequence` is the sub-book's order number (an exit carries that of the last order before it), `limit_ticks` is
+NaN for an exit at the market, `cause` counts `qtm.backtest.intrabar.CAUSES`, `fee` is in quote currency.
+"""
 
 
 class Ledger(NamedTuple):
@@ -40,8 +45,8 @@ class Ledger(NamedTuple):
 
 
 def new_ledger(bars: int) -> Ledger:
-    """Room for a run over `bars` bars; a bar finishes at most two orders."""
-    return Ledger(np.empty(bars), np.empty(bars), np.empty(2 * bars, ORDER_ROW), np.zeros(1, np.int64))
+    """Room for a run over `bars` bars; a bar finishes at most three orders."""
+    return Ledger(np.empty(bars), np.empty(bars), np.empty(3 * bars, ORDER_ROW), np.zeros(1, np.int64))
 
 
 @inlined
@@ -53,6 +58,7 @@ def write_order(
     lots: float,
     limit_ticks: float,
     status: int,
+    cause: int,
     breached: int,
     fill_price: float,
     fee: float,
@@ -66,6 +72,7 @@ def write_order(
     row.lots = lots
     row.limit_ticks = limit_ticks
     row.status = status
+    row.cause = cause
     row.breached = breached
     row.fill_price = fill_price
     row.fee = fee
@@ -159,6 +166,7 @@ def tally_order(
     lots: float,
     limit_ticks: float,
     status: int,
+    cause: int,
     breached: int,
     fill_price: float,
     fee: float,

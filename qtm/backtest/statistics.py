@@ -44,6 +44,8 @@ class Statistics:
     turnover: float
     """Traded notional per year over average equity."""
     fees: float
+    funding: float
+    """Funding paid, in quote currency; negative when received."""
     orders: int
     fills: int
     trades: int
@@ -187,6 +189,7 @@ def statistics_of(
     fees: float,
     traded_notional: float,
     exposure: float,
+    funding: float = 0.0,
 ) -> Statistics:
     """All figures of a run that started with `cash`; `exposure` is the share of bars with a position."""
     returns = daily_returns(open_time_ms, equity, cash)
@@ -211,6 +214,7 @@ def statistics_of(
         exposure=exposure,
         turnover=traded_notional / float(equity.mean()) * DAYS_PER_YEAR / days,
         fees=fees,
+        funding=funding,
         orders=len(rows),
         fills=int((rows["status"] == FILLED).sum()),
         trades=len(trades),

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import polars as pl
 
 from qtm.backtest.engine import call_kernel, check_bars, columns_of, make_rules
+from qtm.backtest.funding import FundingRates
 from qtm.backtest.kernels import sweep_kernel
 from qtm.backtest.loop import DAY_MS, new_session
 from qtm.backtest.sinks import new_tallies
@@ -31,6 +32,7 @@ from qtm.risk.rules import GateLimits
 from qtm.strategies.contract import StepStrategy
 from qtm.trading.book import Sizing, new_sub_book
 from qtm.trading.costs import CostModel
+from qtm.trading.margin import Margin
 
 GROUP = 32
 """Most combinations that pass over a block of bars together."""
@@ -67,6 +69,8 @@ def run_sweep(
     band: float = 0.01,
     limits: GateLimits | None = None,
     trade_from_ms: int | None = None,
+    margin: Margin | None = None,
+    funding: FundingRates | None = None,
     threads: int | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> pl.DataFrame:
@@ -82,8 +86,10 @@ def run_sweep(
     """
     check_bars(bars)
     chosen = combinations(strategy, grid)
-    rules = make_rules(bars, instrument, costs, sizing, band, limits, trade_from_ms)
-    columns = columns_of(bars)
+    rules = make_rules(
+        bars, instrument, costs, sizing, band, limits, trade_from_ms, margin, funded=funding is not None
+    )
+    columns = columns_of(bars, funding)
     kernel = sweep_kernel(strategy)
     workers = (
         threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -157,6 +163,7 @@ def _figures(
             "exposure": sessions["bars_invested"] / len(bars),
             "turnover": books["traded_notional"] * len(bars) / tallies["equity_sum"] * DAYS_PER_YEAR / days,
             "fees": books["fees"],
+            "funding": sessions["funding_paid"],
             "orders": tallies["orders"],
             "fills": books["fills"],
             "trades": trades,

@@ -19,7 +19,8 @@ step cannot look ahead.
         return 1.0 if fast > slow else 0.0
 
 The number returned is the target position (1.0 = the whole allotted equity, or the configured number of
-units; negative = short, futures only). NaN means "no change".
+units; negative = short, futures only). NaN means "no change". A step may answer with a
+`qtm.trading.plan.Plan` instead: a target with protective exits.
 """
 
 from __future__ import annotations
@@ -37,8 +38,9 @@ import numpy as np
 from qtm.compiled import inlined
 from qtm.errors import StrategyError
 from qtm.strategies.machine_code import load_kernel
+from qtm.trading.plan import Plan
 
-Step = Callable[[Any, Any, Any, Any], float]
+Step = Callable[[Any, Any, Any, Any], float | Plan]
 
 _STEP_KERNEL = '''"""Generated: one call of a strategy's step."""
 from numba import njit
@@ -46,7 +48,7 @@ from numba import njit
 
 @njit(cache=True, error_model="numpy")
 def one_step(params, state, bar, account):
-    return float(step(params, state, bar, account))
+    return step(params, state, bar, account)
 '''
 
 
@@ -75,7 +77,7 @@ class StepStrategy:
 
     @cached_property
     def compiled_step(self) -> Step:
-        """The step as machine code, callable as `step(params, state_record, bar, account) -> float`."""
+        """The step as machine code, callable as `step(params, state_record, bar, account)`."""
         kernel = load_kernel(
             f"step_{self.name}",
             _STEP_KERNEL,
