@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from assets.bar_facts import describe_bars, describe_funding
+from assets.columns import bar_table, funding_table
 from assets.failures import failures_in_words
 from assets.partitions import DAILY, INGEST_RUN_DAYS, run_window
 from assets.presentation import table
@@ -96,6 +97,7 @@ def instruments(lake: MarketLake, history: MarketHistory) -> dg.MaterializeResul
 
 @dg.asset(
     **FETCHED_BY_DAY,
+    metadata=bar_table("spot_bars_1m"),
     check_specs=bar_check_specs("bars_1m", Interval.M1),
     description=(
         "One-minute spot bars of the intraday symbols (setting `market.intraday_symbols`). What intraday "
@@ -116,6 +118,7 @@ def bars_1m(
     partitions_def=DAILY,
     backfill_policy=dg.BackfillPolicy.single_run(),
     deps=[bars_1m],
+    metadata=bar_table("spot_bars_1h"),
     check_specs=bar_check_specs("bars_1h", Interval.H1),
     description=(
         "One-hour spot bars, made from the checked one-minute bars rather than fetched, so that both always "
@@ -139,6 +142,7 @@ def bars_1h(context: dg.AssetExecutionContext, lake: MarketLake) -> dg.Materiali
 
 @dg.asset(
     **FETCHED_BY_DAY,
+    metadata=bar_table("spot_bars_1d"),
     check_specs=bar_check_specs("bars_1d", Interval.D1),
     description=(
         "Daily spot bars of the portfolio universe (setting `market.daily_universe`). The scenarios of the "
@@ -154,6 +158,7 @@ def bars_1d(
 
 @dg.asset(
     **FETCHED_BY_DAY,
+    metadata=bar_table("um_bars_5m"),
     check_specs=bar_check_specs("um_bars_5m", Interval.M5),
     description=(
         "Five-minute bars of the USD-M perpetuals on the intraday symbols, for basis and funding research."
@@ -168,6 +173,7 @@ def um_bars_5m(
 
 @dg.asset(
     **FETCHED_BY_DAY,
+    metadata=funding_table("um_funding"),
     check_specs=funding_check_specs("um_funding"),
     description=(
         "Funding rates of the USD-M perpetuals: what longs pay shorts at each funding time, as a fraction of "

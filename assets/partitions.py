@@ -15,6 +15,9 @@ DAY_MS = 86_400_000
 INGEST_RUN_DAYS = 31
 """Days one ingestion run takes in a backfill: a month of Binance's archive is one file per symbol."""
 
+PLOTTED_DAYS = 31
+"""Newest days of a run whose metadata carry pictures."""
+
 DAILY = dg.DailyPartitionsDefinition(
     start_date=datetime.combine(settings().market.history_start, datetime.min.time(), tzinfo=UTC)
 )
@@ -42,6 +45,10 @@ class Window:
     def days(self) -> int:
         """Number of days."""
         return (self.end_ms - self.start_ms) // DAY_MS
+
+    def is_recent(self, day_ms: int) -> bool:
+        """True for its last `PLOTTED_DAYS` days: pictures on every day of a long run would fill the log."""
+        return day_ms >= self.end_ms - PLOTTED_DAYS * DAY_MS
 
     def each(self) -> Iterator[Window]:
         """Its days, one window each, in order."""

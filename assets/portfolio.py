@@ -7,6 +7,7 @@ import polars as pl
 from pydantic import Field
 
 from assets.checks import verdict_over_days
+from assets.columns import weights_table
 from assets.failures import failures_in_words
 from assets.market import bars_1d
 from assets.partitions import DAILY, DAY_MS, Window, day_text, run_window
@@ -76,12 +77,14 @@ class MandateConfig(dg.Config):
     partitions_def=DAILY,
     backfill_policy=dg.BackfillPolicy.single_run(),
     deps=[bars_1d],
+    metadata=weights_table(),
     check_specs=WEIGHT_CHECKS,
     description=(
         "Weights of the daily universe at each close: the highest shrunk expected return whose historical "
         "CVaR stays under the cap (Rockafellar-Uryasev), long only, cash allowed. Uses only bars known at "
         "that close. If no weights satisfy the mandate, the minimum-CVaR book stands in and the check "
-        "`solved_as_posed` names the smallest set of constraints to relax."
+        "`solved_as_posed` names the smallest set of constraints to relax. A "
+        "day with too few bars before it has no book."
     ),
 )
 def weights(
@@ -94,15 +97,28 @@ def weights(
     with failures_in_words():
         mandate = config.mandate()
         history = daily_history(opened, settings().market.daily_universe, as_of_ms=window.end_ms - DAY_MS)
-        book = []
-        for row in rows_of_days(history, window):
+        rows = rows_of_days(history, window)
+        require_history(history, rows[-1], mandate)
+        book, too_early = [], {}
+        for row in rows:
+            if row < mandate.least_history:
+                too_early[day_text(int(history.open_time_ms[row]))] = (
+                    f"no book: {row} daily returns before it, {mandate.least_history} needed"
+                )
+                continue
             book.append(allocate_daily(history.until(row), mandate))
             context.log.info(f"{day_text(book[-1].as_of_ms)}: {book[-1].allocation.outcome.value}")
         version = write_weights(opened, window, book)
     for answer in book:
-        context.add_asset_metadata(_day_metadata(answer), partition_key=day_text(answer.as_of_ms))
+        shown = _day_metadata(answer)
+        if window.is_recent(answer.as_of_ms):
+            shown["plot"] = _book_plot(answer)
+        context.add_asset_metadata(shown, partition_key=day_text(answer.as_of_ms))
+    for day, why in too_early.items():
+        context.add_asset_metadata({"outcome": why}, partition_key=day)
     return dg.MaterializeResult(
         metadata={
+            "days without a book": len(too_early),
             "table": dg.MetadataValue.path(opened.tables.uri("weights")),
             "delta version": version,
             "bars version": history.version,
@@ -141,17 +157,29 @@ def rows_of_days(history: "DailyHistory", window: Window) -> list[int]:
     return [where[day.start_ms] for day in window.each()]
 
 
+def require_history(history: "DailyHistory", row: int, mandate: "Mandate") -> None:
+    """Refuse a run whose last day has too little history for any book.
+
+    Earlier days of a range may lack it: the first months of a lake have bars and no book yet.
+
+    Raises
+    ------
+    DataError
+        Naming the day the daily bars must start on.
+    """
+    if row >= mandate.least_history:
+        return
+    day_ms = int(history.open_time_ms[row])
+    first = day_text(day_ms - mandate.least_history * DAY_MS)
+    raise DataError(
+        f"a book for {day_text(day_ms)} needs {mandate.least_history} daily returns, the lake holds {row}",
+        where=f"{history.lake}/spot_bars_1d",
+        remedy=f"materialise bars_1d from {first} on, then weights",
+    )
+
+
 def _day_metadata(answer: "DailyAllocation") -> dict[str, dg.MetadataValue]:
     allocation = answer.allocation
-    shares = allocation.components / allocation.cvar if allocation.cvar > 0 else allocation.components * 0
-    book = pl.DataFrame(
-        {
-            "symbol": list(allocation.problem.symbols),
-            "weight %": (100 * allocation.weights).round(2),
-            "share of CVaR %": (100 * shares).round(1),
-        }
-    )
-    held = book.filter(pl.col("weight %").abs() >= 0.01).sort("weight %", descending=True)
     metadata: dict[str, dg.MetadataValue] = {
         "outcome": dg.MetadataValue.text(allocation.outcome.value),
         "CVaR % a day": dg.MetadataValue.float(round(100 * allocation.cvar, 4)),
@@ -159,11 +187,10 @@ def _day_metadata(answer: "DailyAllocation") -> dict[str, dg.MetadataValue]:
         "expected return % a day": dg.MetadataValue.float(round(100 * allocation.expected_return, 4)),
         "cash %": dg.MetadataValue.float(round(100 * (1 - float(allocation.weights.sum())), 2)),
         "scenarios": dg.MetadataValue.int(len(answer.scenarios.returns)),
-        "book": table(held),
+        "book": table(_holdings(answer)),
         "binding constraints": dg.MetadataValue.md(
             "\n".join(f"- {binding.words}" for binding in allocation.binding) or "none"
         ),
-        "plot": _book_plot(held, answer),
     }
     if answer.scenarios.excluded:
         metadata["left out"] = dg.MetadataValue.md(
@@ -174,7 +201,22 @@ def _day_metadata(answer: "DailyAllocation") -> dict[str, dg.MetadataValue]:
     return metadata
 
 
-def _book_plot(held: pl.DataFrame, answer: "DailyAllocation") -> dg.MarkdownMetadataValue:
+def _holdings(answer: "DailyAllocation") -> pl.DataFrame:
+    """Symbols held, heaviest first: weight and share of the book's CVaR, both in per cent."""
+    allocation = answer.allocation
+    shares = allocation.components / allocation.cvar if allocation.cvar > 0 else allocation.components * 0
+    book = pl.DataFrame(
+        {
+            "symbol": list(allocation.problem.symbols),
+            "weight %": (100 * allocation.weights).round(2),
+            "share of CVaR %": (100 * shares).round(1),
+        }
+    )
+    return book.filter(pl.col("weight %").abs() >= 0.01).sort("weight %", descending=True)
+
+
+def _book_plot(answer: "DailyAllocation") -> dg.MarkdownMetadataValue:
+    held = _holdings(answer)
     title = (
         f"{day_text(answer.as_of_ms)}: CVaR {answer.allocation.cvar:.2%} a day under a cap of "
         f"{answer.mandate.cvar_cap:.2%}"

@@ -1,0 +1,62 @@
+"""The columns of the lake's tables as Dagster's catalogue shows them, and how to read a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+
+from assets.weights_table import DATASET as WEIGHTS
+from assets.weights_table import SCHEMA as WEIGHTS_SCHEMA
+from qtm.market.bars import BAR_SCHEMA, FUNDING_SCHEMA
+
+MEANING = {
+    "symbol": "the venue's name of the pair or contract",
+    "open_time_ms": "UTC milliseconds at which the bar opens; it names the bar",
+    "open": "first price, quote currency",
+    "high": "highest price, quote currency",
+    "low": "lowest price, quote currency",
+    "close": "last price, quote currency",
+    "volume": "traded, base currency",
+    "quote_volume": "traded, quote currency",
+    "trades": "number of trades",
+    "taker_base": "bought by takers, base currency",
+    "taker_quote": "bought by takers, quote currency",
+    "funding_time_ms": "UTC milliseconds of the payment",
+    "interval_hours": "hours since the payment before",
+    "rate": "paid by longs to shorts, fraction of notional",
+    "weight": "fraction of capital held from that close on",
+    "cvar_component": "the symbol's part of the book's CVaR, fraction of capital a day",
+    "outcome": "optimal, or fallback when the mandate could not be met",
+    "mandate": "the mandate as JSON",
+}
+
+
+def bar_table(dataset: str) -> dict[str, Any]:
+    """Definition metadata of a bar table."""
+    return _table(dataset, BAR_SCHEMA)
+
+
+def funding_table(dataset: str) -> dict[str, Any]:
+    """Definition metadata of a funding table."""
+    return _table(dataset, FUNDING_SCHEMA)
+
+
+def weights_table() -> dict[str, Any]:
+    """Definition metadata of the weights."""
+    return _table(WEIGHTS, WEIGHTS_SCHEMA)
+
+
+def _table(dataset: str, schema: dict[str, Any]) -> dict[str, Any]:
+    columns = [
+        dg.TableColumn(name, type=str(dtype), description=MEANING[name]) for name, dtype in schema.items()
+    ]
+    reading = (
+        "```python\nfrom qtm.market.lake import Lake\nfrom qtm.settings import settings\n\n"
+        f'Lake.from_settings(settings()).sql("SELECT * FROM {dataset} LIMIT 5")\n```'
+    )
+    return {
+        "dagster/table_name": dataset,
+        "dagster/column_schema": dg.TableSchema(columns=columns),
+        "read it with": dg.MetadataValue.md(reading),
+    }
