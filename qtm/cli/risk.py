@@ -1,4 +1,4 @@
-"""`qtm stress` and `qtm model-backtest`: what could happen to a book, and whether its risk models held."""
+"""`qtm stress | model-backtest | roll-up`: what could happen, whether the models held, and how risk went."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,9 +41,10 @@ _COLOURS = {"green": "green", "yellow": "yellow", "red": "bold red"}
 
 
 def register(app: typer.Typer) -> None:
-    """Add `stress` and `model-backtest` to the command line."""
+    """Add `stress`, `model-backtest` and `roll-up` to the command line."""
     app.command("stress")(stress)
     app.command("model-backtest")(model_backtest)
+    app.command("roll-up")(roll_up)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +173,44 @@ def model_backtest(
     _print_verdicts(console, verdicts)
 
 
+def roll_up(
+    period: Annotated[str, typer.Option(help="weekly (seven days) or monthly (from the first).")] = "weekly",
+    as_of: Annotated[
+        str | None, typer.Option(help="Last day, YYYY-MM-DD; else that of the newest daily report.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Folder of the daily reports; else the settings' one.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Sum up the daily risk reports of a week or a month: CVaR, P&L, breaches, lights, positions.
+
+    Example: [bold]qtm roll-up --period monthly --as-of 2025-06-30[/bold]
+    """
+    from qtm.reports.risk_roll_up import Period, newest_report, write_roll_up
+
+    try:
+        covered = Period(period)
+    except ValueError:
+        raise ConfigError(
+            f"unknown period {period!r}", where="--period", remedy="use weekly or monthly"
+        ) from None
+    reports = settings().reports_dir if folder is None else folder
+    last = newest_report(reports) if as_of is None else _day(as_of)
+    page, summed = write_roll_up(reports, last, covered)
+    if as_json:
+        typer.echo(json.dumps({"page": str(page), **summed.body()}))
+        return
+    body = summed.body()
+    console = Console()
+    console.print(
+        f"{covered.value} to {last}: {body['reports']} reports, CVaR {body['cvar']['last']:.2%} "
+        f"(highest {body['cvar']['highest']:.2%}), P&L {body['pnl']:+.2%}, "
+        f"breaches: {', '.join(body['breaches']) or 'none'}"
+    )
+    console.print(f"roll-up: {page}", soft_wrap=True)
+
+
 def _book(held: Path | None, as_of: str | None) -> _Book:
     from qtm.market.lake import Lake
     from qtm.portfolio.daily import daily_history
@@ -228,15 +267,19 @@ def _weights(path: Path) -> dict[str, float]:
     return weights
 
 
-def _day_ms(text: str | None) -> int | None:
-    if text is None:
-        return None
+def _day(text: str) -> date:
     try:
-        return int(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp() * 1000)
+        return date.fromisoformat(text)
     except ValueError:
         raise ConfigError(
             f"{text!r} is not a day", where="--as-of", remedy="write it as YYYY-MM-DD"
         ) from None
+
+
+def _day_ms(text: str | None) -> int | None:
+    if text is None:
+        return None
+    return int(datetime.combine(_day(text), time(), UTC).timestamp() * 1000)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import numpy as np
 from qtm.portfolio.allocation import Outcome
 from qtm.portfolio.daily import DailyAllocation, DailyHistory
 from qtm.reports.formats import money, percent
+from qtm.reports.model_lights import lights_paragraph
 from qtm.reports.page import Card, Html, Section, cards, columns, paragraph, render_page, write_report
 from qtm.reports.risk_charts import (
     component_bars,
@@ -115,7 +116,11 @@ def risk_report_page(figures: RiskFigures) -> str:
         ),
         Section(
             "Model back-tests",
-            [forecast_figure(figures), models_table(figures)],
+            [
+                forecast_figure(figures),
+                models_table(figures),
+                lights_paragraph([v.worst for v in figures.verdicts]),
+            ],
             "VaR and CVaR as each evening would have forecast them; red days lost more than the forecast.",
         ),
         Section(

@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from qtm.cli import risk
-from qtm.errors import ConfigError
+from qtm.errors import ConfigError, DataError
 from qtm.market.bars import BAR_SCHEMA
 from qtm.market.instruments import Market
 from qtm.market.intervals import Interval
@@ -115,3 +115,10 @@ def test_unreadable_weights_are_refused(run, tmp_path, text):
     weights.write_text(text)
     with pytest.raises(ConfigError):
         run("stress", "--held", str(weights))
+
+
+def test_a_roll_up_without_daily_reports_says_how_to_write_them(run, tmp_path):
+    with pytest.raises(DataError, match="qtm report"):
+        run("roll-up", "--folder", str(tmp_path))
+    with pytest.raises(ConfigError, match="weekly or monthly"):
+        run("roll-up", "--period", "yearly", "--folder", str(tmp_path))
