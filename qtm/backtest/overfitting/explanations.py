@@ -55,7 +55,7 @@ def _deflated_sharpe(measured: Measurements) -> Gate:
     if sample.ratio > 0.0 and counted.trials > 1:
         years = minimum_backtest_length(counted.trials, sample.annual(DAYS_PER_YEAR))
         if years > sample.observations / DAYS_PER_YEAR:
-            words += f" So many trials of no skill at all reach it within {years:.1f} years of history."
+            words += f" After so many trials at least {years:,.1f} years of history would be needed."
     return _gate(Control.DEFLATED_SHARPE, value, words)
 
 

@@ -1,0 +1,270 @@
+"""`qtm overfit | walk-forward | trials`: how much of a backtest is luck."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from qtm.cli.arguments import (
+    CashOption,
+    FromOption,
+    GridOption,
+    IntervalOption,
+    JsonOption,
+    MarketOption,
+    StrategyArgument,
+    SymbolOption,
+    ToOption,
+    assignment,
+    axis,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from qtm.backtest.overfitting.verdict import Verdict
+    from qtm.backtest.overfitting.walk_forward import WalkForward
+
+
+def register(app: typer.Typer) -> None:
+    """Add the honesty commands to the command line."""
+    app.command("overfit")(overfit)
+    app.command("walk-forward")(walk_forward)
+    app.command("trials")(trials)
+
+
+def overfit(
+    strategy: StrategyArgument,
+    grid: GridOption,
+    symbol: SymbolOption = "BTCUSDT",
+    interval: IntervalOption = "1h",
+    market: MarketOption = "spot",
+    start: FromOption = None,
+    end: ToOption = None,
+    parameter: Annotated[
+        list[str] | None, typer.Option("--set", help="Judge this combination, not the best: fast=20.")
+    ] = None,
+    cash: CashOption = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Where the HTML report goes; by default under the home.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run every combination, count the trials, and test the best of them for luck.
+
+    Example: [bold]qtm overfit trend --grid fast=5:45:5 --grid slow=50:250:25 --interval 1h[/bold]
+    """
+    from qtm.backtest.overfitting.assessment import assessment_table
+    from qtm.honesty import examine
+    from qtm.reports.overfitting_report import overfitting_page
+    from qtm.reports.page import write_report
+    from qtm.settings import settings
+
+    wanted = dict(axis(text) for text in grid)
+    with _progress(math.prod(len(values) for values in wanted.values())) as tell:
+        found = examine(
+            strategy,
+            symbol,
+            interval,
+            grid=wanted,
+            params=dict(assignment(text) for text in parameter) if parameter else None,
+            market=market,
+            start=start,
+            end=end,
+            cash=cash,
+            on_progress=lambda stage, done, total: tell(stage, done, total),
+        )
+    name = f"overfitting-{found.verdict.subject.strategy}-{symbol}-{interval}.html"
+    path = write_report(report or settings().reports_dir / name, overfitting_page(found))
+    if as_json:
+        print_json({**assessment_table(found), "report": str(path)})
+        return
+    print_verdict(found.verdict)
+    Console().print(f"report: {path}", soft_wrap=True)
+
+
+def walk_forward(
+    strategy: StrategyArgument,
+    grid: GridOption,
+    symbol: Annotated[
+        list[str] | None, typer.Option("--symbol", "-s", help="Symbol; give several to choose among.")
+    ] = None,
+    interval: IntervalOption = "1h",
+    market: MarketOption = "spot",
+    start: FromOption = None,
+    end: ToOption = None,
+    train_days: Annotated[int, typer.Option("--train-days", min=1, help="Days to choose on.")] = 365,
+    test_days: Annotated[int, typer.Option("--test-days", min=1, help="Days to trade the choice.")] = 90,
+    anchored: Annotated[bool, typer.Option("--anchored", help="Choose on all days so far.")] = False,
+    cash: CashOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Choose symbol and parameters on the past, trade the next window, and choose again.
+
+    Example: [bold]qtm walk-forward trend --grid fast=5:45:5 --grid slow=50:250:25 -s BTCUSDT[/bold]
+    """
+    from qtm.honesty import walk_forward as run
+
+    wanted, symbols = dict(axis(text) for text in grid), symbol or ["BTCUSDT"]
+    total = math.prod(len(values) for values in wanted.values()) * len(symbols)
+    with _progress(total) as tell:
+        found = run(
+            strategy,
+            symbols,
+            interval,
+            grid=wanted,
+            train_days=train_days,
+            test_days=test_days,
+            anchored=anchored,
+            market=market,
+            start=start,
+            end=end,
+            cash=cash,
+            on_progress=lambda done: tell("trials", done, total),
+        )
+    body = _walk_table(found)
+    if as_json:
+        print_json(body)
+    else:
+        _print_walk(body)
+
+
+def trials(
+    strategy: Annotated[str | None, typer.Argument(help="Only this strategy's trials.")] = None,
+    top: Annotated[int, typer.Option("--top", min=1, help="Rows to show, newest first.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the trial registry: what was ever tried, and how many of it count.
+
+    Example: [bold]qtm trials trend[/bold]
+    """
+    from qtm.backtest.registry import DAILY_SHARPE, TrialRegistry
+    from qtm.settings import settings
+
+    registry = TrialRegistry.open(settings().database)
+    found = registry.table(strategy)
+    counts = [dataclasses.asdict(registry.count(name)) for name in sorted(found["strategy"].unique())]
+    newest = found.head(top)
+    if as_json:
+        print_json({"counts": counts, "recorded": found.height, "rows": newest.to_dicts()})
+        return
+    table = Table("Strategy", "Distinct trials", "Spread of yearly Sharpe", title="Trials that count")
+    for count in counts:
+        spread = math.sqrt(count["sharpe_variance"] * 365)
+        table.add_row(count["strategy"], f"{count['trials']:,}", f"{spread:.2f}")
+    Console().print(table)
+    rows = Table("Strategy", "Symbol", "Interval", "Parameters", "Sharpe", title="Newest")
+    for row in newest.iter_rows(named=True):
+        sharpe = row[DAILY_SHARPE] * math.sqrt(365)
+        rows.add_row(row["strategy"], row["symbol"], row["interval"], row["params"], f"{sharpe:.2f}")
+    Console().print(rows)
+
+
+def print_verdict(verdict: Verdict) -> None:
+    """The gates as a table on the terminal."""
+    from qtm.reports.overfitting_report import bound_in_words, shown
+
+    subject = verdict.subject
+    chosen = ", ".join(f"{name}={value:g}" for name, value in subject.params.items())
+    table = Table(
+        title=f"{subject.strategy} on {subject.symbol} {subject.interval}: {chosen}", show_lines=True
+    )
+    for head, side in (("Gate", "left"), ("", "left"), ("Measured", "right"), ("Wanted", "right")):
+        table.add_column(head, justify=side)  # type: ignore[arg-type]
+    table.add_column("What it says", max_width=70)
+    for gate in verdict.gates:
+        mark = "[green]passed[/green]" if gate.passed else "[red]failed[/red]"
+        table.add_row(
+            gate.bound.title,
+            mark,
+            shown(gate.control, gate.measured),
+            bound_in_words(gate.control, gate.bound),
+            gate.explanation,
+        )
+    console = Console()
+    console.print(table)
+    console.print(verdict.summary)
+
+
+def _walk_table(found: WalkForward) -> dict[str, Any]:
+    from qtm.backtest.overfitting.sharpe import probabilistic_sharpe_ratio, sharpe_sample
+    from qtm.backtest.statistics import drawdown_of, sharpe_ratio
+    from qtm.clock import iso_utc
+
+    returns = found.returns
+    varies = returns.size >= 4 and float(returns.std()) > 0.0
+    return {
+        "total_return": float(found.equity[-1]) / found.cash - 1.0,
+        "sharpe": sharpe_ratio(returns),
+        "probabilistic_sharpe": probabilistic_sharpe_ratio(sharpe_sample(returns)) if varies else None,
+        "max_drawdown": float(drawdown_of(found.equity, found.cash)[0]),
+        "efficiency": found.efficiency,
+        "days": int(returns.size),
+        "refits": len(found.steps),
+        "different_choices": found.choices,
+        "refit_costs": sum(step.refit_cost for step in found.steps),
+        "steps": [
+            {
+                "chosen_from": iso_utc(step.train_from_ms)[:10],
+                "traded_from": iso_utc(step.train_to_ms)[:10],
+                "traded_to": iso_utc(step.test_to_ms)[:10],
+                "symbol": step.symbol,
+                "params": dict(step.params._asdict()),
+                "train_sharpe": step.train_sharpe * math.sqrt(365),
+                "test_sharpe": step.test_sharpe * math.sqrt(365),
+                "test_return": step.test_return,
+            }
+            for step in found.steps
+        ],
+    }
+
+
+def _print_walk(body: dict[str, Any]) -> None:
+    table = Table("Traded from", "to", "Symbol", "Parameters", "Sharpe before", "after", "Return")
+    for step in body["steps"]:
+        table.add_row(
+            step["traded_from"],
+            step["traded_to"],
+            step["symbol"],
+            ", ".join(f"{name}={value:g}" for name, value in step["params"].items()),
+            f"{step['train_sharpe']:.2f}",
+            f"{step['test_sharpe']:.2f}",
+            f"{step['test_return']:+.1%}",
+        )
+    console = Console()
+    console.print(table)
+    kept = (
+        "" if math.isnan(body["efficiency"]) else f", {body['efficiency']:.0%} of the Sharpe ratio promised"
+    )
+    console.print(
+        f"Out of sample: {body['total_return']:+.1%} in {body['days']:,} days, Sharpe {body['sharpe']:.2f}"
+        f"{kept}, drawdown {body['max_drawdown']:.1%}; {body['refits']} refits cost "
+        f"{body['refit_costs']:,.2f} to leave positions."
+    )
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Any]:
+    """A bar on stderr; yields a function told (stage, done, total)."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    ) as progress:
+        task = progress.add_task("trials", total=total)
+
+        def tell(stage: str, done: int, of: int) -> None:
+            progress.update(task, description=stage, completed=done, total=of)
+
+        yield tell

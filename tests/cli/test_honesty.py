@@ -1,0 +1,93 @@
+"""`qtm overfit`, `walk-forward` and `trials` as a user runs them, on a made-up lake."""
+
+import json
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from qtm.backtest.overfitting.verdict import verdict_of
+from qtm.cli import honesty
+from qtm.errors import ConfigError, RiskError
+from qtm.market.instruments import Market
+from qtm.market.intervals import Interval
+from qtm.market.lake import Lake
+from qtm.market.synthetic import synthetic_bars, synthetic_instruments
+from qtm.settings import settings
+
+START_MS, DAY_MS = 1_577_836_800_000, 86_400_000
+GRID = ("--grid", "fast=4,8", "--grid", "slow=20,40")
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory):
+    lake = Lake(str(tmp_path_factory.mktemp("lake")))
+    lake.write_instruments([one for one in synthetic_instruments() if one.symbol in ("BTCUSDT", "ETHUSDT")])
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        end_ms = START_MS + 120 * DAY_MS
+        frame = synthetic_bars(symbol, Interval.H4, START_MS, end_ms, 7)
+        lake.write_bars(Market.SPOT, Interval.H4, frame, start_ms=START_MS, end_ms=end_ms)
+    return lake
+
+
+@pytest.fixture
+def run(lake, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("QTM_HOME", str(tmp_path))
+    monkeypatch.setenv("QTM_LAKE", lake.uri)
+    settings.cache_clear()
+    app = typer.Typer()
+    honesty.register(app)
+    yield lambda *words: CliRunner().invoke(app, words, catch_exceptions=True)
+    settings.cache_clear()
+
+
+def test_overfit_prints_one_json_object_with_verdict_and_report(run, tmp_path):
+    answer = run("overfit", "trend", *GRID, "-i", "4h", "--json")
+    assert answer.exit_code == 0, answer.exception
+    body = json.loads(answer.stdout)
+    assert not verdict_of(body).passed and body["subject"]["trials"] == 4
+    page = (tmp_path / "reports" / "overfitting-trend-BTCUSDT-4h.html").read_text()
+    assert body["report"].endswith("overfitting-trend-BTCUSDT-4h.html")
+    assert body["summary"] in page and "Deflated Sharpe ratio" in page
+
+
+def test_overfit_reads_for_a_person(run):
+    answer = run("overfit", "trend", *GRID, "-i", "4h", "--set", "fast=8", "--set", "slow=40")
+    assert answer.exit_code == 0, answer.exception
+    assert "fast=8, slow=40" in answer.stdout and "trend fails" in answer.stdout
+
+
+def test_walk_forward_tells_every_refit(run):
+    answer = run(
+        "walk-forward", "trend", *GRID, "-s", "BTCUSDT", "-s", "ETHUSDT", "-i", "4h",
+        "--train-days", "60", "--test-days", "30", "--json",
+    )  # fmt: skip
+    assert answer.exit_code == 0, answer.exception
+    body = json.loads(answer.stdout)
+    assert body["refits"] == 2 and body["days"] == 60
+    assert body["steps"][0]["traded_from"] == "2020-03-01"
+    growth = (1 + body["steps"][0]["test_return"]) * (1 + body["steps"][1]["test_return"])
+    assert growth == pytest.approx(1 + body["total_return"])
+    words = run("walk-forward", "trend", *GRID, "-i", "4h", "--train-days", "60", "--test-days", "30").stdout
+    assert "Out of sample" in words
+
+
+def test_trials_counts_what_every_command_tried(run):
+    run("overfit", "trend", *GRID, "-i", "4h")
+    run("walk-forward", "trend", "--grid", "fast=4,6", "-s", "ETHUSDT", "-i", "4h", "--train-days", "60")
+    body = json.loads(run("trials", "trend", "--json").stdout)
+    assert body["counts"][0]["trials"] == body["recorded"] == 6
+    assert "Distinct trials" in run("trials").stdout
+
+
+def test_an_empty_registry_says_so(run):
+    assert json.loads(run("trials", "--json").stdout) == {"counts": [], "recorded": 0, "rows": []}
+
+
+def test_mistakes_are_explained(run):
+    assert isinstance(run("overfit", "trend", "--grid", "fast", "-i", "4h").exception, ConfigError)
+    not_tried = run("overfit", "trend", *GRID, "-i", "4h", "--set", "fast=5").exception
+    assert isinstance(not_tried, RiskError) and "not one of the 4 trials" in str(not_tried)
+    too_long = run("walk-forward", "trend", *GRID, "-i", "4h", "--train-days", "120").exception
+    assert isinstance(too_long, RiskError) and "nothing to test" in str(too_long)
