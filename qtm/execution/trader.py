@@ -125,7 +125,9 @@ class SymbolTrader:
             nearest_ticks(close, self.grid.tick_size),
         )
         account = Account(float(book["qty"]), float(book["entry_price"]), worth)
-        target = self._target(self.plan.strategy.compiled_step(self.plan.params, self.state[0], seen, account))
+        target = self._target(
+            self.plan.strategy.compiled_step(self.plan.params, self.state[0], seen, account)
+        )
         if bar.open_time_ms < self.plan.trade_from_ms:
             return Signal(bar.symbol, bar.open_time_ms, float("nan"), worth)
         set_desired(book, target)

@@ -24,9 +24,10 @@ from qtm.trading.orders import Fill, OrderStatus, Side
 
 Reply = TypeVar("Reply")
 
-_UNKNOWN_CODES = ("-1000", "-1001", "-1006", "-1007")
-_NO_SUCH_ORDER = ("-2011", "-2013")
-_TRY_LATER = ("-1003", "-1008", "-1015", "-1021", "limit")
+_UNKNOWN_CODES = (-1000, -1001, -1006, -1007)
+_NOT_DONE_CODES = (-1008,)
+_NO_SUCH_ORDER = (-2011, -2013)
+_TRY_LATER = (-1003, -1008, -1015, -1021)
 _READ_ATTEMPTS = 4
 _WEIGHT_LIMIT = 6000
 _WEIGHT_SHARE = 0.6
@@ -37,11 +38,38 @@ class VenueUnknown(VenueError):  # noqa: N818
 
 
 class VenueRejected(VenueError):  # noqa: N818
-    """The venue answered that it did not and will not do this; `code` is Binance's error code."""
+    """The venue answered that it did not do this; `code` is Binance's error code, 0 without one."""
 
-    def __init__(self, what: str, *, code: str, where: str = "") -> None:
+    def __init__(self, what: str, *, code: int, where: str = "") -> None:
         super().__init__(what, where=where)
         self.code = code
+
+
+class _ErrorAnswer(ccxt.ExchangeError):  # type: ignore[misc]
+    """An HTTP answer of 400 or more, as it came."""
+
+    def __init__(self, status: int, code: int, words: str) -> None:
+        super().__init__(words)
+        self.status = status
+        self.code = code
+
+
+class _Client(ccxt.binance):  # type: ignore[misc]
+    """ccxt's Binance client, with errors by their status and code instead of by their text."""
+
+    used_weight = 0
+
+    def handle_errors(
+        self, code: int, reason: str, url: str, method: str, headers: Any, body: str, response: Any, *_: Any
+    ) -> None:
+        """Keep the venue's own count of the weight used; raise for an error answer."""
+        used = next((value for name, value in headers.items() if name.upper() == "X-MBX-USED-WEIGHT-1M"), "")
+        if used.isdigit():
+            self.used_weight = int(used)
+        if code >= 400:
+            known = response if isinstance(response, dict) else {}
+            words = f"{known.get('code', code)} {known.get('msg', reason)}"
+            raise _ErrorAnswer(code, int(known.get("code", 0)), words)
 
 
 class BinanceSpot:
@@ -63,7 +91,7 @@ class BinanceSpot:
         self.url = url.rstrip("/")
         self.recv_window_ms = recv_window_ms
         routes = {"public": "api/v3", "private": "api/v3", "v1": "api/v1", "sapi": "sapi/v1"}
-        self._client = ccxt.binance(
+        self._client = _Client(
             {
                 "apiKey": api_key,
                 "secret": api_secret,
@@ -81,6 +109,9 @@ class BinanceSpot:
 
     async def place(self, order: ApprovedOrder) -> OrderUpdate:
         """Send an approved order once; a refusal by the venue comes back as a REJECTED update.
+
+        A refusal that says "not now" (rate limit, overload, clock) comes back as EXPIRED: the order is over,
+        what it was for may be tried again.
 
         Raises
         ------
@@ -103,9 +134,8 @@ class BinanceSpot:
         try:
             answer = await self._call(self._client.private_post_order, request, where=intent.client_order_id)
         except VenueRejected as refused:
-            return OrderUpdate(
-                intent.client_order_id, intent.symbol, OrderStatus.REJECTED, reason=str(refused)
-            )
+            status = OrderStatus.EXPIRED if refused.code in _TRY_LATER else OrderStatus.REJECTED
+            return OrderUpdate(intent.client_order_id, intent.symbol, status, reason=str(refused))
         return _update(answer, _fills_of_response(answer))
 
     async def query(self, symbol: str, client_order_id: str) -> OrderUpdate | None:
@@ -191,22 +221,21 @@ class BinanceSpot:
 
     def _spend(self) -> None:
         """Hold reads back until the next minute once most of the venue's weight is used."""
-        headers = self._client.last_response_headers or {}
-        used = next((value for name, value in headers.items() if name.upper() == "X-MBX-USED-WEIGHT-1M"), "0")
-        if int(used) > _WEIGHT_LIMIT * _WEIGHT_SHARE:
+        if self._client.used_weight > _WEIGHT_LIMIT * _WEIGHT_SHARE:
             self._resume_at = time.monotonic() + 60 - time.time() % 60
+            self._client.used_weight = 0
 
 
 def _sorted(error: Exception, url: str, where: str) -> VenueError:
     """The one place that decides what a failed call means."""
-    words = str(error).removeprefix("binance ")
-    code = words.partition('"code":')[2].partition(",")[0].strip()
-    if code and code not in _UNKNOWN_CODES:
-        return VenueRejected(words, code=code, where=where)
-    if isinstance(error, ccxt.DDoSProtection | ccxt.RateLimitExceeded | ccxt.AuthenticationError):
-        return VenueRejected(words, code="limit", where=where)
+    if isinstance(error, _ErrorAnswer):
+        refused = error.status < 500 and error.code not in _UNKNOWN_CODES
+        if refused or error.code in _NOT_DONE_CODES:
+            return VenueRejected(f"the venue refused: {error}", code=error.code, where=where)
+    if isinstance(error, ccxt.AuthenticationError | ccxt.BadRequest):
+        return VenueRejected(f"the request could not be made: {error}", code=0, where=where)
     return VenueUnknown(
-        f"no believable answer from the venue: {type(error).__name__} {words}",
+        f"no believable answer from the venue: {type(error).__name__} {error}",
         where=f"{url} {where}",
         remedy="an order is queried before anything is sent again",
     )
