@@ -19,6 +19,8 @@ ARCHIVE ?=
 export UV_PYTHON_DOWNLOADS := never
 export GX_ANALYTICS_ENABLED := false
 export DAGSTER_DISABLE_TELEMETRY := yes
+# Heavy libraries start twice as fast from their compiled form, which this variable would keep from being saved.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:
 	@sed -n 's/^#   make/  make/p' Makefile
