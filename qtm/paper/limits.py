@@ -6,7 +6,7 @@ UTC). Weight belongs to an IP address, order counts to an account.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qtm.paper.errors import ApiError
 
@@ -44,6 +44,11 @@ class RateLimit:
             "intervalNum": self.interval_num,
             "limit": self.limit,
         }
+
+
+def without_limits(limits: tuple[RateLimit, ...]) -> tuple[RateLimit, ...]:
+    """The same windows with room for anything."""
+    return tuple(replace(limit, limit=10**12) for limit in limits)
 
 
 class Counter:
@@ -143,6 +148,12 @@ class OrderLimits:
 
     def charge(self, orders: int, now_s: float) -> None:
         """Count new orders; raises -1015 when a window is full (and then counts nothing)."""
+        self.check(orders, now_s)
+        for counter in self.counters:
+            counter.add(orders)
+
+    def check(self, orders: int, now_s: float) -> None:
+        """Raise -1015 when a window has no room for `orders` more."""
         for counter in self.counters:
             if counter.roll(now_s) + orders > counter.limit.limit:
                 limit = counter.limit
@@ -155,8 +166,6 @@ class OrderLimits:
                     headers=(("Retry-After", str(counter.retry_after(now_s))),),
                     data=_retry_data(now_s, now_s + counter.retry_after(now_s)),
                 )
-        for counter in self.counters:
-            counter.add(orders)
 
     def give_back(self, orders: int, now_s: float) -> None:
         """A fill gives the order's place back."""

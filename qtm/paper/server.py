@@ -14,9 +14,10 @@ from qtm.paper.auth import api_key
 from qtm.paper.exchange import AccountSpec, LoopbackExchange
 from qtm.paper.faults import Faults
 from qtm.paper.feed import MarketFeed
+from qtm.paper.limits import RateLimit
 from qtm.paper.metrics import Metrics
 from qtm.paper.spot.application import spot_application
-from qtm.paper.spot.venue import SpotVenue
+from qtm.paper.spot.venue import RATE_LIMITS, SpotVenue
 from qtm.paper.wire import units_of
 from qtm.trading.costs import SPOT_COSTS, CostModel
 
@@ -38,6 +39,8 @@ class PaperExchange(LoopbackExchange):
         Seed of the faults' chance.
     legacy_listen_key
         Serve the listenKey user stream that the venue has retired.
+    rate_limits
+        Request and order limits; `without_limits(RATE_LIMITS)` for load tests.
     """
 
     def __init__(
@@ -51,10 +54,11 @@ class PaperExchange(LoopbackExchange):
         seed: int = 0,
         begin: str = "subscribed",
         legacy_listen_key: bool = False,
+        rate_limits: tuple[RateLimit, ...] = RATE_LIMITS,
     ) -> None:
         metrics = Metrics()
         faults = Faults(seed, on_strike=lambda kind: metrics.faults.labels(kind).inc())
-        self.venue = SpotVenue(costs)
+        self.venue = SpotVenue(costs, rate_limits=rate_limits)
         application, streams = spot_application(
             self.venue, faults, metrics, legacy_listen_key=legacy_listen_key
         )

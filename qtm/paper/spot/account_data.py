@@ -140,6 +140,61 @@ class AccountData:
             },
         }
 
+    def prevented_matches(self, call: Call) -> list[dict[str, Any]]:
+        """GET myPreventedMatches."""
+        params = call.params
+        symbol = params.required("symbol")
+        self.venue.symbol(symbol)
+        match_id, order_id = params.integer("preventedMatchId"), params.integer("orderId")
+        from_id = params.integer("fromPreventedMatchId") or 0
+        limit = params.limit(500, 1000)
+        if match_id is None and order_id is None:
+            raise ApiError(
+                -1102, "Param 'preventedMatchId' or 'orderId' must be sent, but both were empty/null!"
+            )
+        history = call.account.history.get(symbol)
+        found = [
+            match
+            for match in (history.prevented if history else ())
+            if match.id >= from_id
+            and match_id in (None, match.id)
+            and order_id in (None, match.taker_order_id, match.maker_order_id)
+        ]
+        return [
+            {
+                "symbol": symbol,
+                "preventedMatchId": match.id,
+                "takerOrderId": match.taker_order_id,
+                "makerSymbol": symbol,
+                "makerOrderId": match.maker_order_id,
+                "tradeGroupId": match.trade_group_id,
+                "selfTradePreventionMode": match.mode,
+                "price": text_of(match.price),
+                "makerPreventedQuantity": text_of(match.maker_qty),
+                "transactTime": match.time_us // call.div,
+            }
+            for match in found[:limit]
+        ]
+
+    def allocations(self, call: Call) -> list[dict[str, Any]]:
+        """GET myAllocations: none, because this venue does not route between books."""
+        params = call.params
+        self.venue.symbol(params.required("symbol"))
+        time_range(params)
+        params.integer("fromAllocationId")
+        params.integer("orderId")
+        params.limit(500, 1000)
+        return []
+
+    def filters(self, call: Call) -> dict[str, Any]:
+        """GET myFilters."""
+        symbol = self.venue.symbol(call.params.required("symbol"))
+        return {
+            "exchangeFilters": self.venue.exchange_filters,
+            "symbolFilters": symbol.filters,
+            "assetFilters": [],
+        }
+
     def order_counts(self, call: Call) -> list[dict[str, Any]]:
         """GET rateLimit/order, account.rateLimits.orders."""
         now_s = self.venue.wall.now_ms() / 1000

@@ -11,7 +11,9 @@ from qtm.paper.listen_key import ListenKeys
 from qtm.paper.metrics import Metrics
 from qtm.paper.params import Params
 from qtm.paper.spot.account_data import AccountData
+from qtm.paper.spot.list_trading import ListTrading
 from qtm.paper.spot.market_data import MarketData
+from qtm.paper.spot.replacing import Replacing
 from qtm.paper.spot.streams import SpotStreams
 from qtm.paper.spot.trading import Trading
 from qtm.paper.spot.venue import SpotVenue
@@ -89,6 +91,21 @@ def _trading(gateway: Gateway, venue: SpotVenue) -> None:
     order_entry(
         "openOrders.cancelAll", trading.cancel_all, f"DELETE {API}/openOrders", "openOrders.cancelAll"
     )
+    replacing, lists = Replacing(trading), ListTrading(venue)
+    order_entry(
+        "order.cancelReplace",
+        replacing.cancel_replace,
+        f"POST {API}/order/cancelReplace",
+        "order.cancelReplace",
+    )
+    order_entry(
+        "order.amend", replacing.amend, f"PUT {API}/order/amend/keepPriority", "order.amend.keepPriority", 4
+    )
+    order_entry("orderList.oco", lists.oco, f"POST {API}/orderList/oco", "orderList.place.oco")
+    order_entry("orderList.place", lists.old_oco, f"POST {API}/order/oco", "orderList.place")
+    order_entry("orderList.oto", lists.oto, f"POST {API}/orderList/oto", "orderList.place.oto")
+    order_entry("orderList.otoco", lists.otoco, f"POST {API}/orderList/otoco", "orderList.place.otoco")
+    order_entry("orderList.cancel", lists.cancel, f"DELETE {API}/orderList", "orderList.cancel")
     gateway.add(
         Operation("order.test", trading.test, _test_weight, TRADE),
         rest=(f"POST {API}/order/test",), ws=("order.test",),
@@ -107,6 +124,20 @@ def _account(gateway: Gateway, venue: SpotVenue) -> None:
     query("allOrders", data.all_orders, 20, "allOrders", "allOrders")
     query("myTrades", data.my_trades, _my_trades_weight, "myTrades", "myTrades")
     query("commission", data.commission, 20, "account/commission", "account.commission")
+    query(
+        "myPreventedMatches",
+        data.prevented_matches,
+        _prevented_weight,
+        "myPreventedMatches",
+        "myPreventedMatches",
+    )
+    query("myAllocations", data.allocations, 20, "myAllocations", "myAllocations")
+    query("myFilters", data.filters, 40, "myFilters", "myFilters")
+    replacing, lists = Replacing(Trading(venue)), ListTrading(venue)
+    query("order.amendments", replacing.amendments, 4, "order/amendments", "order.amendments")
+    query("orderList", lists.query, 4, "orderList", "orderList.status")
+    query("allOrderList", lists.all, 20, "allOrderList", "allOrderLists")
+    query("openOrderList", lists.opened, 6, "openOrderList", "openOrderLists.status")
     query("rateLimit/order", data.order_counts, 40, "rateLimit/order", "account.rateLimits.orders")
 
 
@@ -177,6 +208,10 @@ def _open_orders_weight(params: Params) -> int:
 
 def _my_trades_weight(params: Params) -> int:
     return 5 if "orderId" in params else 20
+
+
+def _prevented_weight(params: Params) -> int:
+    return 2 if "preventedMatchId" in params else 20
 
 
 def _test_weight(params: Params) -> int:

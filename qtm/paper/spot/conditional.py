@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from qtm.paper.errors import rejected
 from qtm.paper.spot.orders import NewOrder, SpotOrder
+from qtm.paper.spot.quoting import market_cost
 
 if TYPE_CHECKING:
     from qtm.paper.spot.venue import SpotVenue
@@ -88,18 +89,7 @@ def _fund_market_buy(venue: SpotVenue, order: SpotOrder) -> None:
     """A market buy that fires above its stop price needs more than it locked: take it from free, if there."""
     account = venue.accounts[order.account]
     asset = venue.symbols[order.symbol].quote
-    side = venue.markets[order.symbol].book.asks
-    best = side.best()
-    if best is None:
-        return
-    needed = 0
-    left = order.remaining
-    for price in side.prices():
-        take = min(left, side.quantity(price))
-        needed += -(-price * take // 100_000_000)
-        left -= take
-        if left <= 0:
-            break
+    needed = market_cost(venue, order)
     short = needed - order.locked
     if short > 0:
         extra = min(short, account.balance(asset).free)

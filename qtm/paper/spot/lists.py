@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 LISTS_KEPT = 5_000
 
+TRIGGERED = "OCO_TRIGGER"
+"""Expiry reason of the leg that the other leg's execution has ended."""
+
 
 @dataclass(slots=True)
 class OrderList:
@@ -140,15 +143,16 @@ class OrderLists:
         group = self.lists.get(order.list_id)
         if group is None or group.status_type == "ALL_DONE":
             return
+        was_excluded = order.expiry_reason == TRIGGERED
         if group.working is order:
             if order.status == "FILLED":
                 self._due.append(group)
             else:
                 self._end_pending(group)
-        elif order in group.legs and order.status not in ("CANCELED", "FILLED"):
+        elif order in group.legs and order.status not in ("CANCELED", "FILLED") and not was_excluded:
             for sibling in group.legs:
                 if sibling is not order and sibling.is_open:
-                    self.venue.expire(self.venue.accounts[group.account], sibling, "OCO_TRIGGER")
+                    self.venue.expire(self.venue.accounts[group.account], sibling, TRIGGERED)
         if not any(member.is_open for member in group.orders):
             group.status_type = group.order_status = "ALL_DONE"
             group.time_us = self.venue.clock.now_us()
@@ -215,7 +219,7 @@ class OrderLists:
                 continue
             order.locked += sibling.locked
             sibling.locked = 0
-            venue.expire(account, sibling, "OCO_TRIGGER")
+            venue.expire(account, sibling, TRIGGERED)
             asset, needed = venue.lock_needed(order)
             if order.locked > needed:
                 account.unlock(asset, order.locked - needed)

@@ -43,6 +43,17 @@ class PreventedMatch(NamedTuple):
     time_us: int
 
 
+class Amendment(NamedTuple):
+    """One amendment of an order."""
+
+    execution_id: int
+    orig_client_id: str
+    new_client_id: str
+    orig_qty: int
+    new_qty: int
+    time_us: int
+
+
 @dataclass(slots=True, kw_only=True)
 class NewOrder:
     """A parsed order request; amounts in 1e-8 units, None where not sent."""
@@ -139,7 +150,7 @@ class SpotOrder(BookOrder):
         self.prevented: list[PreventedMatch] = []
         self.prevented_id = 0
         self.trade_group_id = 0
-        self.amendments = 0
+        self.amendments: list[Amendment] = []
         self.peg_type = request.peg_type
         self.peg_offset_type = request.peg_offset_type
         self.peg_offset = request.peg_offset

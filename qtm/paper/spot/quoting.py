@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from qtm.paper.errors import filter_failure, rejected
+from qtm.paper.matching import BookOrder
 from qtm.paper.wire import E8
 
 if TYPE_CHECKING:
@@ -15,19 +17,35 @@ if TYPE_CHECKING:
     from qtm.paper.venue import SymbolMarket
 
 
-def market_cost(venue: SpotVenue, order: SpotOrder) -> int:
-    """Quote units a market buy will spend on the present book."""
-    side = venue.markets[order.symbol].book.asks
-    left, cost = order.remaining, 0
+def offers(venue: SpotVenue, order: SpotOrder) -> Iterator[tuple[int, int]]:
+    """(price, quantity) the order could trade, best first.
+
+    The account's own orders do not count when self-trade prevention will keep them apart.
+    """
+    side = venue.markets[order.symbol].book.opposite(buy=order.buy)
+    own_count = order.stp in ("", "NONE")
     for price in side.prices():
+        level = side.levels[price]
+        yield (
+            price,
+            level.external
+            + sum(
+                resting.remaining
+                for resting in level.orders.values()
+                if isinstance(resting, BookOrder) and (own_count or resting.account != order.account)
+            ),
+        )
+
+
+def market_cost(venue: SpotVenue, order: SpotOrder) -> int:
+    """Quote units a market buy of what remains will spend at most on the present book."""
+    left, cost = order.remaining, 0
+    for price, available in offers(venue, order):
+        take = min(left, available)
+        cost += -(-price * take // E8)
+        left -= take
         if left <= 0:
             break
-        level = side.levels[price]
-        parts = [level.external, *(resting.remaining for resting in level.orders.values())]  # type: ignore[attr-defined]
-        for part in parts:
-            take = min(part, left)
-            cost += -(-price * take // E8)
-            left -= take
     return cost
 
 
@@ -43,19 +61,18 @@ def size_market_order(venue: SpotVenue, order: SpotOrder) -> None:
         return
     symbol = venue.symbols[order.symbol]
     rule = symbol.filter("LOT_SIZE") or {"stepSize": 1, "minQty": 1}
-    side = venue.markets[order.symbol].book.opposite(buy=order.buy)
-    if side.best() is None:
-        raise rejected("Order book liquidity is less than symbol minimum quantity.")
     budget, qty = order.quote_qty, 0
     step = rule["stepSize"] or 1
-    for price in side.prices():
-        shown = side.levels[price].quantity
-        affordable = budget * E8 // price
-        take = min(shown, affordable)
+    empty = True
+    for price, available in offers(venue, order):
+        empty = False
+        take = min(available, budget * E8 // price)
         qty += take
         budget -= -(-price * take // E8)
-        if take < shown:
+        if take < available:
             break
+    if empty:
+        raise rejected("Order book liquidity is less than symbol minimum quantity.")
     qty = qty // step * step
     if qty < rule["minQty"]:
         raise filter_failure("LOT_SIZE")

@@ -24,6 +24,7 @@ from qtm.paper.spot.lists import OrderList, OrderLists
 from qtm.paper.spot.orders import (
     LIMIT_TYPES,
     STOP_TYPES,
+    Amendment,
     NewOrder,
     SpotOrder,
     SpotTrade,
@@ -381,6 +382,37 @@ class SpotVenue(Venue):
             self._cancel_one(account, member, cancel_id if member is order else "")
         self.conclude(order.symbol)
         return group
+
+    def amend(self, account: SpotAccount, order: SpotOrder, qty: int, client_id: str) -> Amendment:
+        """Reduce an open order's quantity; it keeps its place in the queue."""
+        self.last_execution_id += 1
+        amendment = Amendment(
+            self.last_execution_id, order.client_id, client_id, order.qty, qty, self.clock.now_us()
+        )
+        order.amendments.append(amendment)
+        history = account.symbol(order.symbol)
+        history.by_client_id[client_id] = order
+        del account.open_client_ids[order.symbol, order.client_id]
+        account.open_client_ids[order.symbol, client_id] = order
+        order.client_id, order.qty, order.update_us = client_id, qty, amendment.time_us
+        market = self.markets[order.symbol]
+        level = market.book.side(buy=order.buy).levels.get(order.book_price)
+        if level is not None and order.id in level.orders:
+            order.display = min(order.display, order.remaining)
+            market.book.side(buy=order.buy).touched.add(order.book_price)
+            market.book.update_id += 1
+        if order.locked:
+            self.release_surplus(account, order)
+        self.report(account, order, "REPLACED", C=amendment.orig_client_id)
+        self.conclude(order.symbol)
+        return amendment
+
+    def release_surplus(self, account: SpotAccount, order: SpotOrder) -> None:
+        """Give back what an order locks beyond what remains of it needs."""
+        asset, needed = self.lock_needed(order)
+        if order.locked > needed:
+            account.unlock(asset, order.locked - needed)
+            order.locked = needed
 
     def cancel_list(self, account: SpotAccount, group: OrderList, cancel_id: str) -> list[SpotOrder]:
         """Cancel all open orders of a list."""
