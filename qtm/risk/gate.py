@@ -27,7 +27,9 @@ from qtm.risk.rules import (
     GateView,
     breaches,
     readings,
+    shrinks,
 )
+from qtm.risk.tail_limit import TailLimit
 from qtm.trading.orders import Fill, OrderIntent, Side
 
 STATE_NAMES = ("ACTIVE", "REDUCING", "HALTED")
@@ -80,11 +82,20 @@ class Gate:
         What may be traded, with the venue's filters.
     exposure
         The account after reconciliation; the gate keeps it up to date from then on.
+    tail
+        The CVaR budget of the account, if it has one.
     """
 
-    def __init__(self, tree: LimitTree, instruments: Iterable[Instrument], exposure: Exposure) -> None:
+    def __init__(
+        self,
+        tree: LimitTree,
+        instruments: Iterable[Instrument],
+        exposure: Exposure,
+        tail: TailLimit | None = None,
+    ) -> None:
         self.tree = tree
         self.exposure = exposure
+        self.tail = tail
         self.state = HALTED
         self.latches: frozenset[Latch] = frozenset()
         self._instruments = {one.symbol: one for one in instruments}
@@ -113,7 +124,12 @@ class Gate:
         """Judge one order at `now_ms`; an approved one is reserved before this returns."""
         with self._lock:
             limits = self.tree.effective(intent.strategy, intent.symbol)
-            findings = (*self._numeric(intent, now_ms, limits), *self._formal(intent))
+            view = self._view(intent, now_ms, Decimal(limits.limits.message_window_ms))
+            findings = (
+                *self._numeric(intent, view, limits),
+                *self._formal(intent),
+                *self._tail(intent, view, now_ms),
+            )
             approved = all(finding.passed for finding in findings)
             mark = self.exposure.marks.get(intent.symbol)
             decision = Decision(
@@ -187,10 +203,9 @@ class Gate:
         )
         return GateView(*exact)
 
-    def _numeric(self, intent: OrderIntent, now_ms: int, limits: EffectiveLimits) -> tuple[Finding, ...]:
+    def _numeric(self, intent: OrderIntent, view: GateView, limits: EffectiveLimits) -> tuple[Finding, ...]:
         """The rule table of `qtm.risk.rules`, with exact decimals."""
         price = intent.price if intent.price is not None else UNKNOWN
-        view = self._view(intent, now_ms, Decimal(limits.limits.message_window_ms))
         order = (intent.side.sign, intent.qty, price)
         mask = breaches(*order, intent.reduce_only, limits.limits, view)
         rows = readings(*order, limits.limits, view)
@@ -204,6 +219,13 @@ class Gate:
             Finding("KS-03", not mask & KS_03, state, "not HALTED", "trading state and kill latches")
         )
         return tuple(found)
+
+    def _tail(self, intent: OrderIntent, view: GateView, now_ms: int) -> tuple[Finding, ...]:
+        """The CVaR budget, where there is one."""
+        if self.tail is None:
+            return ()
+        shrinking = shrinks(intent.side.sign, intent.qty, view)
+        return (self.tail.finding(intent, self.exposure, now_ms, shrinks=shrinking),)
 
     def _formal(self, intent: OrderIntent) -> tuple[Finding, ...]:
         """Controls on the order's form: whitelist, venue filters, duplicates."""
