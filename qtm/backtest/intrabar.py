@@ -13,7 +13,7 @@ import numpy as np
 
 from qtm.compiled import inlined
 from qtm.trading.book import on_fill, on_reported_fill
-from qtm.trading.costs import taker_price_ticks
+from qtm.trading.costs import price_of, taker_price_ticks
 from qtm.trading.margin import liquidation_price
 
 ENTRY, STOP, TAKE_PROFIT, TRAIL, LIQUIDATION = 0, 1, 2, 3, 4
@@ -73,7 +73,7 @@ def close_at(book: Any, lots: float, price: float, maker: bool, rules: Any) -> t
         ticks = np.floor(price / tick_size + 1e-9) if side > 0 else np.ceil(price / tick_size - 1e-9)
     else:
         ticks = taker_price_ticks(side, price, tick_size, rules.costs.slippage_bps)
-    paid = ticks * tick_size
+    paid = price_of(ticks, tick_size)
     return paid, on_fill(book, lots, paid, maker, rules.costs, rules.grid)
 
 

@@ -27,7 +27,7 @@ from qtm.trading.book import (
     order_lots,
     set_desired,
 )
-from qtm.trading.costs import CostModel, nearest_ticks, taker_price_ticks
+from qtm.trading.costs import CostModel, nearest_ticks, price_of, taker_price_ticks
 from qtm.trading.margin import Margin, is_covered
 from qtm.trading.plan import plan_of
 
@@ -97,7 +97,7 @@ def meet_open(session: Any, book: Any, price: float, rules: Any) -> tuple[int, f
     ticks = taker_price_ticks(side, price, rules.grid.tick_size, rules.costs.slippage_bps)
     if side * ticks > side * session.working_limit_ticks:
         return EXPIRED, np.nan, 0.0
-    paid = ticks * rules.grid.tick_size
+    paid = price_of(ticks, rules.grid.tick_size)
     fee = on_fill(book, lots, paid, False, rules.costs, rules.grid)
     on_complete(book)
     return FILLED, paid, fee

@@ -33,7 +33,7 @@ from qtm.trading.book import (
     order_lots,
     set_desired,
 )
-from qtm.trading.costs import nearest_ticks
+from qtm.trading.costs import nearest_ticks, price_of
 from qtm.trading.orders import OrderIntent, OrderStatus, OrderType, Side, TimeInForce, client_order_id
 
 
@@ -152,7 +152,7 @@ class SymbolTrader:
                 continue
             self.trades[fill.trade_id] = fill.qty
             lots = float(fill.side.sign * instrument.lots(fill.qty))
-            price = float(instrument.ticks(fill.price)) * self.grid.tick_size
+            price = price_of(float(instrument.ticks(fill.price)), self.grid.tick_size)
             fee_base = float(fill.fee) if fill.fee_asset == instrument.base else 0.0
             fee_quote = float(fill.fee) if fill.fee_asset == instrument.quote else 0.0
             on_reported_fill(self.book[0], lots, price, fee_base, fee_quote, self.grid)

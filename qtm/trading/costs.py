@@ -49,6 +49,12 @@ def nearest_ticks(price: float, tick_size: float) -> float:
 
 
 @compiled
+def price_of(ticks: float, tick_size: float) -> float:
+    """The price of whole ticks as the float nearest to the decimal: 100.1, not 100.10000000000001."""
+    return float(np.rint(ticks * tick_size * 1e8) / 1e8)
+
+
+@compiled
 def taker_price_ticks(side: int, reference: float, tick_size: float, slippage_bps: float) -> float:
     """The price in whole ticks at which a taker trades around `reference`, rounded against the taker.
 

@@ -62,7 +62,7 @@ def _row(decision: Any, sent: Any, paid: Any, one: Any) -> Row:
     record = json.loads(decision.record)
     lots, ticks = one.lots(Decimal(record["qty"])), one.ticks(Decimal(record["price"]))
     status = "REFUSED" if sent is None else sent.status
-    price = float(one.ticks(Decimal(paid[0]))) * float(one.tick_size) if paid else None
+    price = float(paid[0]) if paid else None
     assert len(paid) <= 1, "the replayed book is deep enough for one execution per order"
     return (decision.decided_ms, record["side"], lots, ticks, status, decision.controls, price)
 
