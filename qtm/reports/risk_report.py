@@ -13,6 +13,7 @@ import numpy as np
 
 from qtm.portfolio.allocation import Outcome
 from qtm.portfolio.daily import DailyAllocation, DailyHistory
+from qtm.reports.exposure_facts import exposure_facts
 from qtm.reports.formats import money, percent
 from qtm.reports.model_lights import lights_paragraph
 from qtm.reports.page import Card, Html, Section, cards, columns, paragraph, render_page, write_report
@@ -124,7 +125,9 @@ def risk_report_page(figures: RiskFigures) -> str:
             "VaR and CVaR as each evening would have forecast them; red days lost more than the forecast.",
         ),
         Section(
-            "Exposures", [exposure_table(figures)], "Every symbol of the universe, largest weight first."
+            "Exposures",
+            [exposure_facts(figures), exposure_table(figures)],
+            "How many bets the book is, what leaving it costs, and every symbol of the universe.",
         ),
         Section("Correlation", [correlation_heatmap(figures)]),
         Section("Made from", [columns(lineage(figures), optimiser_trail(figures))]),

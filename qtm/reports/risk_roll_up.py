@@ -34,6 +34,7 @@ from qtm.reports.page import (
     table,
     write_report,
 )
+from qtm.reports.risk_charts import DUST
 from qtm.risk.model_backtests import Light
 
 
@@ -312,8 +313,9 @@ def _lights_table(roll_up: RollUp) -> Html:
 
 def _positions_table(roll_up: RollUp) -> Html:
     before, now = (_weights(roll_up.bodies[end]) for end in (0, -1))
+    held = {name for name, weight in (*before.items(), *now.items()) if abs(weight) > DUST}
     names: Sequence[str] = sorted(
-        {*before, *now}, key=lambda name: (-abs(now.get(name, 0.0) - before.get(name, 0.0)), name)
+        held, key=lambda name: (-abs(now.get(name, 0.0) - before.get(name, 0.0)), name)
     )
     rows = [
         (

@@ -1,0 +1,75 @@
+"""How concentrated the book is and what leaving it costs, as two small tables for the risk report."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from qtm.reports.formats import percent, ratio
+from qtm.reports.page import Html, columns, definitions, paragraph
+from qtm.reports.risk_charts import DUST
+from qtm.reports.risk_figures import RiskFigures
+from qtm.risk.concentration import diversification_ratio, effective_bets, effective_positions, factor_model
+from qtm.risk.liquidity import STRESSED_DEPTH, horizon_factor
+from qtm.risk.measures import historical_var
+from qtm.trading.costs import SPOT_COSTS
+
+LEVEL = 0.99
+
+
+def exposure_facts(figures: RiskFigures) -> Html:
+    """Concentration and liquidity of the book, side by side."""
+    weights = figures.answer.allocation.weights
+    if not np.abs(weights).max(initial=0.0) > DUST:
+        return paragraph("The book holds no position.", "muted")
+    return columns(
+        definitions(concentration(figures), caption="Concentration"),
+        definitions(liquidity(figures), caption="Leaving the book"),
+    )
+
+
+def concentration(figures: RiskFigures) -> dict[str, str]:
+    """How many positions and bets the book really is, and how much of its variance is common."""
+    problem, weights = figures.answer.allocation.problem, figures.answer.allocation.weights
+    covariance = np.atleast_2d(np.cov(problem.scenarios, rowvar=False))
+    held = weights[np.abs(weights) > DUST]
+    facts = {"Positions": str(held.shape[0]), "Effective positions": ratio(effective_positions(weights), 1)}
+    if not float(weights @ covariance @ weights) > 0.0:
+        return facts
+    market = problem.scenarios.mean(axis=1)
+    if market.std() > 0.0:
+        common = factor_model(problem.scenarios, market[:, None]).common_share(weights)
+        facts["Variance shared with the universe"] = percent(common, 0)
+    return {
+        **facts,
+        "Effective bets": ratio(effective_bets(weights, covariance), 1),
+        "Diversification ratio": ratio(diversification_ratio(weights, covariance)),
+    }
+
+
+def liquidity(figures: RiskFigures) -> dict[str, str]:
+    """VaR 99 % with the days that selling takes and the cost of it at a tenth of the depth.
+
+    The addition for the horizon is that of every position alone, without diversification.
+    """
+    problem = figures.answer.allocation.problem
+    horizon, days = 0.0, 1.0
+    for column, line in enumerate(figures.exposures):
+        if abs(line.weight) > DUST:
+            periods = max(1.0, line.days_to_exit)
+            alone = max(0.0, historical_var(line.weight * problem.scenarios[:, column], LEVEL))
+            horizon += alone * (horizon_factor(periods) - 1.0) if math.isfinite(periods) else math.inf
+            days = max(days, periods)
+    gross = float(np.abs(figures.answer.allocation.weights).sum())
+    usual = SPOT_COSTS.taker_rate + SPOT_COSTS.slippage_bps * 1e-4
+    stressed = SPOT_COSTS.taker_rate + SPOT_COSTS.slippage_bps * 1e-4 / STRESSED_DEPTH
+    var = historical_var(figures.path, LEVEL)
+    return {
+        "VaR 99 %, one day": percent(var),
+        "Longest exit at 10 % of volume": f"{ratio(days, 1)} days",
+        "Added by selling that slowly": percent(horizon),
+        "Cost of closing everything": percent(gross * usual),
+        "The same at a tenth of the depth": percent(gross * stressed),
+        "Liquidity-adjusted VaR 99 %": percent(var + horizon + gross * stressed),
+    }
