@@ -36,6 +36,9 @@ class MarketSettings(_Section):
 
     archive: str = PUBLIC_ARCHIVE
     """Binance's public archive: an https URL or a folder with the same layout."""
+    spot_rest: str = "https://api.binance.com"
+    um_rest: str = "https://fapi.binance.com"
+    """Where the venue's public REST interfaces answer, for the newest bars, gaps and instruments."""
     intraday_symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT")
     daily_universe: tuple[str, ...] = (
         "AAVEUSDT", "ADAUSDT", "ALGOUSDT", "AVAXUSDT", "BCHUSDT", "BNBUSDT", "BTCUSDT", "DOGEUSDT",
@@ -75,6 +78,15 @@ class RiskSettings(_Section):
     max_weight: float = Field(default=0.25, gt=0, le=1)
 
 
+class ControlSettings(_Section):
+    """Who may promote a strategy; empty lists mean nobody may."""
+
+    authorisers: tuple[str, ...] = ()
+    risk_officers: tuple[str, ...] = ()
+    promotion_days: int = Field(default=90, ge=1, le=366)
+    """Days after which a promotion expires."""
+
+
 class LiveSettings(_Section):
     """Live trading stays off unless every gate is open; the default run is paper."""
 
@@ -100,6 +112,7 @@ class Settings(BaseSettings):
     market: MarketSettings = MarketSettings()
     paper: PaperSettings = PaperSettings()
     risk: RiskSettings = RiskSettings()
+    control: ControlSettings = ControlSettings()
     live: LiveSettings = LiveSettings()
 
     @property

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from qtm.market.ingest import IngestReport, Progress
     from qtm.market.intervals import Interval
     from qtm.market.lake import Lake
+    from qtm.market.repair import Gap
+    from qtm.market.source import Bars
     from qtm.quality.report import QualityReport
 
 MarketOption = Annotated[str, typer.Option("--market", help="spot or um (USD-M futures).")]
@@ -39,6 +41,9 @@ SourceOption = Annotated[str, typer.Option("--source", help="auto, archive, rest
 ArchiveOption = Annotated[
     str | None,
     typer.Option("--archive", help="Folder laid out like Binance's public archive, or its URL."),
+]
+FillOption = Annotated[
+    bool, typer.Option("--fill", help="Then fill gaps, and the end of the window, from the venue's REST.")
 ]
 RefreshOption = Annotated[
     bool, typer.Option("--refresh", help="Read files again that the lake already took.")
@@ -71,6 +76,7 @@ def ingest_bars(
     archive: ArchiveOption = None,
     kind: KindOption = "bars",
     refresh: RefreshOption = False,
+    fill: FillOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Take bars into the lake, and the instruments of their symbols.
@@ -80,18 +86,20 @@ def ingest_bars(
     from qtm.market import ingest
     from qtm.market.bars import BarKind
     from qtm.market.intervals import Interval
+    from qtm.market.source import Bars
 
-    length = Interval.parse(interval)
-    names = _symbols(symbols, length)
+    series = Bars(_market(market), Interval.parse(interval), _choice(BarKind, kind, "--kind"))
+    names = _symbols(symbols, series.interval)
     start_ms, end_ms = _window(start, end)
     with _opened(source, archive) as (lake, chosen):
-        with _progress(f"{market} {length} {kind}") as progress:
+        with _progress(series.dataset) as progress:
             report = ingest.ingest_bars(
-                lake, chosen.source, _market(market), length, names, start_ms, end_ms,
-                kind=_choice(BarKind, kind, "--kind"), refresh=refresh, absent_ok=True, progress=progress,
+                lake, chosen.source, series.market, series.interval, names, start_ms, end_ms,
+                kind=series.kind, refresh=refresh, absent_ok=True, progress=progress,
             )  # fmt: skip
+        gaps = _filled(lake, series, names, start_ms, end_ms) if fill and not chosen.is_synthetic else []
         unknown = _take_instruments(lake, chosen, market, names)
-    _show_ingest(report, chosen, unknown, as_json)
+    _show_ingest(report, chosen, unknown, as_json, gaps)
 
 
 def ingest_funding(
@@ -390,6 +398,18 @@ def _opened(source: str, archive: str | None) -> Iterator[tuple[Lake, ChosenSour
         chosen.source.close()
 
 
+def _filled(lake: Lake, series: Bars, names: Sequence[str], start_ms: int, end_ms: int) -> list[Gap]:
+    """Fill the window's gaps and its end from the venue's REST interface."""
+    from qtm.market.choose import rest_source
+    from qtm.market.repair import fill_gaps
+
+    venue = rest_source(settings())
+    try:
+        return fill_gaps(lake, venue, series, names, start_ms, end_ms)
+    finally:
+        venue.close()
+
+
 def _take_instruments(lake: Lake, chosen: ChosenSource, market: str, names: Sequence[str]) -> list[str]:
     """Take the filters of these symbols too; returns the symbols nobody knows the filters of."""
     from qtm.market.ingest import ingest_instruments as take
@@ -462,7 +482,11 @@ def _say_source(chosen: ChosenSource) -> None:
     Console().print(f"[{colour}]{chosen.source.name}[/{colour}]: {chosen.reason}")
 
 
-def _show_ingest(report: IngestReport, chosen: ChosenSource, unknown: list[str], as_json: bool) -> None:
+def _show_ingest(
+    report: IngestReport, chosen: ChosenSource, unknown: list[str], as_json: bool, gaps: Sequence[Gap] = ()
+) -> None:
+    from qtm.clock import iso_utc
+
     if as_json:
         _print_json(
             {
@@ -470,11 +494,14 @@ def _show_ingest(report: IngestReport, chosen: ChosenSource, unknown: list[str],
                 "reason": chosen.reason,
                 "synthetic": chosen.is_synthetic,
                 "filters_unknown": unknown,
+                "gaps": [
+                    {"symbol": gap.symbol, "from": iso_utc(gap.start_ms), "to": iso_utc(gap.end_ms),
+                     "filled": gap.filled}
+                    for gap in gaps
+                ],
             }
-        )
+        )  # fmt: skip
         return
-    from qtm.clock import iso_utc
-
     _say_source(chosen)
     title = (
         f"{report.dataset} version {report.version}: {report.rows:,} rows from {report.parts:,} files "
@@ -491,6 +518,11 @@ def _show_ingest(report: IngestReport, chosen: ChosenSource, unknown: list[str],
         )
     console = Console()
     console.print(table)
+    for gap in gaps:
+        console.print(
+            f"gap of {gap.symbol} from {iso_utc(gap.start_ms)} to {iso_utc(gap.end_ms)}: "
+            + (f"{gap.filled:,} bars from the venue" if gap.filled else "the venue has none either")
+        )
     if unknown:
         console.print(
             f"[yellow]No venue filters known for {', '.join(unknown)}: they cannot be traded until "

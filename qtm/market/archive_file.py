@@ -98,7 +98,7 @@ def parse_bars(text: bytes, symbol: str, where: str, first_ms: int, last_ms: int
     frame = _with_ms(raw, "open_time_ms").select(
         pl.lit(symbol).alias("symbol"), *(pl.col(name) for name in BAR_SCHEMA if name != "symbol")
     )
-    _require_true(frame, symbol, where, first_ms, last_ms)
+    require_true(frame, symbol, where, first_ms, last_ms)
     return frame
 
 
@@ -111,7 +111,7 @@ def parse_funding(text: bytes, symbol: str, where: str, first_ms: int, last_ms: 
     frame = _with_ms(raw, "funding_time_ms").select(
         pl.lit(symbol).alias("symbol"), *(pl.col(name) for name in FUNDING_SCHEMA if name != "symbol")
     )
-    _require_true(frame, symbol, where, first_ms, last_ms)
+    require_true(frame, symbol, where, first_ms, last_ms)
     return frame
 
 
@@ -150,7 +150,8 @@ def _with_ms(frame: pl.DataFrame, time: str) -> pl.DataFrame:
     return frame
 
 
-def _require_true(frame: pl.DataFrame, symbol: str, where: str, first_ms: int, last_ms: int) -> None:
+def require_true(frame: pl.DataFrame, symbol: str, where: str, first_ms: int, last_ms: int) -> None:
+    """Refuse rows that cannot be a symbol's history: empty or NaN values, impossible or unordered times."""
     time = frame.columns[1]
     values = [name for name, kind in frame.schema.items() if kind.is_float()]
     broken = frame.filter(

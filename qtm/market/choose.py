@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from qtm.clock import Clock, SystemClock
 from qtm.market.source import Source
 from qtm.settings import Settings
+
+if TYPE_CHECKING:
+    from qtm.market.rest import CcxtRest
 
 SourceName = Literal["auto", "archive", "rest", "synthetic"]
 
@@ -41,6 +44,8 @@ def choose_source(
         return ChosenSource(
             SyntheticMarket(market.synthetic_seed), "the synthetic market was asked for", is_synthetic=True
         )
+    if name == "rest":
+        return ChosenSource(rest_source(settings, clock=clock), "the venue's REST interface was asked for")
     archive = VisionArchive(market.archive, timeout_s=market.timeout_s, retries=market.retries, clock=clock)
     if name == "archive":
         return ChosenSource(archive, f"the archive at {market.archive} was asked for")
@@ -50,9 +55,23 @@ def choose_source(
     if not archive_silent:
         return ChosenSource(archive, f"the archive at {market.archive} answers")
     archive.close()
+    rest = rest_source(settings, clock=clock)
+    rest_silent = rest.reachable()
+    if not rest_silent:
+        return ChosenSource(rest, f"the archive does not answer ({archive_silent}); the venue's REST does")
+    rest.close()
     return ChosenSource(
         SyntheticMarket(market.synthetic_seed),
-        f"neither the archive ({archive_silent}) nor the venue can be reached: SYNTHETIC prices, "
-        f"seed {market.synthetic_seed}",
+        f"SYNTHETIC prices, because neither the archive ({archive_silent}) nor the venue can be reached",
         is_synthetic=True,
+    )
+
+
+def rest_source(settings: Settings, *, clock: Clock | None = None) -> CcxtRest:
+    """The venue's REST interface as the settings name it."""
+    from qtm.market.rest import CcxtRest
+
+    market = settings.market
+    return CcxtRest(
+        market.spot_rest, market.um_rest, timeout_s=market.timeout_s, retries=market.retries, clock=clock
     )

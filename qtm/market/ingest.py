@@ -2,8 +2,8 @@
 
 First every part of the window is located and compared, by the digest of its content, with what the lake has
 already taken (`ingest_log`); only new or replaced parts are read. They stream through the checks into one
-Delta commit, a few files ahead in threads, so memory does not grow with the window and a failure anywhere
-leaves the lake as it was. Only windows beyond `ROWS_PER_COMMIT` take several commits, each of whole months.
+Delta commit, a few files ahead in threads, and a failure anywhere leaves the lake as it was. Only windows of
+more than `ROWS_PER_COMMIT` rows take several commits, each of whole months, which bounds the memory.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ LOG_SCHEMA: dict[str, pl.DataType] = {
 }
 """One row per (dataset, origin): what was taken from a file or window, and the version that first held it."""
 
-ROWS_PER_COMMIT = 5_000_000
+ROWS_PER_COMMIT = 2_000_000
+"""What a commit may hold: the writer keeps some 200 MB per million rows until it is made."""
+
 ROWS_PER_BATCH = 500_000
 THREADS = 2
 

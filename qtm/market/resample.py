@@ -15,7 +15,8 @@ def resample(bars: pl.LazyFrame, source: Interval, target: Interval) -> pl.LazyF
     Long bars start at whole multiples of their length since 1970-01-01 UTC, as Binance's do (weekly bars
     start on Mondays there and are not made here). A source bar that is missing is simply not counted; a long
     bar with no source bar at all does not exist. The first and last long bars are complete only if the
-    window given covers them.
+    window given covers them. A bar that is complete
+    has the same bits whatever window it was made in.
 
     Raises
     ------
@@ -37,7 +38,8 @@ def resample(bars: pl.LazyFrame, source: Interval, target: Interval) -> pl.LazyF
             pl.max("high"),
             pl.min("low"),
             pl.last("close"),
-            pl.sum("volume", "quote_volume", "trades", "taker_base", "taker_quote"),
+            # A running sum adds in time order; `sum` adds in an order that depends on where the window starts.
+            pl.col("volume", "quote_volume", "trades", "taker_base", "taker_quote").cum_sum().last(),
         )
         .select(list(BAR_SCHEMA))
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -47,3 +48,14 @@ def test_missing_minutes_shrink_the_hour_and_an_empty_hour_does_not_exist():
 def test_an_interval_that_does_not_divide_is_refused(source, target):
     with pytest.raises(ConfigError, match="cannot be made"):
         resample(minutes("A", 1).lazy(), Interval(source), Interval(target))
+
+
+def test_a_bar_has_the_same_bits_whatever_window_it_was_made_in():
+    generator = np.random.default_rng(3)
+    bars = minutes("A", 3 * 1440).with_columns(
+        pl.Series("quote_volume", generator.uniform(1e5, 1e7, 3 * 1440))
+    )
+    whole = resample(bars.lazy(), Interval.M1, Interval.H1).collect()
+    for start in range(60, 1440, 60):
+        part = resample(bars[start : start + 1440].lazy(), Interval.M1, Interval.H1).collect()
+        assert whole.join(part, on="open_time_ms", how="semi").equals(part)
