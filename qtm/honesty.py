@@ -23,10 +23,13 @@ from qtm.backtest.overfitting import walk_forward as forward
 from qtm.backtest.overfitting.trials import Conditions
 from qtm.backtest.registry import TrialRegistry
 from qtm.backtest.sweep import combinations
+from qtm.control.candidate import Candidate, candidate_of
+from qtm.control.promotion import Ladder
 from qtm.errors import ConfigError
 from qtm.market.lake import Lake
 from qtm.research import Inputs, gather
 from qtm.settings import settings
+from qtm.store.database import open_database
 from qtm.strategies.contract import StepStrategy
 from qtm.trading.book import Sizing
 from qtm.trading.costs import CostModel
@@ -119,6 +122,23 @@ def walk_forward(
     return found
 
 
+def put_on_record(found: assessment.Assessment, examined_by: str) -> Candidate:
+    """Record the verdict for promotion (see `qtm.control.promotion`); returns the candidate it is about."""
+    config = settings()
+    subject = found.verdict.subject
+    candidate = candidate_of(
+        found.trials.strategy,
+        found.trials.strategy.params(subject.params),
+        market=subject.market,
+        symbol=subject.symbol,
+        interval=subject.interval,
+        settings=config,
+    )
+    ladder = Ladder(open_database(config.database), config.control)
+    ladder.record_examination(candidate, found.verdict, examined_by)
+    return candidate
+
+
 def _conditions(inputs: Inputs) -> Conditions:
     return Conditions(
         inputs.bars,
@@ -126,5 +146,6 @@ def _conditions(inputs: Inputs) -> Conditions:
         inputs.cash,
         inputs.costs,
         inputs.sizing,
+        funding=inputs.funding,
         data_version=inputs.data_version,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import getpass
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,10 +61,12 @@ def overfit(
 ) -> None:
     """Run every combination, count the trials, and test the best of them for luck.
 
+    The verdict goes on record for `qtm promote`.
+
     Example: [bold]qtm overfit trend --grid fast=5:45:5 --grid slow=50:250:25 --interval 1h[/bold]
     """
     from qtm.backtest.overfitting.assessment import assessment_table
-    from qtm.honesty import examine
+    from qtm.honesty import examine, put_on_record
     from qtm.reports.overfitting_report import overfitting_page
     from qtm.reports.page import write_report
     from qtm.settings import settings
@@ -82,6 +85,7 @@ def overfit(
             cash=cash,
             on_progress=lambda stage, done, total: tell(stage, done, total),
         )
+    put_on_record(found, getpass.getuser())
     name = f"overfitting-{found.verdict.subject.strategy}-{symbol}-{interval}.html"
     path = write_report(report or settings().reports_dir / name, overfitting_page(found))
     if as_json:

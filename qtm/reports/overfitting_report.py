@@ -67,16 +67,16 @@ def verdict_section(verdict: Verdict) -> Section:
     rows = [
         (
             gate.bound.title,
-            Cell("passed" if gate.passed else "failed", "good" if gate.passed else "bad"),
             gate.explanation,
             shown(gate.control, gate.measured),
             bound_in_words(gate.control, gate.bound),
+            Cell("passed" if gate.passed else "failed", "good" if gate.passed else "bad"),
         )
         for gate in verdict.gates
     ]
     return Section(
         "Verdict",
-        [table(("Gate", "", "What it says", "Measured", "Wanted"), rows, text_columns=3)],
+        [table(("Gate", "What it says", "Measured", "Wanted", ""), rows, text_columns=2)],
         verdict.summary,
     )
 
@@ -142,7 +142,7 @@ def _parameter_sections(trials: Trials) -> list[Section]:
         return []
     cells = stability_map(frame, varied[0], varied[1])
     heat = {
-        "type": "heatmap", "colorscale": "RdBu", "zmid": 0,
+        "type": "heatmap", "colorscale": [[0, BAD], [0.5, "#ffffff"], [1, ACCENT]], "zmid": 0,
         "x": [f"{float(name):g}" for name in cells.columns[1:]],
         "y": [f"{value:g}" for value in cells[varied[1]].to_list()],
         "z": cells.drop(varied[1]).to_numpy().tolist(),

@@ -181,3 +181,36 @@ trials = Table(
     Index("ix_trials_strategy", "strategy", "symbol", "interval"),
 )
 """Every backtest ever run, so that the number of trials is counted and not remembered."""
+
+examinations = Table(
+    "examinations",
+    metadata,
+    Column("examination_id", _ROW_ID, primary_key=True, autoincrement=True),
+    Column("candidate", String(64), nullable=False),
+    Column("strategy", String(64), nullable=False),
+    Column("data_version", BigInteger),
+    Column("verdict", Text, nullable=False),
+    Column("examined_by", String(64), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Index("ix_examinations_candidate", "candidate"),
+)
+"""Verdicts on candidates, newest counts; `candidate` is the digest of code, parameters and configuration."""
+
+promotions = Table(
+    "promotions",
+    metadata,
+    Column("promotion_id", _ROW_ID, primary_key=True, autoincrement=True),
+    Column("candidate", String(64), nullable=False),
+    Column("strategy", String(64), nullable=False),
+    Column("rung", String(16), nullable=False),
+    Column("granted_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("record", Text, nullable=False),
+    Column("previous", String(64), nullable=False, unique=True),
+    Column("hash", String(64), nullable=False),
+    Index("ix_promotions_candidate", "candidate"),
+)
+"""Every step up the ladder; `record` is canonical JSON with evidence and people.
+
+`hash` chains the row to the `previous` one, which only one row can follow.
+"""

@@ -7,7 +7,7 @@ import typer
 from typer.testing import CliRunner
 
 from qtm.backtest.overfitting.verdict import verdict_of
-from qtm.cli import honesty
+from qtm.cli import honesty, promote
 from qtm.errors import ConfigError, RiskError
 from qtm.market.instruments import Market
 from qtm.market.intervals import Interval
@@ -38,6 +38,7 @@ def run(lake, tmp_path, monkeypatch):
     settings.cache_clear()
     app = typer.Typer()
     honesty.register(app)
+    promote.register(app)
     yield lambda *words: CliRunner().invoke(app, words, catch_exceptions=True)
     settings.cache_clear()
 
@@ -91,3 +92,28 @@ def test_mistakes_are_explained(run):
     assert isinstance(not_tried, RiskError) and "not one of the 4 trials" in str(not_tried)
     too_long = run("walk-forward", "trend", *GRID, "-i", "4h", "--train-days", "120").exception
     assert isinstance(too_long, RiskError) and "nothing to test" in str(too_long)
+
+
+def test_promote_shows_the_pack_and_refuses_with_reasons(run, monkeypatch):
+    chosen = ("promote", "trend", "-i", "4h", "--set", "fast=8", "--set", "slow=40")
+    before = json.loads(run(*chosen, "--json").stdout)
+    assert (before["standing"], before["to"], before["complete"]) == ("RESEARCH", "BACKTEST", False)
+    run("overfit", "trend", *GRID, "-i", "4h", "--set", "fast=8", "--set", "slow=40")
+    assert json.loads(run(*chosen, "--json").stdout)["complete"]
+    people = ("--author", "ann", "--authoriser", "bob")
+    assert "designated" in str(run(*chosen, "--to", "BACKTEST", *people).exception)
+    monkeypatch.setenv("QTM_CONTROL__AUTHORISERS", '["bob"]')
+    settings.cache_clear()
+    granted = run(*chosen, "--to", "backtest", *people)
+    assert granted.exit_code == 0 and "stands at BACKTEST" in granted.stdout
+    refused = run(*chosen, "--to", "REPLAY", *people).exception
+    assert isinstance(refused, RiskError) and "Deflated Sharpe ratio" in str(refused)
+    words = run(*chosen).stdout
+    assert "BACKTEST to REPLAY" in words and "not met" in words
+
+
+def test_promote_explains_mistakes(run):
+    wrong = run("promote", "trend", "--to", "MOON", "--author", "a", "--authoriser", "b").exception
+    assert isinstance(wrong, ConfigError) and "RESEARCH, BACKTEST" in str(wrong)
+    wrong = run("promote", "trend", "--waive", "luck").exception
+    assert isinstance(wrong, ConfigError) and "deflated_sharpe" in str(wrong)

@@ -45,8 +45,8 @@ def _deflated_sharpe(measured: Measurements) -> Gate:
     by_luck = expected_maximum_sharpe(counted.trials, counted.sharpe_variance)
     year = math.sqrt(DAYS_PER_YEAR)
     words = (
-        f"Sharpe {sample.ratio * year:.2f} a year over {sample.observations} days, the best of "
-        f"{counted.trials:,} recorded trials; luck alone would show about {by_luck * year:.2f}. "
+        f"Sharpe {sample.ratio * year:.2f} a year over {sample.observations} days, one of "
+        f"{counted.trials:,} recorded trials; the luckiest of them would show about {by_luck * year:.2f}. "
         f"The chance that there is skill beyond that luck is {value:.1%}."
     )
     needed = minimum_track_record_length(sample, by_luck)

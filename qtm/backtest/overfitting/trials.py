@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qtm.backtest.engine import BacktestResult, run_backtest
+from qtm.backtest.funding import FundingRates
 from qtm.backtest.registry import Trial, daily_sharpe, trial_of
 from qtm.backtest.statistics import daily_equity, daily_returns
 from qtm.errors import RiskError
@@ -37,6 +38,7 @@ class Conditions:
     costs: CostModel
     sizing: Sizing
     band: float = 0.01
+    funding: FundingRates | None = None
     data_version: int | None = None
 
     def run(self, strategy: StepStrategy, params: Any, *, trade_from_ms: int | None = None) -> BacktestResult:
@@ -51,6 +53,7 @@ class Conditions:
             sizing=self.sizing,
             band=self.band,
             trade_from_ms=trade_from_ms,
+            funding=self.funding,
             data_version=self.data_version,
         )
 

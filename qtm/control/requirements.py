@@ -1,0 +1,194 @@
+"""What each rung of the ladder asks for, and whether the evidence on record shows it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import Connection, select
+
+from qtm.backtest.look_ahead import Proof
+from qtm.backtest.overfitting.verdict import Control, Verdict
+from qtm.control.candidate import Candidate
+from qtm.errors import QtmError
+from qtm.store.schema import kills, runs
+from qtm.strategies.contract import StepStrategy
+
+REPLAY_BARS: Final = 1_440
+"""Bars a replay must have handled."""
+PAPER_DAYS: Final = 10.0
+LIMITED_DAYS: Final = 20.0
+"""Days of running, by the clock, on paper and in limited live trading."""
+
+_DAY_MS: Final = 86_400_000
+
+
+class Rung(StrEnum):
+    """The ladder, lowest first."""
+
+    RESEARCH = "RESEARCH"
+    BACKTEST = "BACKTEST"
+    REPLAY = "REPLAY"
+    PAPER = "PAPER"
+    LIVE_LIMITED = "LIVE_LIMITED"
+    LIVE = "LIVE"
+
+    @property
+    def height(self) -> int:
+        """0 for RESEARCH."""
+        return list(Rung).index(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One thing a rung asks for: what was observed and, when it is not met, what would meet it."""
+
+    name: str
+    met: bool
+    observed: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """Gates of the verdict that risk accepts as failed; such a candidate never goes past LIVE_LIMITED."""
+
+    controls: tuple[Control, ...]
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is on record for a candidate."""
+
+    strategy: StepStrategy
+    candidate: Candidate
+    proof: Proof
+    verdict: Verdict | None
+    waiver: Waiver | None
+    standing_days: float
+
+
+def requirements_of(rung: Rung, evidence: Evidence, connection: Connection) -> tuple[Requirement, ...]:
+    """What `rung` asks for on top of the rung below it."""
+    asked: dict[Rung, tuple[Callable[[Evidence, Connection], Requirement], ...]] = {
+        Rung.RESEARCH: (),
+        Rung.BACKTEST: (_blind_to_the_future, _examined),
+        Rung.REPLAY: (_blind_to_the_future, _honest),
+        Rung.PAPER: (_honest, _replayed, _no_kill),
+        Rung.LIVE_LIMITED: (_honest, _traded_on_paper, _no_kill),
+        Rung.LIVE: (_honest, _nothing_waived, _limited_long_enough, _no_kill),
+    }
+    return tuple(check(evidence, connection) for check in asked[rung])
+
+
+def _blind_to_the_future(evidence: Evidence, _connection: Connection) -> Requirement:
+    failed = [finding.name for finding in evidence.proof.findings if not finding.passed]
+    observed = f"failed: {', '.join(failed)}" if failed else f"{len(evidence.proof.findings)} proofs passed"
+    remedy = f"`qtm check {evidence.strategy.name}` shows where"
+    return Requirement("Cannot see the future", not failed, observed, remedy)
+
+
+def _examined(evidence: Evidence, _connection: Connection) -> Requirement:
+    verdict = evidence.verdict
+    observed = "no examination on record" if verdict is None else verdict.summary
+    remedy = f"`qtm overfit {evidence.strategy.name} --grid ...` with these parameters in the grid"
+    return Requirement("Examined for luck", verdict is not None, observed, remedy)
+
+
+def _honest(evidence: Evidence, connection: Connection) -> Requirement:
+    if evidence.verdict is None:
+        return _examined(evidence, connection)
+    waived = evidence.waiver.controls if evidence.waiver else ()
+    open_gates = [gate for gate in evidence.verdict.failed if gate.control not in waived]
+    by = f"; waived by {evidence.waiver.by}: {', '.join(waived)}" if evidence.waiver else ""
+    return Requirement(
+        "Passes the gates",
+        not open_gates,
+        (", ".join(gate.bound.title for gate in open_gates) + " failed" if open_gates else "no gate open")
+        + by,
+        "a better strategy, longer history, or a waiver by risk (then LIVE_LIMITED at most)",
+    )
+
+
+def _replayed(evidence: Evidence, connection: Connection) -> Requirement:
+    bars = sum(
+        int(json.loads(row.summary).get("bars", 0))
+        for row in _ended_runs(evidence, connection)
+        if row.summary
+    )
+    return Requirement(
+        "Replayed through the stream",
+        bars >= REPLAY_BARS,
+        f"{bars:,} of {REPLAY_BARS:,} bars in ended runs",
+        "`qtm paper serve --market replay`, then `qtm stream` with these parameters",
+    )
+
+
+def _traded_on_paper(evidence: Evidence, connection: Connection) -> Requirement:
+    days = sum((row.ended_ms - row.started_ms) / _DAY_MS for row in _ended_runs(evidence, connection))
+    return Requirement(
+        "Traded on paper long enough",
+        days >= PAPER_DAYS,
+        f"{days:.1f} of {PAPER_DAYS:g} days by the clock",
+        "keep it running on paper",
+    )
+
+
+def _limited_long_enough(evidence: Evidence, _connection: Connection) -> Requirement:
+    days = evidence.standing_days
+    return Requirement(
+        "In limited live trading long enough",
+        days >= LIMITED_DAYS,
+        f"{days:.1f} of {LIMITED_DAYS:g} days",
+        "keep it at LIVE_LIMITED",
+    )
+
+
+def _nothing_waived(evidence: Evidence, _connection: Connection) -> Requirement:
+    waived = evidence.waiver is not None
+    return Requirement(
+        "No gate waived",
+        not waived,
+        "a waiver is in force" if waived else "none",
+        "a strategy with a waived gate stays at LIVE_LIMITED",
+    )
+
+
+def _no_kill(evidence: Evidence, connection: Connection) -> Requirement:
+    query = select(kills.c.scope, kills.c.target, kills.c.reason).where(kills.c.released_ns.is_(None))
+    names = {evidence.candidate.strategy, evidence.candidate.symbol}
+    latched = [row for row in connection.execute(query) if row.scope == "firm" or row.target in names]
+    observed = f"{latched[0].scope} {latched[0].target}: {latched[0].reason}" if latched else "none in force"
+    return Requirement("No kill in force", not latched, observed, "find the cause, then release it")
+
+
+def _ended_runs(evidence: Evidence, connection: Connection) -> list[Any]:
+    """Ended runs of exactly this code, symbol, interval and parameters."""
+    candidate, strategy = evidence.candidate, evidence.strategy
+    query = select(runs).where(
+        runs.c.strategy == candidate.strategy,
+        runs.c.strategy_version == strategy.version,
+        runs.c.ended_ms.is_not(None),
+    )
+    return [row for row in connection.execute(query) if _same_setup(row, evidence)]
+
+
+def _same_setup(row: Any, evidence: Evidence) -> bool:
+    candidate = evidence.candidate
+    try:
+        setup = json.loads(row.settings)
+        params = evidence.strategy.params(setup["params"])
+    except (ValueError, KeyError, TypeError, QtmError):
+        return False
+    named = tuple(sorted((name, float(value)) for name, value in params._asdict().items()))
+    return (
+        candidate.symbol in row.symbols.split()
+        and setup.get("interval") == candidate.interval
+        and all(math.isclose(a, b) and n == m for (n, a), (m, b) in zip(named, candidate.params, strict=True))
+    )

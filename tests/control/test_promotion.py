@@ -1,0 +1,274 @@
+"""The ladder refuses what is unproven, unauthorised, expired, changed or tampered with, and says why."""
+
+import dataclasses
+import json
+from types import SimpleNamespace
+
+import pytest
+from sqlalchemy import insert, update
+
+from qtm.backtest.overfitting.verdict import BOUNDS, Control, Gate, Subject, Verdict
+from qtm.clock import ManualClock
+from qtm.control.candidate import candidate_of, config_digest
+from qtm.control.promotion import Ladder
+from qtm.control.requirements import LIMITED_DAYS, PAPER_DAYS, REPLAY_BARS, Rung, Waiver
+from qtm.errors import RiskError, StoreError
+from qtm.settings import ControlSettings, RiskSettings, Settings
+from qtm.store.database import open_database
+from qtm.store.schema import kills, promotions, runs
+from qtm.strategies.registry import load_strategy
+
+TREND = load_strategy("trend")
+PARAMS = TREND.params({"fast": 3, "slow": 20})
+DAY_MS = 86_400_000
+RULES = ControlSettings(authorisers=("bob", "ann"), risk_officers=("rita",), promotion_days=60)
+GOOD = {
+    Control.DEFLATED_SHARPE: 0.99,
+    Control.OVERFITTING: 0.05,
+    Control.SUPERIOR_ABILITY: 0.01,
+    Control.DOUBLED_COSTS: 0.3,
+    Control.NEIGHBOURS_EARN: 1.0,
+    Control.NEIGHBOURS_KEEP: 0.9,
+    Control.STRESS: 0.1,
+}
+
+
+def candidate(**changes):
+    made = candidate_of(TREND, PARAMS, market="spot", symbol="BTCUSDT", interval="1h", settings=Settings())
+    return dataclasses.replace(made, **changes)
+
+
+def verdict(**changes):
+    values = GOOD | {Control(name): value for name, value in changes.items()}
+    subject = Subject(
+        "trend", TREND.version, dict(PARAMS._asdict()), "spot", "BTCUSDT", "1h", 0, DAY_MS, 7, 100
+    )
+    return Verdict(subject, tuple(Gate(c, values[c], BOUNDS[c], "words") for c in Control))
+
+
+@pytest.fixture
+def desk(tmp_path):
+    clock = ManualClock(1_700_000_000_000)
+    database = open_database(f"sqlite:///{tmp_path / 'qtm.db'}")
+    return SimpleNamespace(clock=clock, database=database, ladder=Ladder(database, RULES, clock))
+
+
+def climb(desk, to, **settings):
+    return desk.ladder.promote(TREND, candidate(), to, **({"author": "ann", "authoriser": "bob"} | settings))
+
+
+def add_run(desk, number, days=0.0, bars=0, **changes):
+    start = desk.clock.now_ms()
+    identity = {"params": {"fast": "3", "slow": "20"}, "interval": "1h", "symbols": ["BTCUSDT"]}
+    row = {
+        "run_id": str(number), "account": "paper", "strategy": "trend", "strategy_version": TREND.version,
+        "symbols": "BTCUSDT", "settings": json.dumps(identity), "pid": 1, "started_ms": start,
+        "heartbeat_ms": start, "ended_ms": start + int(days * DAY_MS), "state": "STOPPED",
+        "summary": json.dumps({"bars": bars}),
+    }  # fmt: skip
+    with desk.database.write() as connection:
+        connection.execute(insert(runs).values(row | changes))
+
+
+def to_rung(desk, rung):
+    """Climb with everything in order."""
+    desk.ladder.record_examination(candidate(), verdict(), "ann")
+    add_run(desk, "all", days=PAPER_DAYS, bars=REPLAY_BARS)
+    for step in list(Rung)[1 : rung.height + 1]:
+        if step is Rung.LIVE:
+            desk.clock.set_ms(desk.clock.now_ms() + int(LIMITED_DAYS * DAY_MS))
+        standing = climb(desk, step)
+    return standing
+
+
+def test_everything_in_order_climbs_to_live_one_rung_at_a_time(desk):
+    assert desk.ladder.standing(candidate()).rung is Rung.RESEARCH
+    standing = to_rung(desk, Rung.LIVE)
+    assert standing.rung is Rung.LIVE
+    assert standing.expires_ms - standing.since_ms == 60 * DAY_MS
+    assert [record["rung"] for record in desk.ladder.history(candidate())] == [str(r) for r in list(Rung)[1:]]
+    record = desk.ladder.history()[0]
+    assert (record["author"], record["authoriser"], record["data_version"]) == ("ann", "bob", 7)
+    assert record["bound_to"] == candidate().with_data(7) != candidate().with_data(8)
+    with pytest.raises(RiskError, match="already stands at LIVE"):
+        desk.ladder.pack(TREND, candidate())
+
+
+def test_a_rung_cannot_be_skipped(desk):
+    desk.ladder.record_examination(candidate(), verdict(), "ann")
+    with pytest.raises(RiskError, match="next rung is BACKTEST"):
+        climb(desk, Rung.REPLAY)
+    assert desk.ladder.history() == []
+
+
+def test_without_an_examination_nothing_leaves_research(desk):
+    with pytest.raises(RiskError, match="no examination on record"):
+        climb(desk, Rung.BACKTEST)
+
+
+def test_a_failed_gate_stops_at_backtest_with_its_name(desk):
+    desk.ladder.record_examination(candidate(), verdict(deflated_sharpe=0.5), "ann")
+    climb(desk, Rung.BACKTEST)
+    with pytest.raises(RiskError, match="Deflated Sharpe ratio failed"):
+        climb(desk, Rung.REPLAY)
+    pack = desk.ladder.pack(TREND, candidate())
+    assert not pack.complete and [one.met for one in pack.requirements] == [True, False]
+
+
+def test_the_newest_examination_counts(desk):
+    desk.ladder.record_examination(candidate(), verdict(), "ann")
+    desk.ladder.record_examination(candidate(), verdict(stress=0.9), "ann")
+    climb(desk, Rung.BACKTEST)
+    with pytest.raises(RiskError, match="Worst fall"):
+        climb(desk, Rung.REPLAY)
+
+
+@pytest.mark.parametrize(
+    ("people", "words"),
+    [
+        ({"author": "bob"}, "somebody else"),
+        ({"author": " BOB "}, "somebody else"),
+        ({"author": ""}, "somebody else"),
+        ({"authoriser": "mallory"}, "not a designated authoriser"),
+        ({"authoriser": ""}, "not a designated authoriser"),
+    ],
+)
+def test_only_a_designated_authoriser_who_is_not_the_author_may_promote(desk, people, words):
+    desk.ladder.record_examination(candidate(), verdict(), "ann")
+    with pytest.raises(RiskError, match=words):
+        climb(desk, Rung.BACKTEST, **people)
+
+
+def test_with_no_authorisers_named_nobody_promotes(desk):
+    desk.ladder.record_examination(candidate(), verdict(), "ann")
+    closed = Ladder(desk.database, ControlSettings(), desk.clock)
+    with pytest.raises(RiskError, match="not a designated"):
+        closed.promote(TREND, candidate(), Rung.BACKTEST, author="ann", authoriser="bob")
+
+
+WAIVER = Waiver((Control.DEFLATED_SHARPE,), "rita", "short history of a new listing")
+
+
+def test_a_waiver_carries_to_limited_live_and_no_further(desk):
+    desk.ladder.record_examination(candidate(), verdict(deflated_sharpe=0.5), "ann")
+    add_run(desk, 1, days=PAPER_DAYS, bars=REPLAY_BARS)
+    climb(desk, Rung.BACKTEST)
+    climb(desk, Rung.REPLAY, waiver=WAIVER)
+    climb(desk, Rung.PAPER)
+    assert climb(desk, Rung.LIVE_LIMITED).waiver == WAIVER
+    desk.clock.set_ms(desk.clock.now_ms() + int(LIMITED_DAYS * DAY_MS))
+    with pytest.raises(RiskError, match="No gate waived: a waiver is in force"):
+        climb(desk, Rung.LIVE)
+
+
+@pytest.mark.parametrize(
+    ("waiver", "words"),
+    [
+        (dataclasses.replace(WAIVER, by="bob"), "may not waive"),
+        (dataclasses.replace(WAIVER, reason=" "), "names its gates"),
+        (dataclasses.replace(WAIVER, controls=()), "names its gates"),
+        (dataclasses.replace(WAIVER, controls=(Control.STRESS,)), "Deflated Sharpe ratio failed"),
+    ],
+)
+def test_a_waiver_is_by_a_risk_officer_and_for_the_gate_that_failed(desk, waiver, words):
+    desk.ladder.record_examination(candidate(), verdict(deflated_sharpe=0.5), "ann")
+    climb(desk, Rung.BACKTEST)
+    with pytest.raises(RiskError, match=words):
+        climb(desk, Rung.REPLAY, waiver=waiver)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"bars": REPLAY_BARS - 1},
+        {"strategy_version": "another"},
+        {"symbols": "ETHUSDT"},
+        {"ended_ms": None},
+        {"settings": json.dumps({"params": {"fast": "4", "slow": "20"}, "interval": "1h"})},
+        {"settings": json.dumps({"params": {"fast": "3", "slow": "20"}, "interval": "4h"})},
+        {"settings": "{}"},
+    ],
+)
+def test_only_a_replay_of_exactly_this_candidate_counts(desk, changes):
+    desk.ladder.record_examination(candidate(), verdict(), "ann")
+    climb(desk, Rung.BACKTEST)
+    climb(desk, Rung.REPLAY)
+    add_run(desk, 1, **({"bars": REPLAY_BARS} | changes))
+    with pytest.raises(RiskError, match="Replayed through the stream"):
+        climb(desk, Rung.PAPER)
+
+
+def test_paper_and_limited_live_are_measured_by_the_clock(desk):
+    desk.ladder.record_examination(candidate(), verdict(), "ann")
+    add_run(desk, 1, days=PAPER_DAYS / 2, bars=REPLAY_BARS)
+    for rung in (Rung.BACKTEST, Rung.REPLAY, Rung.PAPER):
+        climb(desk, rung)
+    with pytest.raises(RiskError, match=r"5\.0 of 10 days"):
+        climb(desk, Rung.LIVE_LIMITED)
+    add_run(desk, 2, days=PAPER_DAYS / 2)
+    climb(desk, Rung.LIVE_LIMITED)
+    with pytest.raises(RiskError, match=r"0\.0 of 20 days"):
+        climb(desk, Rung.LIVE)
+
+
+@pytest.mark.parametrize(("scope", "target"), [("firm", ""), ("strategy", "trend"), ("symbol", "BTCUSDT")])
+def test_a_kill_in_force_stops_the_climb(desk, scope, target):
+    to_rung(desk, Rung.REPLAY)
+    row = {"account": "paper", "scope": scope, "target": target, "actor": "x", "reason": "y", "latched_ns": 1}
+    with desk.database.write() as connection:
+        connection.execute(insert(kills).values(row))
+    with pytest.raises(RiskError, match="No kill in force"):
+        climb(desk, Rung.PAPER)
+    with desk.database.write() as connection:
+        connection.execute(update(kills).values(released_ns=2, released_by="z"))
+    assert climb(desk, Rung.PAPER).rung is Rung.PAPER
+
+
+def test_a_promotion_expires(desk):
+    standing = to_rung(desk, Rung.PAPER)
+    desk.clock.set_ms(standing.expires_ms)
+    assert desk.ladder.standing(candidate()).rung is Rung.RESEARCH
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"code": "0" * 64}, {"config": "0" * 64}, {"symbol": "ETHUSDT"}, {"params": (("fast", 4.0),)}],
+)
+def test_any_change_starts_again_at_research(desk, changes):
+    to_rung(desk, Rung.PAPER)
+    desk.ladder.require(candidate(), Rung.PAPER)
+    with pytest.raises(RiskError, match="stands at RESEARCH, PAPER is needed"):
+        desk.ladder.require(candidate(**changes), Rung.PAPER)
+
+
+def test_other_risk_limits_are_another_configuration():
+    tighter = Settings(risk=RiskSettings(max_drawdown="0.1"))
+    assert config_digest(tighter) != config_digest(Settings())
+
+
+@pytest.mark.parametrize(
+    "forgery",
+    [{"rung": "LIVE"}, {"expires_ms": 2**50}, {"candidate": "0" * 64}, {"hash": "1" * 64}, {"record": "{}"}],
+)
+def test_a_forged_row_grants_nothing_and_is_named(desk, forgery):
+    to_rung(desk, Rung.REPLAY)
+    with desk.database.write() as connection:
+        connection.execute(update(promotions).where(promotions.c.promotion_id == 2).values(forgery))
+    with pytest.raises(StoreError, match=r"altered.*promotion 2"):
+        desk.ladder.standing(candidate())
+    with pytest.raises(StoreError, match="altered"):
+        climb(desk, Rung.PAPER)
+
+
+def test_a_verdict_on_something_else_is_not_taken(desk):
+    with pytest.raises(RiskError, match="not made on this candidate"):
+        desk.ladder.record_examination(candidate(symbol="ETHUSDT"), verdict(), "ann")
+    with pytest.raises(RiskError, match="not made on this candidate"):
+        desk.ladder.record_examination(candidate(code="0" * 64), verdict(), "ann")
+
+
+def test_the_pack_is_json(desk):
+    desk.ladder.record_examination(candidate(), verdict(), "ann")
+    body = json.loads(json.dumps(desk.ladder.pack(TREND, candidate()).as_dict()))
+    assert (body["standing"], body["to"], body["complete"]) == ("RESEARCH", "BACKTEST", True)
+    assert body["candidate"]["digest"] == candidate().digest and body["data_version"] == 7
