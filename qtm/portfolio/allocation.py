@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 
+from qtm.portfolio import constraints as named
 from qtm.portfolio.problem import PortfolioProblem
 from qtm.risk.decomposition import component_cvar
 from qtm.risk.measures import Floats, historical_cvar, historical_var
+
+
+class Infeasible(Exception):  # noqa: N818 - an outcome, not an error: it is caught and turned into a fallback
+    """No weights satisfy every constraint of the problem as posed."""
 
 
 class Outcome(StrEnum):
@@ -138,3 +144,21 @@ class Allocation:
             "relaxations": [dict(zip(r.constraints, r.amounts, strict=True)) for r in self.relaxations],
             "attempts": [{"step": a.step, "outcome": a.outcome, "seconds": a.seconds} for a in self.attempts],
         }
+
+
+def binding_constraints(
+    problem: PortfolioProblem, weights: Floats, duals: Mapping[str, float], price: float = 1e-6
+) -> tuple[Binding, ...]:
+    """Constraints at their bound whose relaxation would improve the objective, dearest first."""
+    bindings = [
+        Binding(row.name, row.value, row.bound, duals[row.name])
+        for row in named.portfolio_rows(problem, weights)
+        if abs(row.excess) < 1e-5 and duals.get(row.name, 0.0) > price
+    ]
+    for symbol, weight, lower, upper in zip(
+        problem.symbols, weights, problem.lower, problem.upper, strict=True
+    ):
+        for name, bound in ((named.upper_bound_name(symbol), upper), (named.lower_bound_name(symbol), lower)):
+            if bound != 0.0 and abs(weight - bound) < 1e-6 and duals.get(name, 0.0) > price:
+                bindings.append(Binding(name, float(weight), float(bound), duals[name]))
+    return tuple(sorted(bindings, key=lambda binding: -binding.dual))

@@ -1,8 +1,10 @@
 """One call from problem to weights: solve; if that cannot be done, say why and fall back in a fixed order.
 
-Order: (1) the problem as posed; (2) if no weights satisfy it, the minimum-CVaR portfolio under the remaining
-constraints; (3) the weights held now, unchanged. Every step is recorded in the answer, and the smallest sets
-of constraints to relax are named. If nothing is held, the call fails. There is no equal-weight default.
+The fast path takes the problems of its shape, the reference formulation all others and whatever the fast path
+could not prove. Order then: (1) the problem as posed; (2) if no weights satisfy it, the minimum-CVaR
+portfolio under the remaining constraints; (3) the weights held now, unchanged. Every step is recorded in the
+answer, and the smallest sets of constraints to relax are named. If nothing is held, the call fails. There is
+no equal-weight default.
 """
 
 from __future__ import annotations
@@ -13,14 +15,21 @@ from dataclasses import replace
 import numpy as np
 
 from qtm.errors import RiskError
-from qtm.portfolio.allocation import Allocation, Attempt, Outcome, Relaxation
-from qtm.portfolio.infeasibility import smallest_relaxations
+from qtm.portfolio.allocation import Allocation, Attempt, Infeasible, Outcome, Relaxation
+from qtm.portfolio.fast.solve import solve_fast
 from qtm.portfolio.problem import Objective, PortfolioProblem
-from qtm.portfolio.reference import Infeasible, solve_reference
+from qtm.risk.measures import Floats
 
 
-def optimise(problem: PortfolioProblem) -> Allocation:
+def optimise(problem: PortfolioProblem, *, start: Floats | None = None) -> Allocation:
     """Weights for `problem`, or the recorded fallback.
+
+    Parameters
+    ----------
+    problem
+        The problem as posed.
+    start
+        Weights near the optimum, such as yesterday's, shape (N,): the fast path starts there.
 
     Raises
     ------
@@ -30,16 +39,18 @@ def optimise(problem: PortfolioProblem) -> Allocation:
     """
     started = time.perf_counter()
     try:
-        return solve_reference(problem)
+        return _solve(problem, start)
     except Infeasible:
         posed = Attempt("as posed", "infeasible", time.perf_counter() - started)
+    from qtm.portfolio.infeasibility import smallest_relaxations
+
     relaxations = smallest_relaxations(problem)
     reason = "no weights satisfy every constraint; relax " + (
         ", or ".join(relaxation.words for relaxation in relaxations) or "more than three constraints together"
     )
     started = time.perf_counter()
     try:
-        fallback = solve_reference(_without_tail_demands(problem))
+        fallback = _solve(_without_tail_demands(problem), None)
     except Infeasible:
         return _hold(
             problem,
@@ -57,6 +68,23 @@ def optimise(problem: PortfolioProblem) -> Allocation:
         relaxations=relaxations,
         reason=f"{reason}; weights are the minimum-CVaR portfolio under the remaining constraints",
     )
+
+
+def _solve(problem: PortfolioProblem, start: Floats | None) -> Allocation:
+    """By the fast path where the problem has its shape, else (or if it gives up) by the reference."""
+    given_up: tuple[Attempt, ...] = ()
+    started = time.perf_counter()
+    try:
+        answer = solve_fast(problem, start=start)
+        if answer is not None:
+            return answer
+    except RiskError as failure:
+        given_up = (Attempt("fast", f"gave up: {failure.what}", time.perf_counter() - started),)
+    # cvxpy takes seconds to import; most runs never need it.
+    from qtm.portfolio.reference import solve_reference
+
+    answer = solve_reference(problem)
+    return replace(answer, attempts=(*given_up, *answer.attempts))
 
 
 def _without_tail_demands(problem: PortfolioProblem) -> PortfolioProblem:

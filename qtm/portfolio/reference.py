@@ -17,7 +17,7 @@ import numpy as np
 
 from qtm.errors import RiskError
 from qtm.portfolio import constraints as named
-from qtm.portfolio.allocation import Allocation, Attempt, Binding, Outcome
+from qtm.portfolio.allocation import Allocation, Attempt, Infeasible, Outcome, binding_constraints
 from qtm.portfolio.problem import Objective, PortfolioProblem
 from qtm.portfolio.programme import Tail, conditional_tail, constraint_rows, net_return, run, tail_levels
 from qtm.risk.measures import Floats, tail_weights
@@ -27,10 +27,6 @@ SOLVERS = ("CLARABEL", "HIGHS", "SCS")
 
 SMALLEST_SCALE = 1e-6
 """Values nearer to zero than this are compared absolutely: one hundredth of a basis point."""
-
-
-class Infeasible(Exception):  # noqa: N818 - an outcome, not an error: it is caught and turned into a fallback
-    """No weights satisfy every constraint of the problem as posed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,24 +109,6 @@ def proven_gap(
     bound = _solve(problem, solver, linear_tails=tails).value
     worse = bound - value if problem.objective is Objective.MAX_RETURN else value - bound
     return max(worse, 0.0) / max(abs(value), SMALLEST_SCALE)
-
-
-def binding_constraints(
-    problem: PortfolioProblem, weights: Floats, duals: Mapping[str, float], price: float = 1e-6
-) -> tuple[Binding, ...]:
-    """Constraints at their bound whose relaxation would improve the objective, dearest first."""
-    bindings = [
-        Binding(row.name, row.value, row.bound, duals[row.name])
-        for row in named.portfolio_rows(problem, weights)
-        if abs(row.excess) < 1e-5 and duals.get(row.name, 0.0) > price
-    ]
-    for symbol, weight, lower, upper in zip(
-        problem.symbols, weights, problem.lower, problem.upper, strict=True
-    ):
-        for name, bound in ((named.upper_bound_name(symbol), upper), (named.lower_bound_name(symbol), lower)):
-            if bound != 0.0 and abs(weight - bound) < 1e-6 and duals.get(name, 0.0) > price:
-                bindings.append(Binding(name, float(weight), float(bound), duals[name]))
-    return tuple(sorted(bindings, key=lambda binding: -binding.dual))
 
 
 def _solve(

@@ -110,7 +110,7 @@ def test_an_infeasible_cap_falls_back_in_the_open_and_names_itself():
     least = solve_reference(problem(returns, upper=0.5, objective=Objective.MIN_CVAR))
     assert answer.outcome is Outcome.FALLBACK
     assert answer.cvar == pytest.approx(least.cvar, rel=1e-6)
-    assert [attempt.step for attempt in answer.attempts] == ["as posed", "reference/CLARABEL"]
+    assert [attempt.step for attempt in answer.attempts] == ["as posed", "fast"]
     cap = next(entry for entry in answer.relaxations if entry.constraints == ("CVaR 95 % cap",))
     assert cap.amounts[0] == pytest.approx(least.cvar - 0.001, rel=1e-4)
     assert "CVaR 95 % cap" in answer.reason
