@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from qtm.errors import DataError
@@ -59,7 +60,7 @@ def judge(
     DataError
         When Great Expectations could not evaluate an expectation.
     """
-    gx = _great_expectations()
+    batches = _batches()
     import pandas as pd
 
     metrics = list(dict.fromkeys(check.metric for check in checks))
@@ -68,11 +69,7 @@ def judge(
         dtype="float64",
     )
     frame["symbol"] = [profile["symbol"] for profile in profiles]
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
-    source = context.data_sources.add_pandas("profiles")
-    batch = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("all")
-    outcome = batch.get_batch({"dataframe": frame}).validate(
+    outcome = batches.get_batch({"dataframe": frame}).validate(
         build_suite(name, checks),
         result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["symbol"]},
     )
@@ -92,6 +89,15 @@ def judge(
 
 def _number(value: Any) -> float | None:
     return None if value is None else float(value)
+
+
+@cache
+def _batches() -> Any:
+    """The batch definition every profile goes through; made once, because a context takes a while."""
+    context = _great_expectations().get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    asset = context.data_sources.add_pandas("profiles").add_dataframe_asset("symbols")
+    return asset.add_batch_definition_whole_dataframe("all")
 
 
 def _great_expectations() -> Any:
