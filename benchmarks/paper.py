@@ -24,7 +24,8 @@ from qtm.market.bars import BarSeries
 from qtm.market.instruments import Instrument, Market
 from qtm.market.intervals import Interval
 from qtm.paper.limits import without_limits
-from qtm.paper.replay import MAX, STEP, BarReplay, ReplayBars
+from qtm.paper.pacing import MAX, STEP
+from qtm.paper.replay import BarReplay, ReplayBars
 from qtm.paper.server import AccountSpec, PaperExchange
 from qtm.paper.spot.venue import RATE_LIMITS
 from qtm.trading.costs import SPOT_COSTS

@@ -14,7 +14,6 @@ import typer
 
 if TYPE_CHECKING:
     from qtm.paper.feed import MarketFeed
-    from qtm.trading.costs import CostModel
 
 paper = typer.Typer(help="The paper exchange: Binance's protocol on loopback.", no_args_is_help=True)
 
@@ -26,7 +25,9 @@ def register(app: typer.Typer) -> None:
 
 @paper.command()
 def serve(
-    market: Annotated[str, typer.Option(help="Where the market comes from: replay.")] = "replay",
+    market: Annotated[
+        str, typer.Option(help="`replay` of lake bars, `synthetic`, or `frames` (recorded).")
+    ] = "replay",
     lake: Annotated[str, typer.Option(help="Lake to replay from; empty means the configured one.")] = "",
     symbols: Annotated[str, typer.Option(help="Symbols, separated by commas.")] = "BTCUSDT",
     interval: Annotated[str, typer.Option(help="Interval of the replayed bars.")] = "1m",
@@ -48,13 +49,29 @@ def serve(
     ready_file: Annotated[
         Path | None, typer.Option(help="Write {url, ws_url, port, pid} here once it listens.")
     ] = None,
+    recording: Annotated[
+        Path | None, typer.Option(help="Recorded frames for --market frames (plain or .gz).")
+    ] = None,
+    scenario: Annotated[Path | None, typer.Option(help="File of faults and events to play.")] = None,
+    state: Annotated[
+        Path | None, typer.Option(help="Keep accounts, orders and trades here over restarts.")
+    ] = None,
+    limits: Annotated[bool, typer.Option(help="Enforce request weights and order counts.")] = True,
+    legacy_listen_key: Annotated[
+        bool, typer.Option(help="Serve the listenKey user stream the venue has retired.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every order.")] = False,
 ) -> None:
     """Serve the paper exchange until stopped (Ctrl-C or SIGTERM).
 
     Example: qtm paper serve --symbols BTCUSDT,ETHUSDT --from 2025-06-01 --to 2025-06-02 --speed 600
     """
+    from qtm.errors import ConfigError
+    from qtm.paper import sources
+    from qtm.paper.limits import without_limits
+    from qtm.paper.scenario import load_scenario
     from qtm.paper.server import AccountSpec, PaperExchange
+    from qtm.paper.spot.venue import RATE_LIMITS
     from qtm.settings import settings
     from qtm.trading.costs import SPOT_COSTS
 
@@ -67,7 +84,31 @@ def serve(
         ready_file.unlink(missing_ok=True)
     config = settings()
     costs = SPOT_COSTS._replace(slippage_bps=slippage_bps)
-    feed = _feed(market, lake or config.lake_uri, symbols, interval, from_, to, speed, history, costs)
+    names = tuple(name.strip().upper() for name in symbols.split(",") if name.strip())
+    feed: MarketFeed
+    if market == "replay":
+        feed = sources.replay_from_lake(
+            lake or config.lake_uri,
+            names,
+            interval,
+            start=from_,
+            end=to,
+            speed=speed,
+            history=history,
+            costs=costs,
+        )
+    elif market == "synthetic":
+        feed = sources.synthetic_market(names, start=from_, end=to, speed=speed, history=history, seed=seed)
+    elif market == "frames" and recording is not None:
+        feed = sources.recorded_market(recording, names, lake or config.lake_uri, speed=speed)
+    elif market == "frames":
+        raise ConfigError(
+            "no recording to play", where="--recording", remedy="name a file of recorded frames"
+        )
+    else:
+        raise ConfigError(
+            f"unknown market {market!r}", where="--market", remedy="use replay, synthetic or frames"
+        )
     quotes = {instrument.quote for instrument in feed.instruments().values()}
     account = AccountSpec(
         "paper",
@@ -83,23 +124,12 @@ def serve(
         costs=costs,
         seed=seed,
         begin=begin,
+        legacy_listen_key=legacy_listen_key,
+        rate_limits=RATE_LIMITS if limits else without_limits(RATE_LIMITS),
+        state=state,
+        scenario=load_scenario(scenario) if scenario is not None else None,
     )
     _run(exchange, ready_file)
-
-
-def _feed(
-    market: str, lake_uri: str, symbols: str, interval: str, start: str, end: str, speed: str, history: int,
-    costs: CostModel,
-) -> MarketFeed:  # fmt: skip
-    from qtm.errors import ConfigError
-    from qtm.paper.sources import replay_from_lake
-
-    names = tuple(name.strip().upper() for name in symbols.split(",") if name.strip())
-    if market != "replay":
-        raise ConfigError(f"unknown market {market!r}", where="--market", remedy="use replay")
-    return replay_from_lake(
-        lake_uri, names, interval, start=start, end=end, speed=speed, history=history, costs=costs
-    )
 
 
 def _run(exchange: object, ready_file: Path | None) -> None:
@@ -118,8 +148,12 @@ def _run(exchange: object, ready_file: Path | None) -> None:
             await stop.wait()
             logging.getLogger(__name__).info("stopping")
 
+    import gc
+
     import uvloop
 
+    gc.collect()
+    gc.freeze()  # what was loaded at the start is never garbage; scanning it would only delay orders
     uvloop.run(serve_until_stopped())
 
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from qtm.errors import QtmError
+from qtm.errors import ConfigError, QtmError
 from qtm.paper.errors import ApiError
 from qtm.paper.faults import FaultRule
 from qtm.paper.http import Request, Response
@@ -55,6 +55,21 @@ class Admin:
             return Response(200, dumps(page(body)))
         except (QtmError, ApiError, ValueError, TypeError, KeyError, ArithmeticError) as error:
             return Response(400, dumps({"error": f"{type(error).__name__}: {error}"}))
+
+    def page(self, action: str) -> Callable[[dict[str, Any]], Any]:
+        """What answers `POST /paper/<action>`; raises ConfigError for an unknown action."""
+        page = self._pages.get(("POST", f"/paper/{action}"))
+        if page is None:
+            known = ", ".join(sorted(path[7:] for method, path in self._pages if method == "POST"))
+            raise ConfigError(f"unknown action {action!r}", where="scenario", remedy=f"use one of {known}")
+        return page
+
+    def act(self, action: str, body: dict[str, Any]) -> Any:
+        """Do what `POST /paper/<action>` does; raises ConfigError for a bad body."""
+        try:
+            return self.page(action)(body)
+        except (ApiError, ValueError, TypeError, KeyError) as error:
+            raise ConfigError(f"{type(error).__name__}: {error}", where=f"scenario action {action}") from None
 
     def _status(self, body: dict[str, Any]) -> dict[str, Any]:
         return self.exchange.status()

@@ -9,7 +9,6 @@ last bar the book is empty, because no next open exists.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,14 +19,10 @@ from qtm.errors import ConfigError, DataError
 from qtm.market.bars import BarSeries
 from qtm.market.instruments import Instrument
 from qtm.paper.klines import Kline, KlineHistory
+from qtm.paper.pacing import STEP, PacedFeed
 from qtm.paper.venue import Venue
 from qtm.paper.wire import E8, units_of
 from qtm.trading.costs import CostModel, taker_price_ticks
-
-STEP = -1.0
-"""Speed at which only `advance` moves the market."""
-MAX = 0.0
-"""Speed without any pause."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +61,7 @@ class ReplayBars:
         return Kline(int(self.times[row]), v[0], v[1], v[2], v[3], v[4], v[5], int(v[6]), v[7], v[8])
 
 
-class BarReplay:
+class BarReplay(PacedFeed):
     """Drives a venue through bars of several symbols on one timeline.
 
     Parameters
@@ -84,6 +79,7 @@ class BarReplay:
     def __init__(
         self, bars: Sequence[ReplayBars], *, costs: CostModel, speed: float = STEP, depth_levels: int = 10
     ) -> None:
+        super().__init__(speed)
         intervals = {b.interval for b in bars}
         if len(intervals) != 1:
             raise ConfigError(
@@ -93,7 +89,6 @@ class BarReplay:
             )
         self.bars = {b.instrument.symbol: b for b in bars}
         self.costs = costs
-        self.speed = speed
         self.depth_levels = depth_levels
         self.interval_ms = bars[0].interval_ms
         self.timeline = np.unique(np.concatenate([b.times[b.history :] for b in bars]))
@@ -102,7 +97,6 @@ class BarReplay:
         self.steps_done = 0
         self.klines_published = 0
         self._row = {symbol: b.history for symbol, b in self.bars.items()}
-        self._started = asyncio.Event()
 
     @property
     def done(self) -> bool:
@@ -126,34 +120,6 @@ class BarReplay:
             if row < len(b.times):
                 self._stand(venue, symbol, float(b.values[row, 0]))
 
-    def begin(self) -> None:
-        """Let time run (no effect in step mode)."""
-        self._started.set()
-
-    async def run(self, venue: Venue) -> None:
-        """Play to the end at the set speed, from `begin` on."""
-        if self.speed == STEP:
-            return
-        await self._started.wait()
-        loop = asyncio.get_running_loop()
-        started, origin = loop.time(), int(self.timeline[self.steps_done])
-        while not self.done:
-            for moment in self._walk(venue):
-                if self.speed == MAX:
-                    await asyncio.sleep(0)
-                else:
-                    due = started + (moment - origin) / 1000 / self.speed
-                    await asyncio.sleep(max(0.0, due - loop.time()))
-
-    def advance(self, venue: Venue, steps: int) -> int:
-        """Publish the next `steps` bars of the timeline at once; returns how many there were."""
-        moved = 0
-        while moved < steps and not self.done:
-            for _moment in self._walk(venue):
-                pass
-            moved += 1
-        return moved
-
     def status(self) -> dict[str, object]:
         """Progress of the replay."""
         return {
@@ -164,7 +130,7 @@ class BarReplay:
             "done": self.done,
         }
 
-    def _walk(self, venue: Venue) -> Iterator[int]:
+    def moments(self, venue: Venue) -> Iterator[int]:
         """Make one timeline step happen, moment by moment; yields the market time of each moment."""
         start = int(self.timeline[self.steps_done])
         active = self._active()

@@ -1,45 +1,20 @@
-"""Markets opened from what a command line names: bars from the lake, over a period, at a speed."""
+"""Markets opened from what a command line names: bars from the lake, a recording, or the synthetic market."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from pathlib import Path
 
-from qtm.errors import ConfigError
-from qtm.market.instruments import Market
+from qtm.clock import SystemClock
+from qtm.errors import ConfigError, DataError
+from qtm.market.instruments import Instrument, Market
 from qtm.market.intervals import Interval
 from qtm.market.lake import Lake
-from qtm.paper.replay import MAX, STEP, BarReplay, ReplayBars
+from qtm.market.synthetic import synthetic_instruments
+from qtm.paper.pacing import parse_moment, parse_speed
+from qtm.paper.recorded import FrameReplay
+from qtm.paper.replay import BarReplay, ReplayBars
+from qtm.paper.synthetic import SyntheticFeed
 from qtm.trading.costs import CostModel
-
-
-def parse_speed(text: str) -> float:
-    """`max`, `step`, or a positive number of market seconds per second."""
-    if text in ("max", "step"):
-        return MAX if text == "max" else STEP
-    try:
-        speed = float(text)
-    except ValueError:
-        speed = -1.0
-    if not 0 < speed < float("inf"):
-        raise ConfigError(
-            f"speed {text!r} cannot be used", where="--speed", remedy="use a number, max or step"
-        )
-    return speed
-
-
-def parse_moment(text: str, where: str) -> int | None:
-    """Milliseconds since the epoch of an ISO date or time in UTC; None for an empty text."""
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
-        raise ConfigError(
-            f"{text!r} is not a date", where=where, remedy="write 2025-06-01 or 2025-06-01T12:00"
-        ) from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return int(moment.timestamp() * 1000)
 
 
 def replay_from_lake(
@@ -80,3 +55,49 @@ def replay_from_lake(
         series = lake.bars(Market.SPOT, step, symbol, start_ms=since_ms, end_ms=end_ms)
         bars.append(ReplayBars.from_series(lake.instrument(Market.SPOT, symbol), series, start_ms=start_ms))
     return BarReplay(bars, costs=costs, speed=pace)
+
+
+def synthetic_market(
+    symbols: tuple[str, ...], *, start: str, end: str, speed: str, history: int, seed: int
+) -> SyntheticFeed:
+    """Open a synthetic market that begins at `start` (now, when empty) and runs to `end` or for ever.
+
+    Raises
+    ------
+    ConfigError
+        For a symbol the synthetic market does not know.
+    """
+    known = {instrument.symbol: instrument for instrument in synthetic_instruments(Market.SPOT)}
+    unknown = [symbol for symbol in symbols if symbol not in known]
+    if unknown:
+        raise ConfigError(
+            f"the synthetic market does not know {unknown[0]}",
+            where="--symbols",
+            remedy=f"use {', '.join(known)}",
+        )
+    start_ms = parse_moment(start, "--from") or SystemClock().now_ms() // 60_000 * 60_000
+    end_ms = parse_moment(end, "--to")
+    return SyntheticFeed(
+        [known[symbol] for symbol in symbols],
+        start_ms=start_ms,
+        seed=seed,
+        speed=parse_speed(speed),
+        history_minutes=history,
+        steps=None if end_ms is None else max(0, (end_ms - start_ms) // 60_000),
+    )
+
+
+def recorded_market(path: Path, symbols: tuple[str, ...], uri: str, *, speed: str) -> FrameReplay:
+    """Open a replay of recorded frames; instruments come from the lake, else from the packaged universe."""
+    packaged = {instrument.symbol: instrument for instrument in synthetic_instruments(Market.SPOT)}
+    lake = Lake(uri)
+
+    def instrument(symbol: str) -> Instrument:
+        try:
+            return lake.instrument(Market.SPOT, symbol)
+        except DataError:
+            if symbol not in packaged:
+                raise
+            return packaged[symbol]
+
+    return FrameReplay(path, [instrument(symbol) for symbol in symbols], speed=parse_speed(speed))

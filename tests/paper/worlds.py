@@ -10,7 +10,8 @@ import numpy as np
 from qtm.market.bars import BarSeries
 from qtm.market.instruments import Instrument, Market
 from qtm.market.intervals import Interval
-from qtm.paper.replay import STEP, BarReplay, ReplayBars
+from qtm.paper.pacing import STEP
+from qtm.paper.replay import BarReplay, ReplayBars
 from qtm.paper.server import AccountSpec, PaperExchange
 from qtm.trading.costs import SPOT_COSTS, CostModel
 

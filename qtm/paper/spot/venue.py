@@ -30,6 +30,7 @@ from qtm.paper.spot.orders import (
     SpotTrade,
     execution_report,
 )
+from qtm.paper.spot.persistence import SpotStore
 from qtm.paper.spot.requests import generated_id
 from qtm.paper.spot.symbols import SpotSymbol
 from qtm.paper.venue import SymbolMarket, Venue
@@ -61,6 +62,7 @@ class SpotVenue(Venue):
         self.lists = OrderLists(self)
         self.stops: dict[str, dict[int, SpotOrder]] = {}
         self.exchange_filters: list[dict[str, Any]] = []
+        self.store: SpotStore | None = None
         self.last_order_id = 0
         self.last_execution_id = 0
         self.last_prevented_id = 0
@@ -90,6 +92,8 @@ class SpotVenue(Venue):
         now = self.clock.now_us()
         account.publish({"e": "balanceUpdate", "E": now, "a": asset, "d": text_of(units), "T": now})
         self.publish_position(account)
+        if self.store is not None:
+            self.store.commit(self)
 
     def symbol(self, name: str) -> SpotSymbol:
         """The listing; raises -1121."""
@@ -273,7 +277,6 @@ class SpotVenue(Venue):
         self._trim_lock(account, order, spent)
         account.limits.give_back(1, self.wall.now_ms() / 1000)
         self.report(account, order, "TRADE", trade=trade)
-        self.recorded(account, order, trade)
 
     def _trim_lock(self, account: SpotAccount, order: SpotOrder, asset: str) -> None:
         """Give back what a better price has made superfluous."""
@@ -305,6 +308,8 @@ class SpotVenue(Venue):
         for account in self.accounts.values():
             if account.changed:
                 self.publish_position(account)
+        if self.store is not None and self.store.pending:
+            self.store.commit(self)
         super().settled(symbol)
 
     def conclude(self, symbol: str) -> None:
@@ -323,7 +328,6 @@ class SpotVenue(Venue):
         account.open_client_ids.pop((order.symbol, order.client_id), None)
         self.stops[order.symbol].pop(order.id, None)
         account.symbol(order.symbol).close(order)
-        self.recorded(account, order, None)
         self.lists.closed(order)
 
     def leave_book(self, order: SpotOrder) -> None:
@@ -444,6 +448,8 @@ class SpotVenue(Venue):
     ) -> None:
         """Publish an executionReport."""
         self.last_execution_id += 1
+        if self.store is not None:
+            self.store.note(order, trade)
         if account.listeners:
             event = execution_report(
                 order, execution, self.last_execution_id, self.clock.now_us(), trade=trade
@@ -474,9 +480,6 @@ class SpotVenue(Venue):
                 ],
             }
         )
-
-    def recorded(self, account: SpotAccount, order: SpotOrder, trade: SpotTrade | None) -> None:
-        """A fill or a closing that a store may want to keep."""
 
     def _exchange_rules(self) -> dict[str, dict[str, int]]:
         return {
