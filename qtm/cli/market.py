@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from qtm.market.lake import Lake
     from qtm.market.repair import Gap
     from qtm.market.source import Bars
-    from qtm.quality.report import QualityReport
+    from qtm.quality.report import CheckResult, QualityReport
 
 MarketOption = Annotated[str, typer.Option("--market", help="spot or um (USD-M futures).")]
 SymbolsOption = Annotated[
@@ -507,13 +507,13 @@ def _show_ingest(
         f"{report.dataset} version {report.version}: {report.rows:,} rows from {report.parts:,} files "
         f"({report.size / 1e6:.1f} MB) in {report.seconds:.2f} s; {report.unchanged:,} files unchanged"
     )
-    table = Table("Symbol", "Rows", "First", "Last", "Months absent", title=title)
+    table = Table("Symbol", "Rows", "First (UTC)", "Last (UTC)", "Months absent", title=title)
     for one in report.symbols.values():
         table.add_row(
             one.symbol,
             f"{one.rows:,}",
-            "" if one.first_ms is None else iso_utc(one.first_ms),
-            "" if one.last_ms is None else iso_utc(one.last_ms),
+            "" if one.first_ms is None else iso_utc(one.first_ms)[:16],
+            "" if one.last_ms is None else iso_utc(one.last_ms)[:16],
             str(len(one.months_absent) or ""),
         )
     console = Console()
@@ -542,22 +542,29 @@ def _show_quality(report: QualityReport) -> None:
         f"{verdict}; {report.rows:,} rows, {len(report.symbols)} symbols, {len(report.results)} checks, "
         f"{len(blocking)} blocking and {len(warnings)} warning, {report.seconds:.2f} s"
     )
-    if not report.failures:
-        return
-    table = Table("Severity", "Symbol", "Check", "Observed", "Allowed", "When", "Remedy")
+    by_check: dict[str, list[CheckResult]] = {}
     for result in report.failures:
-        colour = "red" if result.blocking else "yellow"
-        observed = "" if result.observed is None else f"{result.observed:,.6g}"
-        table.add_row(
-            f"[{colour}]{result.check.severity}[/{colour}]",
-            result.symbol,
-            result.name,
-            observed,
-            result.check.allowed,
-            result.where,
-            result.check.remedy,
-        )
-    console.print(table)
+        by_check.setdefault(result.name, []).append(result)
+    for name, results in by_check.items():
+        check = results[0].check
+        colour = "red" if check.blocking else "yellow"
+        console.print(f"\n[{colour}]{check.severity}[/{colour}] [bold]{name}[/bold]: {check.description}")
+        alike: dict[str, list[str]] = {}
+        for result in results:
+            place = f" at {result.where}" if result.spans else ""
+            alike.setdefault(f"{_observed(result)}{place}", []).append(result.symbol)
+        for what, names in alike.items():
+            console.print(f"  {', '.join(names)}: {what}", soft_wrap=True, highlight=False)
+        console.print(f"  -> {check.remedy}", soft_wrap=True, highlight=False)
+
+
+def _observed(result: CheckResult) -> str:
+    """The number measured, beside the bound it breaks."""
+    if result.observed is None:
+        return "nothing to measure"
+    if result.check.metric.endswith("_ms"):
+        return f"{result.observed / 3_600_000:,.1f} h"
+    return f"{result.observed:,.6g} ({result.check.allowed} allowed)"
 
 
 def _print_json(value: dict[str, Any]) -> None:
