@@ -89,6 +89,16 @@ def test_working_orders_count_in_the_worst_case_of_their_filling():
     assert held.order("SOLUSDT", value, NOW).after > alone.order("SOLUSDT", value, NOW).after
 
 
+def test_buys_and_sells_that_both_fill_can_be_the_worst_case():
+    returns = scenarios()
+    held = book(returns)
+    held.set_working("ETHUSDT", buys=1000.0, sells=0.0)
+    held.set_working("BTCUSDT", buys=0.0, sells=1000.0)
+    both = historical_cvar(returns @ np.array([-1000.0, 1000.0, 0.0]), 0.975)
+    assert both > historical_cvar(returns @ np.array([0.0, 1000.0, 0.0]), 0.975)
+    assert held.cvar(NOW) == pytest.approx(both)
+
+
 def test_a_working_sell_cannot_hide_risk_it_may_not_take_off():
     held = book()
     held.set_position("BTCUSDT", 1000.0)
