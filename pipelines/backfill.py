@@ -21,14 +21,13 @@ from typing import Annotated
 
 import dagster as dg
 import typer
-from dagster._core.storage.tags import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
-)
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from qtm.errors import ConfigError, QtmError
+
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+"""Run tags by which a range of partitions is made in one run."""
 
 DEFAULT_SELECTION = 'group:"market"'
 _QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
@@ -87,8 +86,8 @@ def materialise_days(
         instance=instance,
         asset_selection=assets,
         tags={
-            ASSET_PARTITION_RANGE_START_TAG: first.isoformat(),
-            ASSET_PARTITION_RANGE_END_TAG: last.isoformat(),
+            RANGE_START: first.isoformat(),
+            RANGE_END: last.isoformat(),
         },
         run_config=_QUIET,
     )

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import dagster as dg
 
-from assets.partitions import DAILY, STRATEGIES
-
 DAILY_CLOSE = dg.define_asset_job(
     "daily_close",
     selection=(
         dg.AssetSelection.groups("market", "quality", "portfolio", "risk")
         - dg.AssetSelection.assets("live_trading", "lake_coverage")
     ),
-    partitions_def=DAILY,
     description=(
         "One closed UTC day from the venue to the risk report: fetch, check, transform, weights, report. "
         "A blocking check that fails stops everything after it, and the report of that day is not written."
@@ -21,13 +18,11 @@ DAILY_CLOSE = dg.define_asset_job(
 HISTORY = dg.define_asset_job(
     "history",
     selection=dg.AssetSelection.groups("market"),
-    partitions_def=DAILY,
     description="Market data only, for filling the lake with past days before any research.",
 )
 RESEARCH = dg.define_asset_job(
     "research",
     selection=dg.AssetSelection.groups("research"),
-    partitions_def=STRATEGIES,
     description="Backtest and parameter sweep of one strategy on what the lake holds.",
 )
 LIVE_RECORD = dg.define_asset_job(

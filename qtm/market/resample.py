@@ -38,7 +38,7 @@ def resample(bars: pl.LazyFrame, source: Interval, target: Interval) -> pl.LazyF
             pl.max("high"),
             pl.min("low"),
             pl.last("close"),
-            # A running sum adds in time order; `sum` adds in an order that depends on where the window starts.
+            # A running sum adds in time order; the order of `sum` depends on where the window starts.
             pl.col("volume", "quote_volume", "trades", "taker_base", "taker_quote").cum_sum().last(),
         )
         .select(list(BAR_SCHEMA))

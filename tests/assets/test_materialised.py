@@ -1,0 +1,95 @@
+"""Every asset made for real, in process, on a synthetic market."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from pipelines.definitions import defs
+from qtm.market.instruments import Market
+from qtm.market.intervals import Interval
+from qtm.settings import settings
+from tests.assets.conftest import BOOK_DAYS, HISTORY_DAYS, MINUTE_DAYS, metadata
+
+EVERY_ASSET = sorted(key.to_user_string() for key in defs.resolve_asset_graph().materializable_asset_keys)
+
+
+@pytest.mark.parametrize("asset", EVERY_ASSET)
+def test_every_asset_materialises_and_says_something_about_itself(made, asset):
+    result = made.results[asset]
+    assert result.success
+    shown = metadata(result, asset)
+    assert len(shown) >= 2
+    assert all(value is not None for value in shown.values())
+
+
+def test_every_day_of_a_range_is_recorded_with_its_own_table(made):
+    events = made.results["bars_1d"].asset_materializations_for_node("bars_1d")
+    by_day = {event.partition: event.metadata for event in events}
+    assert (min(by_day), max(by_day)) == HISTORY_DAYS
+    assert by_day["2024-02-29"]["bars"].value == len(settings().market.daily_universe)
+    assert "BTCUSDT" in by_day["2024-02-29"]["by symbol"].value
+    pictures = [day for day, shown in by_day.items() if "closes" in shown]
+    assert pictures == [HISTORY_DAYS[1]]
+
+
+def test_synthetic_rows_say_so_on_every_dataset(made):
+    for asset in ("instruments", "bars_1m", "bars_1d", "um_bars_5m", "um_funding"):
+        shown = metadata(made.results[asset], asset)
+        assert shown["source"].startswith("synthetic market")
+        assert "No price here ever traded" in shown["SYNTHETIC"]
+
+
+def test_hours_are_the_minutes_they_were_made_of(made):
+    minutes = made.lake.scan_bars(Market.SPOT, Interval.M1, symbols=["BTCUSDT"]).collect()
+    hours = made.lake.scan_bars(Market.SPOT, Interval.H1, symbols=["BTCUSDT"]).collect()
+    assert (len(minutes), len(hours)) == (3 * 1440, 3 * 24)
+    assert hours["close"][-1] == minutes["close"][-1]
+    assert hours["volume"].sum() == pytest.approx(minutes["volume"].sum())
+
+
+def test_the_book_keeps_its_mandate_in_the_lake(made):
+    book = made.lake.sql("SELECT * FROM weights")
+    assert book["open_time_ms"].n_unique() == 2
+    sums = book.group_by("open_time_ms").agg(pl.sum("weight"), pl.max("weight").alias("largest"))
+    assert (sums["weight"] <= 1 + 1e-6).all()
+    assert (sums["largest"] <= settings().risk.max_weight + 1e-6).all()
+    verdicts = {e.check_name: e.passed for e in made.results["weights"].get_asset_check_evaluations()}
+    assert verdicts["weights_within_mandate"] and verdicts["cvar_within_cap"]
+
+
+def test_reports_are_pages_that_exist(made):
+    for day in BOOK_DAYS:
+        assert (made.home / "reports" / "risk" / f"risk-{day}.html").stat().st_size > 10_000
+    sheet = metadata(made.results["backtests"], "backtests")["tear sheet"]
+    assert Path(sheet.removeprefix("file://")).is_file()
+
+
+def test_a_sweep_has_one_row_per_combination(made):
+    shown = metadata(made.results["parameter_sweep"], "parameter_sweep")
+    assert shown["combinations"] == 4
+    assert set(shown["best parameters"]) == {"fast", "slow"}
+    assert pl.read_parquet(shown["all rows"]).height == 4
+
+
+def test_the_inventory_knows_yesterday_is_missing(made):
+    result = made.results["lake_coverage"]
+    assert (
+        "| spot_bars_1m | 2 | 8,640 | 2024-06-28 | 2024-06-30 |"
+        in metadata(result, "lake_coverage")["inventory"]
+    )
+    (check,) = result.get_asset_check_evaluations()
+    assert not check.passed
+    assert "spot_bars_1d" in check.metadata["failures"].value
+
+
+def test_making_a_day_again_changes_nothing(branch):
+    before = {i: branch.lake.scan_bars(Market.SPOT, i).collect() for i in (Interval.M1, Interval.H1)}
+    day = (MINUTE_DAYS[1], MINUTE_DAYS[1])
+    again = branch.make("bars_1m", "bars_1h", days=day)
+    assert again.success
+    for interval, rows in before.items():
+        assert branch.lake.scan_bars(Market.SPOT, interval).collect().equals(rows)
+    assert metadata(again, "bars_1m")["parts unchanged"] == 2
