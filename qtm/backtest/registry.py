@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 from sqlalchemy import Select, insert, select
 
@@ -26,6 +27,8 @@ from qtm.market.bars import BarSeries
 from qtm.store.database import Database, open_database
 from qtm.store.schema import trials
 from qtm.strategies.contract import StepStrategy
+
+Floats = npt.NDArray[np.float64]
 
 DAILY_SHARPE = "daily_sharpe"
 """Statistic every trial carries: Sharpe ratio per day, zero when it never traded."""
@@ -62,7 +65,7 @@ class TrialCount:
 def trial_of(result: BacktestResult) -> Trial:
     """The trial a finished backtest was."""
     made_from = result.lineage
-    returns = daily_returns(result.bars.open_time_ms, result.equity, result.cash)
+    returns = returns_to_ruin(result)
     statistics = {name: float(value) for name, value in result.statistics.as_dict().items()}
     return Trial(
         strategy=made_from.strategy,
@@ -105,7 +108,13 @@ def trials_of_sweep(
     ]
 
 
-def daily_sharpe(returns: np.typing.NDArray[np.float64]) -> float:
+def returns_to_ruin(result: BacktestResult) -> Floats:
+    """Daily returns of a run, shape (D,): -100 % on the day nothing is left, and zero from then on."""
+    alive = np.minimum.accumulate(result.equity) > 0.0
+    return daily_returns(result.bars.open_time_ms, np.where(alive, result.equity, 0.0), result.cash)
+
+
+def daily_sharpe(returns: Floats) -> float:
     """Mean over standard deviation (n - 1) of daily returns; zero for returns that never vary."""
     deviation = float(returns.std(ddof=1)) if returns.size > 1 else 0.0
     return float(returns.mean()) / deviation if deviation > 0.0 else 0.0

@@ -88,9 +88,13 @@ def daily_equity(open_time_ms: npt.NDArray[np.int64], equity: Floats) -> tuple[n
 
 
 def daily_returns(open_time_ms: npt.NDArray[np.int64], equity: Floats, cash: float) -> Floats:
-    """Simple returns between daily equities, the first against the starting cash; shape (D,)."""
+    """Simple returns between daily equities, the first against the starting cash; shape (D,).
+
+    Nothing is earned on a day that begins with nothing left.
+    """
     _, closing = daily_equity(open_time_ms, equity)
-    return np.asarray(closing / np.concatenate(([cash], closing[:-1])) - 1.0)
+    before = np.concatenate(([cash], closing[:-1]))
+    return np.asarray(np.divide(closing, before, out=np.ones_like(closing), where=before > 0.0) - 1.0)
 
 
 def sharpe_ratio(returns: Floats, periods_per_year: float = DAYS_PER_YEAR) -> float:

@@ -64,7 +64,7 @@ def assess(
     Raises
     ------
     RiskError
-        Without combinations, for a `chosen` that was not tried, or when a trial loses everything.
+        Without combinations, or for a `chosen` that was not tried.
     StrategyError, DataError, StoreError
         As the engine and the registry.
     """

@@ -21,7 +21,7 @@ from qtm.backtest.overfitting.sharpe import SharpeSample, sharpe_sample
 from qtm.backtest.overfitting.stability import BoxStability, box_stability
 from qtm.backtest.overfitting.stress_replay import StressReplay, replay_stress
 from qtm.backtest.overfitting.trials import Conditions, Holdings, Trials
-from qtm.backtest.registry import TrialCount
+from qtm.backtest.registry import TrialCount, returns_to_ruin
 from qtm.backtest.statistics import daily_returns
 from qtm.errors import RiskError
 
@@ -87,7 +87,7 @@ def measure(
             return None
 
     bars = conditions.bars
-    returns = daily_returns(bars.open_time_ms, result.equity, result.cash)
+    returns = returns_to_ruin(result)
     held = daily_returns(bars.open_time_ms, bars.close, float(bars.open[0]))
     doubled = conditions.at_doubled_costs().run(strategy, picked)
     return Measurements(
@@ -132,7 +132,8 @@ def blocks_for(days: int) -> int:
 def _timing(result: BacktestResult) -> tuple[Any, Any]:
     """Share of equity held over each bar, and the market's return over it."""
     close = result.bars.close
-    share = Holdings.of(result).qty[1:] * close[:-1] / result.equity[:-1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = Holdings.of(result).qty[1:] * close[:-1] / result.equity[:-1]
     return share, close[1:] / close[:-1] - 1.0
 
 

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from qtm.backtest.engine import BacktestResult, run_backtest
 from qtm.backtest.funding import FundingRates
-from qtm.backtest.registry import Trial, daily_sharpe, trial_of
-from qtm.backtest.statistics import daily_equity, daily_returns
+from qtm.backtest.registry import Trial, daily_sharpe, returns_to_ruin, trial_of
+from qtm.backtest.statistics import daily_equity
 from qtm.errors import RiskError
 from qtm.market.bars import BarSeries
 from qtm.market.instruments import Instrument
@@ -82,7 +82,8 @@ class Trials:
     days
         UTC days since the epoch, shape (D,).
     returns
-        Net daily returns, shape (D, N); a combination that never traded is a column of zeros.
+        Net daily returns, shape (D, N); a combination that never traded is a column of zeros, one that lost
+        everything has -100 % on that day and zeros after it.
     records
         N trials for the registry.
     """
@@ -125,7 +126,7 @@ def run_trials(
     Raises
     ------
     RiskError
-        Without combinations, or when one of them loses everything.
+        Without combinations.
     StrategyError, DataError
         As `run_backtest`.
     """
@@ -137,13 +138,7 @@ def run_trials(
     records: list[Trial] = []
     for number, params in enumerate(chosen):
         result = conditions.run(strategy, params)
-        if not (result.equity > 0.0).all():
-            raise RiskError(
-                "a trial lost everything",
-                where=f"{strategy.name} {dict(params._asdict())}",
-                remedy="reduce the size or leave it out of the grid; ruin has no Sharpe ratio",
-            )
-        returns[:, number] = daily_returns(result.bars.open_time_ms, result.equity, result.cash)
+        returns[:, number] = returns_to_ruin(result)
         records.append(trial_of(result))
         if on_progress:
             on_progress(number + 1)
@@ -157,25 +152,23 @@ def sharpe_ratios(returns: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """Position (base units) and cash (quote currency) held through each bar, after its open, shape (T,)."""
+    """Position (base units) held through each bar, after its open, and cash (quote currency) at its close."""
 
     qty: Floats
     cash: Floats
 
     @classmethod
     def of(cls, result: BacktestResult) -> Holdings:
-        """Carry the book after each finished order forward over the bars."""
+        """Carry the position after each finished order forward over the bars; cash is what else there is."""
         rows = result.order_rows
         bars = len(result.bars)
-        qty, cash = (np.full(bars, start) for start in result.start)
+        qty = np.full(bars, result.start[0])
         changed = np.minimum(rows["bar"] + 1, bars)
         last = np.append(changed[1:] != changed[:-1], True) if rows.size else np.zeros(0, bool)
         edges = np.append(changed[last], bars)
-        for begin, end, after, money in zip(
-            edges[:-1], edges[1:], rows["qty_after"][last], rows["cash_after"][last], strict=True
-        ):
+        for begin, end, after in zip(edges[:-1], edges[1:], rows["qty_after"][last], strict=True):
             qty[begin:end] = after
-            cash[begin:end] = money
+        cash = result.equity - qty * result.bars.close
         return cls(qty, cash)
 
     def worst_equity(self, low: Floats, high: Floats) -> Floats:

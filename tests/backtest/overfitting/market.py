@@ -16,9 +16,9 @@ FIRST_DAY = 18_262  # 2020-01-01
 PER_DAY = 6
 
 
-def instrument(symbol="BTCUSDT"):
+def instrument(symbol="BTCUSDT", market=Market.SPOT):
     return Instrument(
-        Market.SPOT, symbol, symbol[:-4], "USDT", Decimal("0.01"), Decimal("0.00001"), Decimal("0.00001"),
+        market, symbol, symbol[:-4], "USDT", Decimal("0.01"), Decimal("0.00001"), Decimal("0.00001"),
         Decimal("9000"), Decimal("5"),
     )  # fmt: skip
 

@@ -1,14 +1,18 @@
 """Trials: what is run, what is kept, and the book carried through the bars."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from qtm.backtest.overfitting.trials import Holdings, run_trials, sharpe_ratios
-from qtm.backtest.registry import DAILY_SHARPE
+from qtm.backtest.registry import DAILY_SHARPE, returns_to_ruin
 from qtm.errors import RiskError
+from qtm.market.instruments import Market
 from qtm.strategies.registry import load_strategy
-from qtm.trading.costs import SPOT_COSTS
-from tests.backtest.overfitting.market import bars_from, conditions, noise_steps, trending_steps
+from qtm.trading.book import Sizing
+from qtm.trading.costs import SPOT_COSTS, UM_COSTS
+from tests.backtest.overfitting.market import bars_from, conditions, instrument, noise_steps, trending_steps
 
 TREND = load_strategy("trend")
 GRID = [TREND.params({"fast": fast, "slow": slow}) for fast in (3, 8) for slow in (20, 40)]
@@ -70,3 +74,24 @@ def test_holdings_mark_to_the_equity_of_the_run():
 def test_short_positions_are_worst_at_the_high():
     held = Holdings(np.array([-2.0, 1.0]), np.array([100.0, 0.0]))
     assert held.worst_equity(np.array([9.0, 9.0]), np.array([11.0, 11.0])).tolist() == [78.0, 9.0]
+
+
+def test_a_trial_that_loses_everything_counts_as_minus_one_hundred_percent():
+    rising = bars_from(np.full(60 * 6, 0.01), "BTCUSDT")
+    market = dataclasses.replace(conditions(rising), instrument=instrument(market=Market.UM), costs=UM_COSTS)
+    wiped_out = dataclasses.replace(market, sizing=Sizing(amount=5.0))
+    down = TREND.params({"fast": 20, "slow": 3, "below": -1.0})
+    trials = run_trials(TREND, [down, GRID[0]], wiped_out)
+    day = int(np.argmin(trials.returns[:, 0]))
+    assert trials.returns[day, 0] < -0.5 and not trials.returns[day + 1 :, 0].any()
+    assert np.isfinite(trials.returns).all()
+    assert trials.records[0].statistics[DAILY_SHARPE] < 0
+
+
+def test_returns_stop_at_ruin():
+    result = conditions(bars_from(noise_steps(10, 1))).run(TREND, GRID[0])
+    equity = np.full(60, 100_000.0)
+    equity[30:] = -5.0
+    equity[40:] = 50_000.0
+    ruined = dataclasses.replace(result, equity=equity)
+    assert returns_to_ruin(ruined).tolist() == [0, 0, 0, 0, 0, -1, 0, 0, 0, 0]
