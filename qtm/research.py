@@ -1,8 +1,8 @@
 """One import and one call from an idea to a tear sheet, for notebooks and scripts:
 
-    from qtm.research import backtest
+    import qtm
 
-    run = backtest("trend", "BTCUSDT", "1h", start="2024-01-01", end="2025-01-01", params={"fast": 24})
+    run = qtm.backtest("trend", "BTCUSDT", "1h", start="2024-01-01", end="2025-01-01", params={"fast": 24})
     run.statistics.sharpe
     run.tear_sheet()
 
@@ -22,6 +22,7 @@ from typing import Any
 import polars as pl
 
 from qtm.backtest.engine import BacktestResult, run_backtest
+from qtm.backtest.funding import FundingRates
 from qtm.backtest.statistics import Statistics
 from qtm.backtest.sweep import run_sweep
 from qtm.errors import ConfigError
@@ -29,6 +30,7 @@ from qtm.market.bars import BarSeries
 from qtm.market.instruments import Instrument, Market
 from qtm.market.intervals import Interval
 from qtm.market.lake import Lake, bars_dataset
+from qtm.quality.judge import require_passed
 from qtm.reports.page import write_report
 from qtm.reports.tear_sheet import tear_sheet_page
 from qtm.risk.limits import load_limits
@@ -84,6 +86,7 @@ class Inputs:
     costs: CostModel
     sizing: Sizing
     limits: GateLimits | None
+    funding: FundingRates | None
     data_version: int | None
     waivers: tuple[str, ...]
 
@@ -148,6 +151,7 @@ def backtest(
             sizing=inputs.sizing,
             band=band,
             limits=inputs.limits,
+            funding=inputs.funding,
             data_version=inputs.data_version,
             waivers=inputs.waivers,
         )
@@ -195,6 +199,7 @@ def sweep(
         sizing=inputs.sizing,
         band=band,
         limits=inputs.limits,
+        funding=inputs.funding,
         on_progress=on_progress,
     )
 
@@ -213,7 +218,7 @@ def gather(
     gated: bool = True,
     lake: Lake | None = None,
 ) -> Inputs:
-    """Resolve names and dates into bars, filters, limits and costs; see `backtest`."""
+    """Resolve names and dates into checked bars, filters, limits and costs; see `backtest`."""
     config = settings()
     where = lake or Lake.from_settings(config)
     venue, step = parse_market(market), Interval.parse(interval)
@@ -225,6 +230,8 @@ def gather(
     version = where.version(dataset)
     bars = where.bars(venue, step, symbol, start_ms=start_ms, end_ms=end_ms, version=version)
     instrument = where.instrument(venue, symbol)
+    first, last = int(bars.open_time_ms[0]), int(bars.open_time_ms[-1]) + step.ms
+    waivers = require_passed(where, venue, step, [symbol], first, last)
     limits = load_limits(config.risk, [instrument]).effective(chosen.name, symbol).limits if gated else None
     capital = float(config.risk.capital) if cash is None else float(cash)
     if not 0.0 < capital < float("inf"):
@@ -238,8 +245,23 @@ def gather(
         sizing=sizing or Sizing(),
         limits=limits,
         data_version=version,
-        waivers=(),
+        funding=funding_of(where, venue, symbol, first, last),
+        waivers=tuple(f"{one.check}: {one.why} ({one.who})" for one in waivers),
     )
+
+
+def funding_of(lake: Lake, market: Market, symbol: str, start_ms: int, end_ms: int) -> FundingRates | None:
+    """The funding of a perpetual over a period; None on spot and for delivery contracts (`BTCUSDT_250926`).
+
+    Raises
+    ------
+    DataError
+        When the lake has none for the perpetual.
+    """
+    if market is Market.SPOT or "_" in symbol:
+        return None
+    rows = lake.scan_funding(market, symbols=[symbol], start_ms=start_ms, end_ms=end_ms).collect()
+    return FundingRates.from_frame(rows)
 
 
 def parse_market(text: str) -> Market:

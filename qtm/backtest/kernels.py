@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Any
 
-from qtm.backtest import loop, sinks
+from qtm.backtest import intrabar, loop, sinks
 from qtm.strategies.contract import StepStrategy
 from qtm.strategies.machine_code import load_kernel
 
 _SOURCES = ("qtm.backtest.loop", "qtm.backtest.intrabar", "qtm.backtest.sinks")
+
+_PARTS = '''"""Generated: what the event loops of all strategies share."""
+from numba import njit
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def meet_open(session, book, price, rules):
+    return meet_open_inlined(session, book, price, rules)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def live_through(session, book, opened, high, low, rules):
+    return live_through_inlined(session, book, opened, high, low, rules)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def decide(session, book, close, now_ms, rules):
+    return decide_inlined(session, book, close, now_ms, rules)
+'''
 
 _RUN = '''"""Generated: the event loop with one strategy's step inlined."""
 from numba import njit
@@ -17,7 +37,10 @@ from numba import njit
 @njit(cache=True, nogil=True, error_model="numpy")
 def run(params, state, book, session, rules, bars, ledger):
     last = bars[0].size
-    run_bars(step, write_order, write_close, params, state, book, session, rules, bars, 0, last, ledger)
+    run_bars(
+        step, meet_open, live_through, decide, write_order, write_close,
+        params, state, book, session, rules, bars, 0, last, ledger,
+    )
 '''
 
 _SWEEP = '''"""Generated: the event loop over many parameter combinations, a block of bars at a time."""
@@ -32,12 +55,29 @@ def sweep(values, states, books, sessions, tallies, rules, bars, block):
         for j in range(values.shape[0]):
             params = Params({arguments})
             run_bars(
-                step, tally_order, tally_close, params, states[j], books[j], sessions[j], rules, bars,
-                first, last, tallies[j],
+                step, meet_open, live_through, decide, tally_order, tally_close,
+                params, states[j], books[j], sessions[j], rules, bars, first, last, tallies[j],
             )
     for j in range(values.shape[0]):
         end_day(tallies[j])
 '''
+
+
+def _shared_parts() -> dict[str, Any]:
+    """The strategy-independent functions of the loop, compiled once and cached for every kernel."""
+    parts = load_kernel(
+        "parts",
+        _PARTS,
+        {
+            "meet_open_inlined": loop.meet_open,
+            "live_through_inlined": intrabar.live_through,
+            "decide_inlined": loop.decide,
+        },
+        strategy_version="",
+        strategy_module="",
+        modules=_SOURCES,
+    )
+    return {name: getattr(parts, name) for name in ("meet_open", "live_through", "decide")}
 
 
 def loop_kernel(strategy: StepStrategy) -> ModuleType:
@@ -47,6 +87,7 @@ def loop_kernel(strategy: StepStrategy) -> ModuleType:
         _RUN,
         {
             "step": strategy.inlined_step,
+            **_shared_parts(),
             "run_bars": loop.run_bars,
             "write_order": sinks.write_order,
             "write_close": sinks.write_close,
@@ -66,6 +107,7 @@ def sweep_kernel(strategy: StepStrategy) -> ModuleType:
         _SWEEP.format(arguments=arguments),
         {
             "step": strategy.inlined_step,
+            **_shared_parts(),
             "Params": strategy.params_type,
             "run_bars": loop.run_bars,
             "tally_order": sinks.tally_order,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from qtm.backtest.intrabar import ENTRY, NOTHING, arm, disarm, live_through, trail_behind
+from qtm.backtest.intrabar import ENTRY, NOTHING, arm, disarm, trail_behind
 from qtm.compiled import inlined
 from qtm.market.bars import Bar
 from qtm.risk.rules import ACTIVE, GateLimits, GateView, breaches
@@ -195,6 +195,9 @@ def pay_funding(session: Any, book: Any, rate: float, price: float) -> None:
 @inlined
 def run_bars(
     step: Any,
+    meet_open: Any,
+    live_through: Any,
+    decide: Any,
     note_order: Any,
     note_close: Any,
     params: Any,
@@ -213,6 +216,9 @@ def run_bars(
     ----------
     step
         The strategy's step.
+    meet_open, live_through, decide
+        The functions of those names, compiled once for all strategies (see `qtm.backtest.kernels`); they are
+        called only when there is an order, a position at risk, or a target to reach.
     note_order
         Called for each finished order: `note_order(sink, bar, decided_ms, sequence, lots, limit_ticks,
         status, cause, breached, fill_price, fee, book)`; `bar` is the last one closed
@@ -256,6 +262,8 @@ def run_bars(
         set_desired(book, plan.target)
         arm(session, plan)
         now_ms = opened + rules.interval_ms
+        if book.desired == book.achieved:
+            continue
         lots, ticks, status, breached = decide(session, book, close, now_ms, rules)
         if status != FILLED:
             note_order(
