@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
@@ -36,28 +36,40 @@ TICK_S = 1.0
 _NOW = datetime(2000, 1, 1, tzinfo=UTC)
 
 
-class Feed(StatefulSourcePartition[Message, int]):
-    """The source's only partition; its snapshot is an offset in the frame journal."""
+class Position(NamedTuple):
+    """How far the feed has come: what Bytewax snapshots of it.
 
-    def __init__(self, session: Session, offset: int) -> None:
+    `offset` is behind the last frame in the frame journal, `market_ms` the newest event time, `last_open_ms`
+    the last closed bar of every symbol.
+    """
+
+    offset: int = 0
+    market_ms: int = 0
+    last_open_ms: tuple[tuple[str, int], ...] = ()
+
+
+class Feed(StatefulSourcePartition[Message, Position]):
+    """The source's only partition."""
+
+    def __init__(self, session: Session, position: Position) -> None:
         self.session = session
         self.loop = session.loop
         self.journal = FrameJournal(session.frames_path)
-        self.offset = offset
+        self.offset = position.offset
         self.queue: deque[tuple[bytes, bytes, int]] = deque()
         self.sender = Sender(session.journal, session.venue, session.clock, self.is_fresh)
         self.emitted = 0
         self.handled = 0
         self.bars = 0
-        self.market_ms = 0
+        self.market_ms = position.market_ms
         self.sending: dict[str, asyncio.Task[None]] = {}
         self.background: list[asyncio.Task[Any]] = []
-        self.history = History(session)
+        self.history = History(session, dict(position.last_open_ms))
         self.lockstep = Lockstep(session) if session.config.lockstep else None
         self.stopping = False
         self._failure: BaseException | None = None
         self._reminded = False
-        self._replay: Iterator[tuple[bytes, bytes, int]] | None = self.journal.read(offset)
+        self._replay: Iterator[tuple[bytes, bytes, int]] | None = self.journal.read(position.offset)
         self._next_tick = 0.0
         session.attach(self)
 
@@ -80,9 +92,9 @@ class Feed(StatefulSourcePartition[Message, int]):
         """Always at once: waiting happens inside `next_batch`."""
         return _NOW
 
-    def snapshot(self) -> int:
-        """Offset behind the last frame that entered the dataflow."""
-        return self.offset
+    def snapshot(self) -> Position:
+        """The position behind the last frame that entered the dataflow."""
+        return Position(self.offset, self.market_ms, tuple(self.history.last_open_ms.items()))
 
     def close(self) -> None:
         """Stop every task and close the connections."""
@@ -274,8 +286,8 @@ class Feed(StatefulSourcePartition[Message, int]):
             log.error("the user stream was refused: %s", payload.decode())
 
 
-class FeedSource(FixedPartitionedSource[Message, int]):
-    """The multiplexed source as Bytewax wants it: one partition, resumed by offset."""
+class FeedSource(FixedPartitionedSource[Message, Position]):
+    """The multiplexed source as Bytewax wants it: one partition, resumed by its position."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -284,6 +296,6 @@ class FeedSource(FixedPartitionedSource[Message, int]):
         """One partition: one account, one order of events."""
         return ["feed"]
 
-    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> Feed:
+    def build_part(self, step_id: str, for_part: str, resume_state: Position | None) -> Feed:
         """The partition, continuing behind the last snapshot."""
-        return Feed(self.session, resume_state or 0)
+        return Feed(self.session, resume_state or Position())

@@ -20,9 +20,9 @@ class History:
     While `held` is a list, frames of the stream wait in it, so that older bars always come first.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, last_open_ms: dict[str, int]) -> None:
         self.session = session
-        self.last_open_ms: dict[str, int] = {}
+        self.last_open_ms = last_open_ms
         self.held: list[bytes] | None = None
         self.ready = False
 

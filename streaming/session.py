@@ -60,7 +60,9 @@ class Session:
         config.run_dir.parent.mkdir(parents=True, exist_ok=True)
         self._lock = _only_process(config.run_dir.with_suffix(".lock"))
         self.loop = asyncio.new_event_loop()
-        self.journal = Journal(open_database(config.database_url), config.account, self.clock)
+        self.journal = Journal(
+            open_database(config.database_url), config.account, self.clock, config.state_dir
+        )
         self.venue = BinanceSpot(
             config.rest_url,
             config.api_key,

@@ -8,7 +8,7 @@ import json
 import signal
 import subprocess
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -17,6 +17,9 @@ from rich.table import Table
 from qtm.clock import SystemClock
 from qtm.errors import ConfigError
 from qtm.settings import Settings, settings
+
+if TYPE_CHECKING:
+    from qtm.execution.journal import Journal
 
 AccountOption = Annotated[str, typer.Option(help="Account in our journal; default: that of the settings.")]
 UrlOption = Annotated[str, typer.Option(help="REST address of the paper exchange, if not the settings'.")]
@@ -62,12 +65,9 @@ def status(account: AccountOption = "", as_json: JsonOption = False) -> None:
     Example: [bold]qtm status --json[/bold]
     """
     from qtm.execution.status import account_status
-    from qtm.store.database import open_database
 
     have = settings()
-    database = open_database(have.database)
-    content = account_status(database, account or _account(have), SystemClock())
-    database.close()
+    content = account_status(_journal(have, account or _account(have)), SystemClock())
     if as_json:
         _print_json(content)
     else:
@@ -90,12 +90,10 @@ def kill(
 
     Example: [bold]qtm kill strategy trend --reason "quotes look wrong"[/bold]
     """
-    from qtm.execution.latches import release as lift
-
     have = settings()
     who = actor or getpass.getuser()
     if release:
-        released = lift(_open_store(have), SystemClock(), account or _account(have), actor=who)
+        released = _journal(have, account or _account(have)).latches.release(actor=who)
         _print_json({"released": released, "by": who})
         return
     report = asyncio.run(_kill(have, scope, target, reason, who, account, spot_url))
@@ -104,35 +102,41 @@ def kill(
     else:
         Console(stderr=True).print(
             f"[bold red]killed[/bold red] {report['scope']} {report['target']}: {report['cancelled']} orders "
-            f"cancelled, venue shows none open, {report['milliseconds']:.0f} ms. Re-arm: qtm kill --release"
+            f"cancelled, venue shows none open, {report['zero_ms']:.0f} ms. Re-arm: qtm kill --release"
         )
 
 
 async def _kill(
     have: Settings, scope: str, target: str, reason: str, who: str, account: str, spot_url: str
 ) -> dict[str, Any]:
+    """Latch first, with as little loaded as possible; then connect, cancel and wait for zero."""
     from dataclasses import asdict
 
     from qtm.execution.access import venue_access
-    from qtm.execution.journal import Journal
+    from qtm.execution.kill import checked_scope
     from qtm.execution.kill import kill as kill_now
-    from qtm.execution.venue import BinanceSpot
 
     access = venue_access(have, spot_url=spot_url, account=account)
-    clock = SystemClock()
+    journal = _journal(have, access.account)
+    journal.latches.hold(checked_scope(scope, target), actor=who, reason=reason)
+
+    from qtm.execution.venue import BinanceSpot
+
     venue = BinanceSpot(access.rest_url, access.api_key, access.api_secret)
-    journal = Journal(_open_store(have), access.account, clock)
     try:
-        report = await kill_now(journal, venue, clock, scope=scope, target=target, actor=who, reason=reason)
+        report = await kill_now(
+            journal, venue, SystemClock(), scope=scope, target=target, actor=who, reason=reason, held=True
+        )
     finally:
         await venue.close()
     return asdict(report)
 
 
-def _open_store(have: Settings) -> Any:
+def _journal(have: Settings, account: str) -> Journal:
+    from qtm.execution.journal import Journal
     from qtm.store.database import open_database
 
-    return open_database(have.database)
+    return Journal(open_database(have.database), account, SystemClock(), have.state_dir)
 
 
 def _account(have: Settings) -> str:

@@ -12,7 +12,6 @@ from decimal import Decimal
 from typing import Any
 
 from qtm.execution.journal import Applied, Journal
-from qtm.execution.latches import read_latches
 from qtm.execution.marks import load_marks, save_marks
 from qtm.execution.updates import OrderUpdate
 from qtm.risk.decisions import ApprovedOrder, Refused
@@ -78,4 +77,4 @@ class Door:
     def refresh_latches(self) -> None:
         """Take the kills in force from the store."""
         with self.journal.database.read() as connection:
-            self.gate.latch(read_latches(connection, self.journal.account))
+            self.gate.latch(self.journal.latches.in_force(connection))

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
@@ -18,7 +19,7 @@ from sqlalchemy import Connection, func, insert, select, update
 from qtm.clock import Clock
 from qtm.errors import StoreError
 from qtm.execution.chain import GENESIS, canonical, chained
-from qtm.execution.latches import read_latches
+from qtm.execution.latches import LatchBoard
 from qtm.execution.updates import OrderUpdate, advanced
 from qtm.risk.decisions import ApprovedOrder, Decision, Refused
 from qtm.store.database import Database
@@ -47,12 +48,13 @@ class Applied:
 
 
 class Journal:
-    """The orders of one account in the operational database."""
+    """The orders of one account in the operational database; kill files live under `state_dir`."""
 
-    def __init__(self, database: Database, account: str, clock: Clock) -> None:
+    def __init__(self, database: Database, account: str, clock: Clock, state_dir: Path) -> None:
         self.database = database
         self.account = account
         self.clock = clock
+        self.latches = LatchBoard(database, account, state_dir / "kills", clock)
 
     def record(self, outcome: ApprovedOrder | Refused, run_id: str) -> None:
         """Write a decision and, if approved, its order as NEW_LOCAL: one durable commit.
@@ -110,7 +112,7 @@ class Journal:
             row = self._load(connection, client_order_id)
             if row.status not in (OrderStatus.NEW_LOCAL, OrderStatus.UNKNOWN):
                 return False
-            if any(latch.holds(row.intent) for latch in read_latches(connection, self.account)):
+            if any(latch.holds(row.intent) for latch in self.latches.in_force(connection)):
                 self._set(
                     connection, client_order_id, OrderStatus.CANCELED, "kill in force, not at the venue"
                 )

@@ -1,28 +1,31 @@
 """The kill: latch, cancel everything in scope, poll until the venue confirms zero.
 
 Runs in its own process with its own connection, so it works while the stream hangs or is dead. The latch is
-committed first; from that instant the outbox lets nothing new out. Positions are never flattened: a kill
-must not itself move the market. Only a person re-arms, and a restart never does.
+on disk first; from that instant the outbox lets nothing new out. Positions are never flattened: a kill must
+not itself move the market. Only a person re-arms, and a restart never does.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from sqlalchemy import select, update
 
 from qtm.clock import Clock
-from qtm.errors import ConfigError, VenueError
+from qtm.errors import ConfigError, StoreError, VenueError
 from qtm.execution.journal import Journal
-from qtm.execution.latches import SCOPES, latch
+from qtm.execution.latches import SCOPES
+from qtm.risk.gate import Latch
 from qtm.store.schema import kills, orders
 
 log = logging.getLogger(__name__)
 
 POLL_S = 0.1
+Written = TypeVar("Written")
 
 
 class CancelVenue(Protocol):
@@ -39,15 +42,16 @@ class CancelVenue(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KillReport:
-    """What a kill did; `residual` orders were still open when it gave up."""
+    """What a kill did; `recorded` tells whether the store took its row as well as the file."""
 
-    kill_id: int
     scope: str
     target: str
     orders_before: int
     cancelled: int
     residual: int
-    milliseconds: float
+    latch_ms: float
+    zero_ms: float
+    recorded: bool
 
 
 async def kill(
@@ -60,8 +64,12 @@ async def kill(
     actor: str,
     reason: str,
     patience_s: float = 30.0,
+    held: bool = False,
 ) -> KillReport:
     """Stop a scope and wait for the venue to confirm that nothing of it is open.
+
+    `held` says that the caller has put the latch file there already (the command line does so before it
+    loads anything else).
 
     Raises
     ------
@@ -70,56 +78,100 @@ async def kill(
     VenueError
         When orders are still open after `patience_s`; the latch stays in force.
     """
+    what = checked_scope(scope, target)
+    started_ns = clock.now_ns()
+    if not held:
+        journal.latches.hold(what, actor=actor, reason=reason)
+    latched_ns = clock.now_ns()
+    log.critical("kill latched: %s %s by %s (%s)", scope, target, actor, reason)
+
+    def record() -> int:
+        return journal.latches.record(what, actor=actor, reason=reason, latched_ns=latched_ns)
+
+    recording = asyncio.create_task(_written(record))
+    before, cancelled, first_cancel_ns = await _cancel_all(journal, venue, clock, what, patience_s)
+    zero_ns = clock.now_ns()
+    kill_id = await recording
+    if kill_id is not None:
+        facts = {
+            "first_cancel_ns": first_cancel_ns,
+            "zero_ns": zero_ns,
+            "orders_before": before,
+            "cancelled": cancelled,
+            "residual": 0,
+        }
+        await _written(lambda: _note(journal, kill_id, facts))
+    log.critical("kill confirmed: the venue shows nothing open in scope")
+    return KillReport(
+        scope,
+        target,
+        before,
+        cancelled,
+        0,
+        (latched_ns - started_ns) / 1e6,
+        (zero_ns - started_ns) / 1e6,
+        kill_id is not None,
+    )
+
+
+def checked_scope(scope: str, target: str) -> Latch:
+    """The latch of a scope; raises ConfigError for an unknown scope or one without its target."""
     if scope not in SCOPES or (scope == "firm") == bool(target):
         raise ConfigError(
             f"kill scope {scope!r} with target {target!r} means nothing",
             remedy="use firm, or strategy NAME, or symbol NAME",
         )
-    started_ns = clock.now_ns()
-    kill_id = latch(
-        journal.database, clock, journal.account, scope=scope, target=target, actor=actor, reason=reason
-    )
-    log.critical("kill %d latched: %s %s by %s (%s)", kill_id, scope, target, actor, reason)
-    before, cancelled, waited_until = None, 0, clock.now_ns() + int(patience_s * 1e9)
+    return Latch(scope, target)
+
+
+async def _cancel_all(
+    journal: Journal, venue: CancelVenue, clock: Clock, what: Latch, patience_s: float
+) -> tuple[int, int, int | None]:
+    """Cancel and look again until the venue shows nothing in scope: (orders at first, cancels, first at)."""
+    before: int | None = None
+    cancelled, first_cancel_ns = 0, None
+    deadline_ns = clock.now_ns() + int(patience_s * 1e9)
     while True:
         try:
-            open_now = [one for one in await venue.open_orders() if _in_scope(journal, one, scope, target)]
-            before = len(open_now) if before is None else before
-            if not open_now:
-                break
-            if cancelled == 0:
-                _note(journal, kill_id, first_cancel_ns=clock.now_ns(), orders_before=before)
-            await asyncio.gather(*(venue.cancel(*one) for one in open_now))
-            cancelled += len(open_now)
+            still = [one for one in await venue.open_orders() if _in_scope(journal, one, what)]
+            before = len(still) if before is None else before
+            if not still:
+                return before, cancelled, first_cancel_ns
+            first_cancel_ns = first_cancel_ns or clock.now_ns()
+            await asyncio.gather(*(venue.cancel(*one) for one in still))
+            cancelled += len(still)
         except VenueError as failed:
-            log.error("kill %d: %s; trying again", kill_id, failed)
-            open_now = [("?", "?")]
-        if clock.now_ns() > waited_until:
-            _note(journal, kill_id, orders_before=before, cancelled=cancelled, residual=len(open_now))
+            log.error("kill %s %s: %s; trying again", what.scope, what.target, failed)
+        if clock.now_ns() > deadline_ns:
             raise VenueError(
                 f"orders are still open after {patience_s:g} s; the latch is in force",
-                where=f"kill {kill_id} {scope} {target}",
+                where=f"kill {what.scope} {what.target}",
                 remedy="cancel by hand at the venue, and repeat the kill",
             )
         await asyncio.sleep(POLL_S)
-    zero_ns = clock.now_ns()
-    _note(journal, kill_id, zero_ns=zero_ns, orders_before=before, cancelled=cancelled, residual=0)
-    log.critical("kill %d confirmed: the venue shows nothing open in scope", kill_id)
-    return KillReport(kill_id, scope, target, before or 0, cancelled, 0, (zero_ns - started_ns) / 1e6)
 
 
-def _in_scope(journal: Journal, order: tuple[str, str], scope: str, target: str) -> bool:
+async def _written(write: Callable[[], Written]) -> Written | None:
+    """Write to the store from beside: None when it stays locked or broken, which is said aloud."""
+    try:
+        return await asyncio.to_thread(write)
+    except StoreError as failed:
+        log.error("the store did not take the kill's record (the latch file holds): %s", failed)
+        return None
+
+
+def _in_scope(journal: Journal, order: tuple[str, str], what: Latch) -> bool:
     """Whether an open order is in scope; at firm scope that is every order, ours or not."""
     symbol, client_order_id = order
-    if scope == "symbol":
-        return symbol == target
-    if scope == "strategy":
+    if what.scope == "symbol":
+        return symbol == what.target
+    if what.scope == "strategy":
         query = select(orders.c.strategy).where(orders.c.client_order_id == client_order_id)
         with journal.database.read() as connection:
-            return connection.execute(query).scalar() == target
+            return connection.execute(query).scalar() == what.target
     return True
 
 
-def _note(journal: Journal, kill_id: int, **values: int | None) -> None:
+def _note(journal: Journal, kill_id: int, facts: dict[str, int | None]) -> None:
     with journal.database.write() as connection:
-        connection.execute(update(kills).where(kills.c.kill_id == kill_id).values(values))
+        connection.execute(update(kills).where(kills.c.kill_id == kill_id).values(facts))

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from qtm.clock import Clock, iso_utc
-from qtm.store.database import Database
+from qtm.execution.journal import Journal
 from qtm.store.schema import decisions, equity_marks, fills, kills, orders, runs
 from qtm.trading.orders import OrderStatus
 
@@ -17,14 +17,15 @@ SILENT_AFTER_MS = 5000
 """A run without a heartbeat for this long is not running, whatever its state says."""
 
 
-def account_status(database: Database, account: str, clock: Clock) -> dict[str, Any]:
+def account_status(journal: Journal, clock: Clock) -> dict[str, Any]:
     """Runs, kills in force, order and gate counters, net traded quantities and what is still open."""
-    with database.read() as connection:
+    account = journal.account
+    with journal.database.read() as connection:
         return {
             "account": account,
             "time": iso_utc(clock.now_ms()),
             "runs": _runs(connection, account, clock.now_ms()),
-            "kills": _kills(connection, account),
+            "kills": _kills(connection, journal),
             "orders": _counts(connection, account),
             "gate": _gate(connection, account),
             "open_orders": _open_orders(connection, account),
@@ -49,11 +50,11 @@ def _runs(connection: Connection, account: str, now_ms: int) -> list[dict[str, A
     ]
 
 
-def _kills(connection: Connection, account: str) -> list[dict[str, Any]]:
-    query = select(kills).where(kills.c.account == account, kills.c.released_ns.is_(None))
-    return [
+def _kills(connection: Connection, journal: Journal) -> list[dict[str, Any]]:
+    """Every kill in force; one held by its file alone has no record yet."""
+    query = select(kills).where(kills.c.account == journal.account, kills.c.released_ns.is_(None))
+    recorded = [
         {
-            "kill_id": row.kill_id,
             "scope": row.scope,
             "target": row.target,
             "actor": row.actor,
@@ -62,6 +63,19 @@ def _kills(connection: Connection, account: str) -> list[dict[str, Any]]:
             "venue_confirmed_zero": row.zero_ns is not None,
         }
         for row in connection.execute(query)
+    ]
+    known = {(row["scope"], row["target"]) for row in recorded}
+    on_file = (held for held in journal.latches.on_file() if (held.scope, held.target) not in known)
+    return recorded + [
+        {
+            "scope": held.scope,
+            "target": held.target,
+            "actor": "",
+            "reason": "held by its file; the store has no record of it",
+            "latched": "",
+            "venue_confirmed_zero": False,
+        }
+        for held in on_file
     ]
 
 

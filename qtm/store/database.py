@@ -97,9 +97,10 @@ def _migrate(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     head = ScriptDirectory.from_config(config).get_current_head()
-    with engine.execution_options(writes=True).begin() as connection:
+    with engine.connect() as connection:
         if MigrationContext.configure(connection).get_current_revision() == head:
-            return
+            return  # without a write lock: a hung writer must not keep a kill or a status from opening
+    with engine.execution_options(writes=True).begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 

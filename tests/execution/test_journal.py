@@ -10,8 +10,8 @@ from qtm.clock import ManualClock
 from qtm.errors import StoreError
 from qtm.execution.chain import GENESIS, chained, first_break
 from qtm.execution.journal import Journal
-from qtm.execution.latches import latch, release
 from qtm.execution.updates import OrderUpdate, advanced
+from qtm.risk.gate import Latch
 from qtm.store.database import open_database
 from qtm.store.schema import decisions, order_events
 from qtm.trading.orders import Fill, OrderStatus, Side
@@ -21,7 +21,7 @@ from tests.execution.support import approve, make_gate, open_run, order
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:
     clock = ManualClock(1_700_000_000_000)
-    journal = Journal(open_database(f"sqlite:///{tmp_path / 'qtm.db'}"), "paper", clock)
+    journal = Journal(open_database(f"sqlite:///{tmp_path / 'qtm.db'}"), "paper", clock, tmp_path)
     open_run(journal.database, "run-1")
     return journal
 
@@ -30,6 +30,13 @@ def fill(number: int, qty: str = "1") -> Fill:
     return Fill(
         "s-BTCUSDT-1", number, "BTCUSDT", Side.BUY, Decimal(qty), Decimal(60000), Decimal(0), "BTC", False, 5
     )
+
+
+def hold(journal: Journal, scope: str, target: str) -> None:
+    """A kill by row and by file."""
+    held = Latch(scope, target)
+    journal.latches.record(held, actor="me", reason="test", latched_ns=1)
+    journal.latches.hold(held, actor="me", reason="test")
 
 
 def report(status: OrderStatus, *fills: Fill, executed: str = "0") -> OrderUpdate:
@@ -67,21 +74,30 @@ def test_a_committed_kill_stops_an_order_that_waits_to_be_sent(
     journal: Journal, scope: str, target: str
 ) -> None:
     journal.record(approve(order(1)), "run-1")
-    latch(journal.database, journal.clock, "paper", scope=scope, target=target, actor="me", reason="test")
+    hold(journal, scope, target)
     assert not journal.begin_sending("s-BTCUSDT-1")
     assert journal.order("s-BTCUSDT-1").status is OrderStatus.CANCELED
 
 
 def test_a_kill_of_another_scope_or_account_holds_nothing(journal: Journal) -> None:
     journal.record(approve(order(1)), "run-1")
-    latch(journal.database, journal.clock, "paper", scope="strategy", target="t", actor="me", reason="test")
-    latch(journal.database, journal.clock, "other", scope="firm", target="", actor="me", reason="test")
+    hold(journal, "strategy", "t")
+    hold(Journal(journal.database, "other", journal.clock, journal.latches.folder.parent), "firm", "")
     assert journal.begin_sending("s-BTCUSDT-1")
 
 
+def test_a_kill_by_file_alone_holds_even_when_nobody_can_read_it(journal: Journal) -> None:
+    journal.record(approve(order(1)), "run-1")
+    journal.record(approve(order(2)), "run-1")
+    path = journal.latches.hold(Latch("strategy", "t"), actor="me", reason="test")
+    assert journal.begin_sending("s-BTCUSDT-1")
+    path.write_text("torn")
+    assert not journal.begin_sending("s-BTCUSDT-2")
+
+
 def test_only_a_person_releases_a_kill(journal: Journal) -> None:
-    latch(journal.database, journal.clock, "paper", scope="firm", target="", actor="me", reason="test")
-    assert release(journal.database, journal.clock, "paper", actor="head of desk") == 1
+    hold(journal, "firm", "")
+    assert journal.latches.release(actor="head of desk") == 1
     journal.record(approve(order(1)), "run-1")
     assert journal.begin_sending("s-BTCUSDT-1")
 

@@ -41,7 +41,7 @@ class Desk:
     def __init__(self, folder: Path, exchange: PaperExchange, *, timeout_s: float = 0.5) -> None:
         self.exchange = exchange
         self.clock = SystemClock()
-        self.journal = Journal(open_database(f"sqlite:///{folder / 'qtm.db'}"), "paper", self.clock)
+        self.journal = Journal(open_database(f"sqlite:///{folder / 'qtm.db'}"), "paper", self.clock, folder)
         open_run(self.journal.database, "run-1")
         self.venue = BinanceSpot(
             exchange.url, "paper-key", "paper-secret", timeout_s=timeout_s, recv_window_ms=500
@@ -191,7 +191,7 @@ async def test_an_open_order_that_is_not_ours_stops_the_run(tmp_path: Path) -> N
         stranger = desk.approved(9, offset="0.98", tif="GTC")
         await desk.venue.place(stranger)
         with pytest.raises(VenueError, match="not what the journal says"):
-            await reconcile(Journal(desk.journal.database, "other", desk.clock), desk.venue, [BTC])
+            await reconcile(Journal(desk.journal.database, "other", desk.clock, tmp_path), desk.venue, [BTC])
 
 
 @pytest.mark.parametrize("scope", [("firm", ""), ("strategy", "s"), ("symbol", "BTCUSDT")])
