@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -40,6 +40,9 @@ from qtm.strategies.contract import StepStrategy
 from qtm.strategies.registry import load_strategy
 from qtm.trading.book import Sizing
 from qtm.trading.costs import SPOT_COSTS, UM_COSTS, CostModel
+
+if TYPE_CHECKING:
+    from qtm.backtest.registry import Trial
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,8 @@ def backtest(
 ) -> ResearchRun:
     """Run a strategy (a bundled name, a `.py` file, or a `StepStrategy`) on one symbol of the lake.
 
+    The run is counted in the trial registry.
+
     Parameters
     ----------
     start, end
@@ -140,22 +145,24 @@ def backtest(
         gated=gated,
         lake=lake,
     )
-    return ResearchRun(
-        run_backtest(
-            inputs.strategy,
-            params,
-            inputs.bars,
-            inputs.instrument,
-            cash=inputs.cash,
-            costs=inputs.costs,
-            sizing=inputs.sizing,
-            band=band,
-            limits=inputs.limits,
-            funding=inputs.funding,
-            data_version=inputs.data_version,
-            waivers=inputs.waivers,
-        )
+    result = run_backtest(
+        inputs.strategy,
+        params,
+        inputs.bars,
+        inputs.instrument,
+        cash=inputs.cash,
+        costs=inputs.costs,
+        sizing=inputs.sizing,
+        band=band,
+        limits=inputs.limits,
+        funding=inputs.funding,
+        data_version=inputs.data_version,
+        waivers=inputs.waivers,
     )
+    from qtm.backtest.registry import trial_of
+
+    _record([trial_of(result)])
+    return ResearchRun(result)
 
 
 def sweep(
@@ -175,7 +182,10 @@ def sweep(
     lake: Lake | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> pl.DataFrame:
-    """Backtest every combination of `grid`, a row each; the other arguments are those of `backtest`."""
+    """Backtest every combination of `grid`, a row each; the other arguments are those of `backtest`.
+
+    Every combination is counted in the trial registry.
+    """
     inputs = gather(
         strategy,
         symbol,
@@ -189,7 +199,7 @@ def sweep(
         gated=gated,
         lake=lake,
     )
-    return run_sweep(
+    found = run_sweep(
         inputs.strategy,
         grid,
         inputs.bars,
@@ -202,6 +212,17 @@ def sweep(
         funding=inputs.funding,
         on_progress=on_progress,
     )
+    from qtm.backtest.registry import trials_of_sweep
+
+    _record(trials_of_sweep(inputs.strategy, found, inputs.bars, inputs.data_version))
+    return found
+
+
+def _record(trials: Sequence[Trial]) -> None:
+    """Count what was tried; the database's libraries load only when something is recorded."""
+    from qtm.backtest.registry import TrialRegistry
+
+    TrialRegistry.open(settings().database).record(trials)
 
 
 def gather(
