@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.linalg.blas import dsyrk
+from scipy.linalg.lapack import dpotrf, dpotrs
 
 from qtm.portfolio.fast.master import row_scales
 from qtm.portfolio.fast.shape import Polytope
@@ -161,7 +161,7 @@ class _NormalEquations:
         self.factor = _factorised(matrix)
         self.wide = np.hstack((rows.E, np.zeros((rows.E.shape[0], 1))))
         if rows.E.shape[0]:
-            self.through = cho_solve(self.factor, self.wide.T, check_finite=False)
+            self.through = _solved(self.factor, self.wide.T)
             self.schur = self.wide @ self.through
 
     def step(
@@ -177,10 +177,14 @@ class _NormalEquations:
         right = np.append(
             -rd_w + returns.T @ d_rho + rows.G.T @ dl0 + r_l / state.vl - r_h / state.vh, -rd_a + d_rho.sum()
         )
-        x = cho_solve(self.factor, right, check_finite=False)
-        d_gam = np.zeros(rows.E.shape[0])
+        x = _solved(self.factor, right)
+        d_gam: Floats = np.zeros(rows.E.shape[0])
         if rows.E.shape[0]:
-            d_gam = np.linalg.solve(self.schur, -rp_e - self.wide @ x)
+            missing = -rp_e - self.wide @ x
+            if self.schur.shape[0] == 1:
+                d_gam = missing / self.schur[0]
+            else:
+                d_gam = np.asarray(np.linalg.solve(self.schur, missing), dtype=np.float64)
             x = x + self.through @ d_gam
         dw, da = x[:-1], float(x[-1])
         dy = self.D * (rho - returns @ dw - da)
@@ -246,7 +250,8 @@ def _initial(programme: BandProgramme, rows: _Rows, start: Floats) -> _State:
     )
 
 
-def _factorised(matrix: Floats) -> tuple[Floats, bool]:
+def _factorised(matrix: Floats) -> Floats:
+    """Lower Cholesky factor, with the least ridge that makes it exist."""
     diagonal = np.arange(matrix.shape[0])
     size = float(np.trace(matrix)) / matrix.shape[0]
     if not np.isfinite(size):
@@ -254,13 +259,16 @@ def _factorised(matrix: Floats) -> tuple[Floats, bool]:
     for ridge in (1e-14, 1e-11, 1e-8):
         ridged = matrix.copy(order="F")
         ridged[diagonal, diagonal] += ridge * size
-        try:
-            factor: tuple[Floats, bool] = cho_factor(ridged, lower=True, overwrite_a=True, check_finite=False)
-        except LinAlgError:
-            continue
-        if np.isfinite(factor[0][-1, -1]):
-            return factor
+        factor, failed = dpotrf(ridged, lower=1, overwrite_a=1, clean=0)
+        if not failed and np.isfinite(factor[-1, -1]):
+            lower: Floats = factor
+            return lower
     raise _Broken
+
+
+def _solved(factor: Floats, right: Floats) -> Floats:
+    solution: Floats = dpotrs(factor, right, lower=1)[0]
+    return solution if right.ndim == 2 else solution.reshape(-1)
 
 
 def _lengths(state: _State, step: _State) -> tuple[float, float]:
@@ -277,10 +285,11 @@ def _lengths(state: _State, step: _State) -> tuple[float, float]:
 
 
 def _longest(value: Floats, change: Floats) -> float:
-    falling = change < 0.0
-    if not falling.any():
+    """Longest step, at most one, along `change` that keeps `value` from crossing zero."""
+    if not value.shape[0]:
         return 1.0
-    return min(1.0, float((value[falling] / -change[falling]).min()))
+    steepest = float((change / value).min())
+    return 1.0 if steepest >= -1.0 else -1.0 / steepest
 
 
 def _moved(state: _State, step: _State, primal: float, dual: float) -> _State:
