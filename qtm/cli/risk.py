@@ -135,6 +135,7 @@ def model_backtest(
     ] = None,
     window: Annotated[int, typer.Option(min=60, help="Daily returns each forecast looks at.")] = 500,
     trials: Annotated[int, typer.Option(min=10_000, help="Simulated histories behind Z2.")] = 20_000,
+    page: Annotated[Path | None, typer.Option(help="Write the trial as an HTML page to this file.")] = None,
     as_of: AsOf = None,
     as_json: AsJson = False,
 ) -> None:
@@ -142,24 +143,29 @@ def model_backtest(
 
     Example: [bold]qtm model-backtest --engine filtered --engine historical --json[/bold]
     """
+    from qtm.reports.model_trial import model_trial_page
+    from qtm.reports.page import write_report
     from qtm.risk.back_cast import back_cast
-    from qtm.risk.engines import ENGINES, engine_named
+    from qtm.risk.engines import DEFAULT_ENGINE, ENGINES, engine_named
     from qtm.risk.rolling_backtest import judge_engine, roll
 
     engines = [engine_named(name) for name in engine or [name for name in ENGINES if name != "garch"]]
     book = _book(held, as_of)
     path, rows = back_cast(book.closes, book.weights)
     with _progress(len(engines) * max(path.shape[0] - window, 0)) as advance:
-        rolled = (roll(chosen, path, window, progress=advance) for chosen in engines)
+        rolled = [roll(chosen, path, window, progress=advance) for chosen in engines]
         verdicts = [judge_engine(forecasts, trials=trials) for forecasts in rolled]
-    days = book.history.open_time_ms
-    first, last = iso_utc(int(days[rows[window]]))[:10], iso_utc(int(days[rows[-1]]))[:10]
+    days = book.history.open_time_ms[rows[window:]]
+    first, last = iso_utc(int(days[0]))[:10], iso_utc(int(days[-1]))[:10]
+    if page is not None:
+        write_report(page, model_trial_page(book.title, days, rolled, verdicts, used=DEFAULT_ENGINE))
     if as_json:
         body = {
             "book": book.title,
             "window": window,
             "first_forecast": first,
             "last_forecast": last,
+            "page": None if page is None else str(page),
             "engines": [verdict.body() for verdict in verdicts],
             "lake": book.history.lake,
             "lake_version": book.history.version,
@@ -171,6 +177,8 @@ def model_backtest(
         f"[bold]Model back-test[/bold] of {book.title}: forecasts {first} to {last}, window {window}"
     )
     _print_verdicts(console, verdicts)
+    if page is not None:
+        console.print(f"page: {page}", soft_wrap=True)
 
 
 def roll_up(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtm.reports.formats import percent, ratio
+from qtm.reports.formats import MISSING, percent, ratio
 from qtm.reports.page import Cell, Html, Section, Tone, paragraph, table
 from qtm.risk.model_backtests import Light, ModelAction, action_for
 from qtm.risk.rolling_backtest import EngineVerdict
@@ -47,31 +47,44 @@ def engines_section(verdicts: Sequence[EngineVerdict], *, used: str) -> Section:
     used
         Name of the engine whose VaR and ES the limits rely on.
     """
-    rows: list[tuple[str | Cell, ...]] = [
+    names = [f"{v.engine} (in use)" if v.engine == used else v.engine for v in verdicts]
+    var_rows: list[tuple[str | Cell, ...]] = [
         (
-            f"{verdict.engine} (in use)" if verdict.engine == used else verdict.engine,
-            f"{verdict.exceptions} of {verdict.forecasts}",
-            ratio(verdict.expected, 1),
-            ratio(verdict.coverage.p_value, 3),
-            ratio(verdict.clustering.p_value, 3),
-            ratio(verdict.joint.p_value, 3),
-            light_cell(verdict.var_light.light),
-            ratio(verdict.z2, 2),
-            ratio(verdict.z2_p_value, 3),
-            light_cell(verdict.shortfall_light),
-            " / ".join(str(days) for days in verdict.days_in_zone),
-            percent(verdict.mean_var, 1),
-            percent(verdict.mean_es, 1),
+            name,
+            f"{v.exceptions} of {v.forecasts}",
+            ratio(v.expected, 1),
+            ratio(v.coverage.p_value, 3),
+            ratio(v.clustering.p_value, 3),
+            ratio(v.joint.p_value, 3),
+            " / ".join(str(days) for days in v.days_in_zone),
+            percent(v.mean_var, 1),
+            light_cell(v.var_light.light),
         )
-        for verdict in verdicts
+        for name, v in zip(names, verdicts, strict=True)
     ]
-    headers = (
-        "Engine", "VaR 99 % exceptions", "Expected", "Kupiec p", "Independence p", "Joint p", "VaR light",
-        "ES 97.5 % Z2", "Z2 p", "ES light", "Years green / yellow / red", "Mean VaR", "Mean ES",
+    es_rows: list[tuple[str | Cell, ...]] = [
+        (
+            name,
+            MISSING if v.z1 is None else ratio(v.z1, 3),
+            ratio(v.z2, 3),
+            ratio(v.z2_p_value, 3),
+            f"{ratio(v.recent_z2)} ({ratio(v.z2_yellow_below)} / {ratio(v.z2_red_below)})",
+            percent(v.mean_es, 1),
+            light_cell(v.shortfall_light),
+        )
+        for name, v in zip(names, verdicts, strict=True)
+    ]
+    var_headers = (
+        "VaR 99 %", "Exceptions", "Expected", "Kupiec p", "Independence p", "Joint p",
+        "Years green / yellow / red", "Mean", "Light",
+    )  # fmt: skip
+    es_headers = (
+        "ES 97.5 %", "Acerbi-Szekely Z1", "Z2", "Z2 p", "Z2 of the last 250 (yellow / red below)", "Mean",
+        "Light",
     )  # fmt: skip
     lights = [v.light for v in verdicts if v.engine == used]
     return Section(
         "Risk models on trial",
-        [table(headers, rows), lights_paragraph(lights)],
+        [table(var_headers, var_rows), table(es_headers, es_rows), lights_paragraph(lights)],
         "Tests over all forecasts, lights over the newest 250; a year is any run of 250 forecasts.",
     )

@@ -212,6 +212,9 @@ ENGINES: dict[str, Engine] = {
 }
 """The engines by name."""
 
+DEFAULT_ENGINE = "filtered"
+"""The engine the platform relies on where nothing else is said."""
+
 
 def engine_named(name: str) -> Engine:
     """Look an engine up by its name.

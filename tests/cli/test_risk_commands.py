@@ -102,6 +102,17 @@ def test_model_backtest_judges_the_engines_asked_for(run):
     assert {engine["var99"]["light"] for engine in body["engines"]} <= {"green", "yellow", "red"}
 
 
+def test_the_trial_is_written_as_a_page(run, tmp_path):
+    page = tmp_path / "trial.html"
+    body = json.loads(
+        run("model-backtest", "--engine", "filtered", "--window", "300", "--page", str(page), "--json")
+    )
+    text = page.read_text()
+    assert body["page"] == str(page)
+    assert "filtered (in use)" in text
+    assert f"{body['engines'][0]['forecasts']} forecasts from {body['first_forecast']}" in text
+
+
 def test_a_held_symbol_without_price_is_refused(run, tmp_path):
     weights = tmp_path / "weights.json"
     weights.write_text('{"BTCUSDT": 0.5, "DOGEUSDT": 0.5}')

@@ -107,5 +107,5 @@ def test_only_the_engine_in_use_decides_what_is_asked():
     verdicts = [judge_engine(roll(engine, fat, 250)) for engine in (Historical(), Normal())]
     section = engines_section(verdicts, used="historical")
     assert "historical (in use)" in section.blocks[0]
-    assert section.blocks[1] == lights_paragraph([verdicts[0].light])
-    assert "counts as red" in engines_section(verdicts, used="none").blocks[1]
+    assert section.blocks[-1] == lights_paragraph([verdicts[0].light])
+    assert "counts as red" in engines_section(verdicts, used="none").blocks[-1]

@@ -1,6 +1,7 @@
 """Composite scenarios part by part, user scenarios from TOML, and the smallest move that breaches a limit."""
 
 import math
+from pathlib import Path
 
 import pytest
 
@@ -78,6 +79,15 @@ def test_user_scenarios_are_read_from_toml(tmp_path):
     )
     (scenario,) = read_scenarios(file)
     assert scenario == Scenario(name="mine", otherwise=-0.5, moves={"BTCUSDT": -0.2}, hedges_removed=True)
+
+
+def test_the_documented_example_is_a_scenario_file(tmp_path):
+    page = Path(__file__).parents[2] / "docs" / "reference" / "stress-scenarios.md"
+    file = tmp_path / "stress.toml"
+    file.write_text(page.read_text(encoding="utf-8").split("```toml\n")[1].split("```")[0])
+    (scenario,) = read_scenarios(file)
+    assert scenario.moves == {"BTCUSDT": -0.2, "ETHUSDT": -0.3}
+    assert all(f"| `{key}` |" in page.read_text(encoding="utf-8") for key in Scenario.__struct_fields__)
 
 
 @pytest.mark.parametrize(
