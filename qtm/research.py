@@ -27,6 +27,7 @@ from qtm.backtest.statistics import Statistics
 from qtm.backtest.sweep import run_sweep
 from qtm.errors import ConfigError
 from qtm.market.bars import BarSeries
+from qtm.market.columns import ColumnFiles
 from qtm.market.instruments import Instrument, Market
 from qtm.market.intervals import Interval
 from qtm.market.lake import Lake, bars_dataset
@@ -249,7 +250,8 @@ def gather(
         raise ConfigError("the period is empty", where=f"{start} .. {end}", remedy="end must be after start")
     dataset = bars_dataset(venue, step)
     version = where.version(dataset)
-    bars = where.bars(venue, step, symbol, start_ms=start_ms, end_ms=end_ms, version=version)
+    columns = ColumnFiles.of(where, config.home)
+    bars = columns.bars(venue, step, symbol, start_ms=start_ms, end_ms=end_ms, version=version)
     instrument = where.instrument(venue, symbol)
     first, last = int(bars.open_time_ms[0]), int(bars.open_time_ms[-1]) + step.ms
     waivers = require_passed(where, venue, step, [symbol], first, last)

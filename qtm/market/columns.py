@@ -34,6 +34,11 @@ class ColumnFiles:
         self.lake = lake
         self.folder = folder
 
+    @classmethod
+    def of(cls, lake: Lake, home: Path) -> ColumnFiles:
+        """The column files beside a local lake, or under `home` for one in a bucket."""
+        return cls(lake, (Path(lake.uri).parent if lake.tables.is_local else home) / "columns")
+
     def bars(
         self,
         market: Market,
