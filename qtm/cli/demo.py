@@ -113,7 +113,7 @@ def register(app: typer.Typer) -> None:
 def demo(
     archive: Annotated[
         str | None,
-        typer.Option(help="Folder laid out like Binance's public archive, or its URL [default: settings]."),
+        typer.Option(help="Folder laid out like Binance's public archive, or its URL (default: settings)."),
     ] = None,
     source: Annotated[
         str, typer.Option(help="auto (archive if it answers, else synthetic), archive or synthetic.")

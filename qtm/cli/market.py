@@ -28,15 +28,15 @@ MarketOption = Annotated[str, typer.Option("--market", help="spot or um (USD-M f
 SymbolsOption = Annotated[
     str | None,
     typer.Option(
-        "--symbols", "-s", help="Comma-separated, BTCUSDT,ETHUSDT [default: the settings' universe]."
+        "--symbols", "-s", help="Comma-separated, BTCUSDT,ETHUSDT (default: the settings' universe)."
     ),
 ]
 IntervalOption = Annotated[str, typer.Option("--interval", "-i", help="Bar length: 1m, 1h, 1d ...")]
 KindOption = Annotated[str, typer.Option("--kind", help="bars, or mark or index prices of um.")]
 FromOption = Annotated[
-    str | None, typer.Option("--from", help="First day, UTC: 2024-01-31 [default: the settings' start].")
+    str | None, typer.Option("--from", help="First day, UTC: 2024-01-31 (default: the settings' start).")
 ]
-ToOption = Annotated[str | None, typer.Option("--to", help="Day after the last, UTC [default: today].")]
+ToOption = Annotated[str | None, typer.Option("--to", help="Day after the last, UTC (default: today).")]
 SourceOption = Annotated[str, typer.Option("--source", help="auto, archive, rest or synthetic.")]
 ArchiveOption = Annotated[
     str | None,

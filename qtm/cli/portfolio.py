@@ -18,13 +18,13 @@ from qtm.settings import settings
 if TYPE_CHECKING:
     from qtm.portfolio.daily import DailyAllocation, Mandate
 
-Alpha = Annotated[float | None, typer.Option(help="Confidence level of CVaR [default: settings].")]
+Alpha = Annotated[float | None, typer.Option(help="Confidence level of CVaR (default: settings).")]
 Cap = Annotated[
-    float | None, typer.Option(help="Daily CVaR cap as a fraction of capital [default: settings].")
+    float | None, typer.Option(help="Daily CVaR cap as a fraction of capital (default: settings).")
 ]
-MaxWeight = Annotated[float | None, typer.Option(help="Most weight of one symbol [default: settings].")]
+MaxWeight = Annotated[float | None, typer.Option(help="Most weight of one symbol (default: settings).")]
 Window = Annotated[int, typer.Option(help="Daily returns looked at.")]
-AsOf = Annotated[str | None, typer.Option(help="Last day used, YYYY-MM-DD [default: the newest].")]
+AsOf = Annotated[str | None, typer.Option(help="Last day used, YYYY-MM-DD (default: the newest).")]
 Held = Annotated[Path | None, typer.Option(help="JSON file of weights held now, {symbol: weight}.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -87,7 +87,7 @@ def report(
     window: Window = 730,
     held: Held = None,
     as_of: AsOf = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the report [default: settings].")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the report (default: settings).")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the daily risk report (HTML and JSON) of the optimised book.
