@@ -53,7 +53,15 @@ class Admin:
             if not isinstance(body, dict):
                 raise TypeError("a JSON object is expected")
             return Response(200, dumps(page(body)))
-        except (QtmError, ApiError, ValueError, TypeError, KeyError, ArithmeticError) as error:
+        except (
+            QtmError,
+            ApiError,
+            ValueError,
+            TypeError,
+            KeyError,
+            ArithmeticError,
+            RecursionError,
+        ) as error:
             return Response(400, dumps({"error": f"{type(error).__name__}: {error}"}))
 
     def page(self, action: str) -> Callable[[dict[str, Any]], Any]:

@@ -136,7 +136,7 @@ class StreamConnection:
             return
         try:
             request = json.loads(message)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             where = f"line {getattr(error, 'lineno', 1)} column {getattr(error, 'colno', 1)}"
             self._error(3, f"Invalid JSON: expected value at {where}", None)
             return

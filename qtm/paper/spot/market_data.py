@@ -200,7 +200,7 @@ def read_symbols(params: Params, *, single_is_list: bool = True) -> Any:
         return None
     try:
         names = json.loads(many)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise illegal("symbols", '^\\["[A-Z0-9-_.]{1,20}"(,"[A-Z0-9-_.]{1,20}"){0,}\\]$') from None
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise illegal("symbols", '^\\["[A-Z0-9-_.]{1,20}"(,"[A-Z0-9-_.]{1,20}"){0,}\\]$')
