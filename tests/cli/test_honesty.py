@@ -13,6 +13,7 @@ from qtm.market.instruments import Market
 from qtm.market.intervals import Interval
 from qtm.market.lake import Lake
 from qtm.market.synthetic import synthetic_bars, synthetic_instruments
+from qtm.research import backtest, sweep
 from qtm.settings import settings
 
 START_MS, DAY_MS = 1_577_836_800_000, 86_400_000
@@ -117,3 +118,10 @@ def test_promote_explains_mistakes(run):
     assert isinstance(wrong, ConfigError) and "RESEARCH, BACKTEST" in str(wrong)
     wrong = run("promote", "trend", "--waive", "luck").exception
     assert isinstance(wrong, ConfigError) and "deflated_sharpe" in str(wrong)
+
+
+def test_plain_backtests_and_sweeps_are_counted_too(run, lake):
+    backtest("trend", "BTCUSDT", "4h", params={"fast": 4, "slow": 20}, lake=lake)
+    sweep("trend", "BTCUSDT", "4h", grid={"fast": [4, 8], "slow": [20]}, lake=lake)
+    body = json.loads(run("trials", "--json").stdout)
+    assert (body["recorded"], body["counts"][0]["trials"]) == (3, 2)
