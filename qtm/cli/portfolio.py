@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from qtm.clock import iso_utc
@@ -26,6 +28,20 @@ MaxWeight = Annotated[float | None, typer.Option(help="Most weight of one symbol
 Window = Annotated[int, typer.Option(help="Daily returns looked at.")]
 AsOf = Annotated[str | None, typer.Option(help="Last day used, YYYY-MM-DD (default: the newest).")]
 Held = Annotated[Path | None, typer.Option(help="JSON file of weights held now, {symbol: weight}.")]
+_WALK_LINES = (
+    ("return, year", "annual_return", ".1%"),
+    ("volatility, year", "annual_volatility", ".1%"),
+    ("Sharpe ratio", "sharpe", ".2f"),
+    ("largest drawdown", "max_drawdown", ".1%"),
+    ("realised CVaR, day", "cvar", ".2%"),
+    ("promised CVaR, day", "promised_cvar", ".2%"),
+    ("realised over cap", "realised_over_cap", ".0%"),
+    ("worst day", "worst_day", ".1%"),
+    ("turnover, year", "turnover_per_year", ".1f"),
+    ("cost, year", "cost_per_year", ".2%"),
+    ("rebalances", "rebalances", "d"),
+    ("fallbacks", "fallbacks", "d"),
+)
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -50,11 +66,17 @@ def optimize(
     turnover_cap: Annotated[float | None, typer.Option(help="Most sum of absolute weight changes.")] = None,
     cost_bps: Annotated[float, typer.Option(help="Trading cost in basis points of the weight traded.")] = 0.0,
     as_of: AsOf = None,
+    walk: Annotated[
+        bool, typer.Option("--walk-forward", help="Rebalance through all history beside two benchmarks.")
+    ] = False,
+    every: Annotated[int, typer.Option(min=1, help="Days between rebalances of the walk.")] = 30,
     as_json: AsJson = False,
 ) -> None:
     """CVaR-constrained weights for the daily universe in the lake.
 
     Example: [bold]qtm optimize --cap 0.03 --max-weight 0.2 --json[/bold]
+
+    Example: [bold]qtm optimize --walk-forward --window 365 --cost-bps 10[/bold]
     """
     from qtm.portfolio.daily import Mandate, MeanModel, ScenarioModel
     from qtm.portfolio.problem import Objective
@@ -73,6 +95,9 @@ def optimize(
         cost_rate=cost_bps / 10_000,
         turnover_cap=turnover_cap,
     )
+    if walk:
+        _walk_forward(mandate, every, as_of, as_json)
+        return
     answer = _allocate(mandate, held, as_of)
     if as_json:
         typer.echo(json.dumps(_body(answer)))
@@ -126,6 +151,37 @@ def _allocate(mandate: Mandate, held: Path | None, as_of: str | None) -> DailyAl
     config = settings()
     history = daily_history(Lake.from_settings(config), config.market.daily_universe, as_of_ms=_day_ms(as_of))
     return allocate_daily(history, mandate, None if held is None else _weights(held))
+
+
+def _walk_forward(mandate: Mandate, every_days: int, as_of: str | None, as_json: bool) -> None:
+    from qtm.market.lake import Lake
+    from qtm.portfolio.daily import daily_history
+    from qtm.portfolio.walk_forward import Book, walk_forward
+
+    config = settings()
+    history = daily_history(Lake.from_settings(config), config.market.daily_universe, as_of_ms=_day_ms(as_of))
+    runs = []
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        for book in Book:
+            task = progress.add_task(book.value, total=None)
+            moved = partial(_advance, progress, task)
+            runs.append(walk_forward(history, mandate, book, every_days=every_days, progress=moved).summary())
+    if as_json:
+        typer.echo(json.dumps({"alpha": mandate.alpha, "every_days": every_days, "books": runs}))
+        return
+    table = Table(
+        title=f"{runs[0]['from']} to {runs[0]['to']}, rebalanced every {every_days} days, after costs"
+    )
+    table.add_column("")
+    for run in runs:
+        table.add_column(run["book"], justify="right")
+    for label, key, style in _WALK_LINES:
+        table.add_row(label, *(format(run[key], style) for run in runs))
+    Console().print(table)
+
+
+def _advance(progress: Progress, task: TaskID, done: int, total: int) -> None:
+    progress.update(task, completed=done, total=total)
 
 
 def _choice(kind: type[Any], text: str, name: str) -> Any:

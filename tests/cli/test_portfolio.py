@@ -71,3 +71,21 @@ def test_bad_input_ends_in_one_clear_error(run, words, error, message):
     answer = run(*words)
     assert isinstance(answer.exception, error)
     assert message in str(answer.exception)
+
+
+def test_a_walk_forward_compares_three_books(run):
+    words = (
+        "optimize",
+        "--walk-forward",
+        "--window",
+        "365",
+        "--max-weight",
+        "0.4",
+        "--every",
+        "90",
+        "--cost-bps",
+        "10",
+    )
+    body = json.loads(run(*words, "--json").stdout)
+    assert [book["book"] for book in body["books"]] == ["cvar-capped", "equal-weight", "minimum-variance"]
+    assert "realised over cap" in run(*words).stdout
