@@ -5,12 +5,16 @@ from __future__ import annotations
 import resource
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from decimal import Decimal
 
 import numpy as np
 
+from qtm.risk.exposure import Exposure
 from qtm.risk.marginal import BookCvar
-from qtm.risk.measures import historical_cvar
+from qtm.risk.measures import Floats, historical_cvar
+from qtm.risk.tail_limit import TailLimit
+from qtm.trading.orders import OrderIntent, OrderType, Side, TimeInForce
 
 SYMBOLS, SCENARIOS, ORDERS, ROUNDS = 50, 5_000, 500, 9
 NOW_MS = 1_700_000_000_000
@@ -35,6 +39,27 @@ def cell(judge: Callable[[int], object]) -> str:
     return f"{best:.1f} ({middle:.1f})"
 
 
+def exact_account(
+    names: Sequence[str], positions: Floats, values: Sequence[float]
+) -> tuple[Exposure, list[OrderIntent]]:
+    """The same book as the gate holds it, in exact decimals at a price of 100, and the orders on it."""
+    price = Decimal(100)
+    sizes = {name: Decimal(round(value)) / price for name, value in zip(names, positions, strict=True)}
+    account = Exposure("USDT", {name: name[:3] for name in names}, Decimal(1_000_000), sizes)
+    for name in names:
+        account.mark(name, price, NOW_MS)
+    orders = [
+        OrderIntent(
+            f"b-{number}", "b", names[number % len(names)], Side.BUY if value > 0 else Side.SELL,
+            OrderType.LIMIT, abs(Decimal(round(value)) / price), price, TimeInForce.IOC, NOW_MS,
+        )
+        for number, value in enumerate(values)
+    ]  # fmt: skip
+    for intent in orders[:10]:
+        account.reserve(intent, NOW_MS)
+    return account, orders
+
+
 def figures(alpha: float) -> dict[str, str]:
     """Every line of the table at one confidence level."""
     draws = np.random.default_rng(7)
@@ -51,6 +76,9 @@ def figures(alpha: float) -> dict[str, str]:
 
     def judge(order: int) -> float:
         return book.order(names[order % SYMBOLS], values[order], NOW_MS).after
+
+    def at_the_gate(order: int) -> object:
+        return limit.finding(orders[order], account, NOW_MS)
 
     def fill(order: int) -> float:
         book.set_position(names[order % SYMBOLS], values[order])
@@ -70,6 +98,9 @@ def figures(alpha: float) -> dict[str, str]:
         book.set_working(names[column], buys=5_000.0, sells=0.0)
         book.set_working(names[column + 1], buys=0.0, sells=5_000.0)
     table["order, buys and sells working"] = cell(judge)
+    account, orders = exact_account(names, positions, values)
+    limit = TailLimit(book, Decimal("0.05"))
+    table["the gate's finding, exact account"] = cell(at_the_gate)
     table["fill, then the book's new CVaR"] = cell(fill)
     table["numpy: kept P&L, partition"] = cell(kept_and_partitioned)
     table["numpy: full revaluation"] = cell(revalued)

@@ -18,6 +18,7 @@ from qtm.risk.marginal import BookCvar
 from qtm.trading.orders import OrderIntent, Side
 
 CONTROL = "PT-09"
+_ZERO = Decimal(0)
 
 
 @dataclass(slots=True)
@@ -34,7 +35,7 @@ class TailLimit:
 
     book: BookCvar
     budget: Decimal
-    _values: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    _seen: dict[str, tuple[Decimal, Decimal, Decimal, Decimal | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.budget > 0:
@@ -64,22 +65,33 @@ class TailLimit:
 
     def _follow(self, exposure: Exposure) -> None:
         """Bring the evaluator to the exposure's positions and working orders, at their marks."""
-        held = {symbol for symbol, qty in exposure.positions.items() if qty}
-        working = {one.symbol for one in exposure.working.values()}
-        for symbol in held | working | self._values.keys():
+        buys: dict[str, Decimal] = {}
+        sells: dict[str, Decimal] = {}
+        for one in exposure.working.values():
+            side = buys if one.side is Side.BUY else sells
+            side[one.symbol] = side.get(one.symbol, _ZERO) + one.qty
+        for symbol in exposure.positions.keys() | buys.keys() | sells.keys() | self._seen.keys():
             mark = exposure.marks.get(symbol)
-            price = math.nan if mark is None else float(mark[0])
-            sizes = (
-                exposure.positions.get(symbol, Decimal(0)),
-                exposure.working_qty(symbol, Side.BUY),
-                exposure.working_qty(symbol, Side.SELL),
+            now = (
+                exposure.positions.get(symbol, _ZERO),
+                buys.get(symbol, _ZERO),
+                sells.get(symbol, _ZERO),
+                None if mark is None else mark[0],
             )
-            values = tuple(float(size) * price if size else 0.0 for size in sizes)
-            if values != self._values.get(symbol):
-                position, buys, sells = values
-                self.book.set_position(symbol, position)
-                self.book.set_working(symbol, buys=buys, sells=sells)
-                self._values[symbol] = (position, buys, sells)
+            if now != self._seen.get(symbol):
+                self._value(symbol, *now)
+                self._seen[symbol] = now
+
+    def _value(
+        self, symbol: str, held: Decimal, buying: Decimal, selling: Decimal, price: Decimal | None
+    ) -> None:
+        unit = math.nan if price is None else float(price)
+        self.book.set_position(symbol, float(held) * unit if held else 0.0)
+        self.book.set_working(
+            symbol,
+            buys=float(buying) * unit if buying else 0.0,
+            sells=float(selling) * unit if selling else 0.0,
+        )
 
     def _origin(self, now_ms: int) -> str:
         age = (now_ms - self.book.as_of_ms) / 1000

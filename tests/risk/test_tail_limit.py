@@ -14,7 +14,7 @@ from qtm.risk.marginal import BookCvar
 from qtm.risk.measures import historical_cvar
 from qtm.risk.tail_limit import TailLimit
 from qtm.settings import RiskSettings
-from qtm.trading.orders import OrderIntent, OrderType, Side, TimeInForce
+from qtm.trading.orders import Fill, OrderIntent, OrderType, Side, TimeInForce
 
 D = Decimal
 NOW = 1_700_000_000_000
@@ -65,6 +65,27 @@ def test_working_orders_use_the_budget_before_they_fill():
     assert gate.check(order(2, "10"), NOW).decision.breached == ("PT-09",)
     gate.on_terminal("s-1")
     assert gate.check(order(3, "10"), NOW).decision.approved
+
+
+def test_the_evaluator_follows_fills_and_marks_of_the_account():
+    gate = make_gate()
+    gate.check(order(1, "5"), NOW)
+    gate.on_fill(Fill("s-1", 1, "BTCUSDT", Side.BUY, D("5"), D("100"), D("0"), "USDT", False, NOW))
+    gate.on_price("BTCUSDT", D("120"), NOW)
+    gate.check(order(2, "1"), NOW)
+    gate.on_terminal("s-1")
+    gate.on_terminal("s-2")
+    gate.check(order(3, "1", symbol="ETHUSDT"), NOW)
+    assert gate.tail.book.cvar(NOW) == pytest.approx(600 * UNIT)
+
+
+def test_a_position_without_a_mark_refuses_until_it_has_one():
+    gate = make_gate()
+    gate.exposure.positions["ETHUSDT"] = D("1")
+    mark = gate.exposure.marks.pop("ETHUSDT")
+    assert "PT-09" in gate.check(order(1, "1"), NOW).decision.breached
+    gate.exposure.marks["ETHUSDT"] = mark
+    assert gate.check(order(2, "1"), NOW).decision.approved
 
 
 def test_stale_scenarios_refuse():
