@@ -125,7 +125,7 @@ class Verdict:
         """One sentence for people."""
         if self.passed:
             return f"{self.subject.strategy} passes all {len(self.gates)} gates."
-        names = ", ".join(gate.bound.title[0].lower() + gate.bound.title[1:] for gate in self.failed)
+        names = "; ".join(gate.bound.title for gate in self.failed)
         return f"{self.subject.strategy} fails {len(self.failed)} of {len(self.gates)} gates: {names}."
 
     def as_dict(self) -> dict[str, Any]:

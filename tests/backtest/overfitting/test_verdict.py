@@ -48,7 +48,7 @@ def test_what_was_not_measured_is_not_passed(unknown):
     failing = verdict(overfitting_probability=unknown)
     assert not failing.passed
     assert failing.as_dict()["gates"][1]["measured"] is None
-    assert failing.summary == "trend fails 1 of 7 gates: probability of overfitting."
+    assert failing.summary == "trend fails 1 of 7 gates: Probability of overfitting."
 
 
 def test_a_verdict_survives_json():
