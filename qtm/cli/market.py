@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from qtm.cli.lake import register as register_lake
 from qtm.errors import ConfigError, DataError
 from qtm.settings import Settings, settings
 
@@ -64,6 +65,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(ingest, name="ingest")
     app.add_typer(quality, name="quality")
     app.command("sql")(sql)
+    register_lake(app)
 
 
 def ingest_bars(

@@ -1,0 +1,117 @@
+"""`qtm lake show | compact | vacuum`: what the lake holds, and looking after it."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from qtm.settings import settings
+
+DatasetArgument = Annotated[str, typer.Argument(help="A dataset as `qtm lake show` names it.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the lake commands to the command line."""
+    group = typer.Typer(help="What the lake holds, and looking after it.", no_args_is_help=True)
+    group.command("show")(show)
+    group.command("compact")(compact)
+    group.command("vacuum")(vacuum)
+    app.add_typer(group, name="lake")
+
+
+def show(as_json: JsonOption = False) -> None:
+    """List the datasets with their symbols, rows, time, files and version.
+
+    Example: [bold]qtm lake show[/bold]
+    """
+    from qtm.clock import iso_utc
+    from qtm.market.lake import Lake
+
+    lake = Lake.from_settings(settings())
+    rows: list[dict[str, Any]] = []
+    for dataset in lake.datasets():
+        files = lake.tables.files(dataset)
+        row: dict[str, Any] = {"dataset": dataset, "symbols": None, "rows": int(files["rows"].sum()),
+                               "first": None, "last": None}  # fmt: skip
+        if "partition.month" in files.columns and len(files):
+            held = lake.coverage(dataset)
+            first, last = held.select(first=held["first_ms"].min(), last=held["last_ms"].max()).row(0)
+            row |= {"symbols": len(held), "first": iso_utc(first), "last": iso_utc(last)}
+        size = float(files["size_bytes"].sum()) / 1e6
+        rows.append(row | {"files": len(files), "mb": round(size, 2), "version": lake.version(dataset)})
+    if as_json:
+        typer.echo(json.dumps({"lake": lake.uri, "datasets": rows}))
+        return
+    table = Table("Dataset", "Symbols", "Rows", "First (UTC)", "Last (UTC)", "Files", "MB", "Version")
+    for row in rows:
+        table.add_row(
+            row["dataset"],
+            str(row["symbols"] or ""),
+            f"{row['rows']:,}",
+            (row["first"] or "")[:16],
+            (row["last"] or "")[:16],
+            str(row["files"]),
+            f"{row['mb']:,.2f}",
+            str(row["version"]),
+        )
+    console = Console()
+    console.print(lake.uri, highlight=False)
+    console.print(table)
+
+
+def compact(dataset: DatasetArgument, as_json: JsonOption = False) -> None:
+    """Join the files of every month that is over into one sorted file.
+
+    Example: [bold]qtm lake compact spot_bars_1m[/bold]
+    """
+    from qtm.market import upkeep
+    from qtm.market.lake import Lake
+
+    done = upkeep.compact(Lake.from_settings(settings()), dataset)
+    rows = [{"month": one.month, "files_before": one.files_before, "version": one.version} for one in done]
+    if as_json:
+        typer.echo(json.dumps({"dataset": dataset, "compacted": rows}))
+        return
+    console = Console()
+    for row in rows:
+        console.print(f"{row['month']}: {row['files_before']} files became one (version {row['version']})")
+    if not rows:
+        console.print(f"{dataset}: every month that is over is one file already")
+
+
+def vacuum(
+    dataset: DatasetArgument,
+    older_than: Annotated[
+        int, typer.Option("--older-than", min=1, help="Days a replaced file is kept.")
+    ] = 30,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete replaced files, except those of a version that a recorded result was made from.
+
+    Example: [bold]qtm lake vacuum spot_bars_1m --older-than 30 --dry-run[/bold]
+    """
+    from qtm.backtest.registry import TrialRegistry
+    from qtm.market import upkeep
+    from qtm.market.lake import Lake
+
+    lake = Lake.from_settings(settings())
+    trials = TrialRegistry.open(settings().database).table()
+    named: set[int] = set()
+    if len(trials):
+        # A trial names interval and version; of which market it was is not needed to be on the safe side.
+        of_interval = trials.filter(trials["interval"] == dataset.rsplit("_", 1)[-1])
+        named = set(of_interval["lake_version"].drop_nulls().to_list())
+    gone = upkeep.vacuum(lake, dataset, older_than_days=older_than, keep=named, dry_run=dry_run)
+    kept = sorted(named | upkeep.pinned_versions(lake, dataset))
+    if as_json:
+        typer.echo(json.dumps({"dataset": dataset, "dry_run": dry_run, "files": gone, "versions_kept": kept}))
+        return
+    console = Console()
+    console.print(f"{dataset}: {len(gone)} files {'would go' if dry_run else 'deleted'}")
+    console.print(f"versions that results name, kept whole: {', '.join(map(str, kept)) or 'none'}")
