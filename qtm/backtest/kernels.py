@@ -26,8 +26,8 @@ def live_through(session, book, opened, high, low, rules):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def decide(session, book, close, now_ms, rules):
-    return decide_inlined(session, book, close, now_ms, rules)
+def judge(session, book, lots, limit, close, now_ms, rules):
+    return judge_inlined(session, book, lots, limit, close, now_ms, rules)
 '''
 
 _RUN = '''"""Generated: the event loop with one strategy's step inlined."""
@@ -38,7 +38,7 @@ from numba import njit
 def run(params, state, book, session, rules, bars, ledger):
     last = bars[0].size
     run_bars(
-        step, meet_open, live_through, decide, write_order, write_close,
+        step, meet_open, live_through, judge, write_order, write_close,
         params, state, book, session, rules, bars, 0, last, ledger,
     )
 '''
@@ -55,7 +55,7 @@ def sweep(values, states, books, sessions, tallies, rules, bars, block):
         for j in range(values.shape[0]):
             params = Params({arguments})
             run_bars(
-                step, meet_open, live_through, decide, tally_order, tally_close,
+                step, meet_open, live_through, judge, tally_order, tally_close,
                 params, states[j], books[j], sessions[j], rules, bars, first, last, tallies[j],
             )
     for j in range(values.shape[0]):
@@ -71,13 +71,13 @@ def _shared_parts() -> dict[str, Any]:
         {
             "meet_open_inlined": loop.meet_open,
             "live_through_inlined": intrabar.live_through,
-            "decide_inlined": loop.decide,
+            "judge_inlined": loop.judge,
         },
         strategy_version="",
         strategy_module="",
         modules=_SOURCES,
     )
-    return {name: getattr(parts, name) for name in ("meet_open", "live_through", "decide")}
+    return {name: getattr(parts, name) for name in ("meet_open", "live_through", "judge")}
 
 
 def loop_kernel(strategy: StepStrategy) -> ModuleType:

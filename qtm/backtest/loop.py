@@ -138,8 +138,6 @@ def messages_in_window(session: Any, now_ms: int, window_ms: float) -> float:
 @inlined
 def judge(session: Any, book: Any, lots: float, limit: float, close: float, now_ms: int, rules: Any) -> int:
     """The gate's answer to an order at a close: 0, or the mask of breached controls."""
-    if not rules.gated:
-        return 0
     view = GateView(
         close,
         0.0,
@@ -157,7 +155,9 @@ def judge(session: Any, book: Any, lots: float, limit: float, close: float, now_
 
 
 @inlined
-def decide(session: Any, book: Any, close: float, now_ms: int, rules: Any) -> tuple[float, float, int, int]:
+def decide(
+    judge: Any, session: Any, book: Any, close: float, now_ms: int, rules: Any
+) -> tuple[float, float, int, int]:
     """Turn the desired target into a working order: (lots, limit ticks, status, breached controls).
 
     The status is REFUSED or REJECTED for an order that was not sent; lots 0.0 means there was none.
@@ -167,7 +167,9 @@ def decide(session: Any, book: Any, close: float, now_ms: int, rules: Any) -> tu
         return 0.0, 0.0, FILLED, 0
     side = 1 if lots > 0.0 else -1
     ticks = limit_price_ticks(side, close, rules.grid.tick_size, rules.band)
-    breached = judge(session, book, lots, ticks * rules.grid.tick_size, close, now_ms, rules)
+    breached = 0
+    if rules.gated:
+        breached = judge(session, book, lots, ticks * rules.grid.tick_size, close, now_ms, rules)
     if breached != 0:
         on_refused(book)
         return lots, ticks, REFUSED, breached
@@ -197,7 +199,7 @@ def run_bars(
     step: Any,
     meet_open: Any,
     live_through: Any,
-    decide: Any,
+    judge: Any,
     note_order: Any,
     note_close: Any,
     params: Any,
@@ -216,9 +218,9 @@ def run_bars(
     ----------
     step
         The strategy's step.
-    meet_open, live_through, decide
+    meet_open, live_through, judge
         The functions of those names, compiled once for all strategies (see `qtm.backtest.kernels`); they are
-        called only when there is an order, a position at risk, or a target to reach.
+        called only when there is an order or a position at risk.
     note_order
         Called for each finished order: `note_order(sink, bar, decided_ms, sequence, lots, limit_ticks,
         status, cause, breached, fill_price, fee, book)`; `bar` is the last one closed
@@ -264,7 +266,7 @@ def run_bars(
         now_ms = opened + rules.interval_ms
         if book.desired == book.achieved:
             continue
-        lots, ticks, status, breached = decide(session, book, close, now_ms, rules)
+        lots, ticks, status, breached = decide(judge, session, book, close, now_ms, rules)
         if status != FILLED:
             note_order(
                 sink, i, now_ms, book.orders, lots, ticks, status, ENTRY, breached, np.nan, 0.0, book
