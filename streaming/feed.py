@@ -21,6 +21,7 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from qtm.execution.outbox import Sender
 from qtm.execution.updates import OrderUpdate
 from qtm.risk.decisions import ApprovedOrder
+from qtm.trading.orders import OrderIntent
 from streaming.connection import keep_connected, user_stream_greeting
 from streaming.frames import KLINE, USER, FrameJournal, decode, frame, refusal_frame, report_frame
 from streaming.history import History
@@ -57,7 +58,8 @@ class Feed(StatefulSourcePartition[Message, Position]):
         self.journal = FrameJournal(session.frames_path)
         self.offset = position.offset
         self.queue: deque[tuple[bytes, bytes, int]] = deque()
-        self.sender = Sender(session.journal, session.venue, session.clock, self.is_fresh)
+        self.sender = Sender(session.journal, session.venue, session.clock, self.is_fresh, self._on_wire)
+        self.triggers: dict[str, int] = {}
         self.emitted = 0
         self.handled = 0
         self.bars = 0
@@ -113,13 +115,23 @@ class Feed(StatefulSourcePartition[Message, Position]):
         """The end of the dataflow has handled one message."""
         self.handled += 1
 
-    def is_fresh(self, intent: Any) -> bool:
+    def is_fresh(self, intent: OrderIntent) -> bool:
         """An order may still be sent within one bar of its decision."""
         return self.session.now_ms(self.market_ms) - intent.decided_ms <= self.session.config.interval.ms
 
-    def send(self, order: ApprovedOrder) -> None:
-        """Take an approved order to the venue in the background; its report comes back as a frame."""
-        self._in_background(order, self.sender.send(order))
+    def send(self, order: ApprovedOrder, received_ns: int) -> None:
+        """Take an approved order to the venue in the background; its report comes back as a frame.
+
+        `received_ns` is when the frame that caused the order arrived (0: not a live frame).
+        """
+        if received_ns:
+            self.triggers[order.intent.client_order_id] = received_ns
+        self._in_background(order, self.sender.dispatch(order))
+
+    def _on_wire(self, intent: OrderIntent) -> None:
+        received_ns = self.triggers.pop(intent.client_order_id, 0)
+        if received_ns:
+            self.session.latencies_ns.append(time.perf_counter_ns() - received_ns)
 
     def bring_back(self, symbol: str, client_order_id: str) -> None:
         """Report again what became of an order decided before a restart; telling it twice changes nothing."""

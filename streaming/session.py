@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 import os
-import time
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,7 +93,6 @@ class Session:
         tree = load_limits(risk, self.instruments.values(), path=config.limits_file)
         self.gate = Gate(tree, self.instruments.values(), exposure)
         self.door = Door(self.gate, self.journal, self.run.run_id)
-        self.door.refresh_latches()
         if any(latch.scope == "firm" for latch in self.gate.latches):
             raise VenueError(
                 "a kill is in force for this account",
@@ -277,11 +275,6 @@ class Session:
         values = {"heartbeat_ms": self.clock.now_ms(), "state": state}
         with self.journal.database.write() as connection:
             connection.execute(update(runs).where(runs.c.run_id == self.run.run_id).values(values))
-
-    def latency(self, received_ns: int) -> None:
-        """An order went out in answer to a frame received at `received_ns` (0: not a live frame)."""
-        if received_ns:
-            self.latencies_ns.append(time.perf_counter_ns() - received_ns)
 
 
 def _only_process(path: Path) -> int:

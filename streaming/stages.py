@@ -147,8 +147,7 @@ class _Outbox(StatelessSinkPartition[Handled]):
                 self._keep(message.signal)
             if isinstance(outcome, ApprovedOrder):
                 self.session.counts["approved"] += 1
-                feed.send(outcome)
-                self.session.latency(message.received_ns if isinstance(message, BarMessage) else 0)
+                feed.send(outcome, message.received_ns if isinstance(message, BarMessage) else 0)
                 _announce("approved", outcome)
             elif isinstance(outcome, Refused):
                 self.session.counts["refused"] += 1

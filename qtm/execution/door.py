@@ -23,7 +23,7 @@ MARK_EVERY_MS = 1000
 
 @dataclass(frozen=True, slots=True)
 class DecidedBefore:
-    """The recorded answer to an intent that was decided by an earlier process or an earlier replay."""
+    """The recorded answer to an intent; what became of its order is in the journal, and nothing is sent."""
 
     intent: OrderIntent
     approved: bool
@@ -37,24 +37,36 @@ class Door:
         self.journal = journal
         self.run_id = run_id
         self._marked_ms = 0
+        self._decided = journal.decided_in(run_id)
+        self.refresh_latches()
         load_marks(journal, gate.exposure)
 
     def decide(
         self, intent: OrderIntent, now_ms: int, inputs: Mapping[str, Any] | None = None
     ) -> ApprovedOrder | Refused | DecidedBefore:
-        """Judge an order and commit the decision; kills in force are read from the store each time.
+        """Judge an order and commit the decision; an approved order is then INFLIGHT and may be sent.
+
+        Kill files are looked at each time. A kill that was committed to the store since the last look is
+        found by the commit itself: the order is then CANCELED and comes back as decided, not as approved.
 
         Raises
         ------
         StoreError
             When the decision cannot be written: then the order must not be sent.
         """
-        known = self.journal.decided(intent.client_order_id)
-        if known is not None:
+        if intent.client_order_id in self._decided:
+            known = self.journal.decided(intent.client_order_id)
+            if known is None:
+                raise RuntimeError(
+                    f"{intent.client_order_id} was decided in this run but is not in its journal"
+                )
             return DecidedBefore(intent, approved=known[0])
-        self.refresh_latches()
+        self.gate.latch([*self._stored_latches, *self.journal.latches.on_file()])
         outcome = self.gate.check(intent, now_ms, inputs)
-        self.journal.record(outcome, self.run_id)
+        self._decided.add(intent.client_order_id)
+        may_go = self.journal.record(outcome, self.run_id, sending=True)
+        if isinstance(outcome, ApprovedOrder) and not may_go:
+            return DecidedBefore(intent, approved=True)
         return outcome
 
     def on_report(self, report: OrderUpdate) -> Applied:
@@ -75,6 +87,7 @@ class Door:
         return change
 
     def refresh_latches(self) -> None:
-        """Take the kills in force from the store."""
+        """Take the kills in force from the store and its files."""
         with self.journal.database.read() as connection:
-            self.gate.latch(self.journal.latches.in_force(connection))
+            self._stored_latches = self.journal.latches.in_force(connection)
+        self.gate.latch(self._stored_latches)

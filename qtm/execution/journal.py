@@ -14,7 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from qtm.clock import Clock
 from qtm.errors import StoreError
@@ -25,6 +25,18 @@ from qtm.risk.decisions import ApprovedOrder, Decision, Refused
 from qtm.store.database import Database
 from qtm.store.schema import decisions, fills, openings, order_events, orders
 from qtm.trading.orders import Fill, OrderIntent, OrderStatus, OrderType, Side, TimeInForce
+
+_HELD = "kill in force, not at the venue"
+
+_INSERT_DECISION, _INSERT_ORDER, _INSERT_EVENT, _INSERT_FILL = map(
+    insert, (decisions, orders, order_events, fills)
+)
+_NEWEST_HASH = (
+    select(decisions.c.hash)
+    .where(decisions.c.account == bindparam("of_account"))
+    .order_by(decisions.c.decision_id.desc())
+    .limit(1)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +68,12 @@ class Journal:
         self.clock = clock
         self.latches = LatchBoard(database, account, state_dir / "kills", clock)
 
-    def record(self, outcome: ApprovedOrder | Refused, run_id: str) -> None:
-        """Write a decision and, if approved, its order as NEW_LOCAL: one durable commit.
+    def record(self, outcome: ApprovedOrder | Refused, run_id: str, *, sending: bool = False) -> bool:
+        """Write a decision and, if approved, its order: one durable commit.
+
+        With `sending` the order is written as INFLIGHT at once, so that one commit, not two, lies between a
+        decision and the wire. Returns whether the order may go: False for a refusal, and for an order that a
+        kill committed meanwhile holds (it is then CANCELED).
 
         Raises
         ------
@@ -68,27 +84,32 @@ class Journal:
         now_ns = self.clock.now_ns()
         record = canonical(decision.record())
         with self.database.write() as connection:
-            ours = select(decisions.c.hash).where(decisions.c.account == self.account)
-            newest = ours.order_by(decisions.c.decision_id.desc()).limit(1)
-            previous = connection.execute(newest).scalar() or GENESIS
-            connection.execute(
-                insert(decisions).values(
-                    client_order_id=intent.client_order_id,
-                    account=self.account,
-                    run_id=run_id,
-                    strategy=intent.strategy,
-                    symbol=intent.symbol,
-                    verdict="APPROVED" if decision.approved else "REFUSED",
-                    controls=" ".join(decision.breached),
-                    decided_ms=intent.decided_ms,
-                    recorded_ns=now_ns,
-                    record=record,
-                    hash=chained(previous, record),
-                )
-            )
-            if isinstance(outcome, ApprovedOrder):
-                connection.execute(insert(orders).values(self._row(intent, run_id, now_ns)))
-                self._event(connection, intent.client_order_id, OrderStatus.NEW_LOCAL, "approved")
+            previous = connection.execute(_NEWEST_HASH, {"of_account": self.account}).scalar() or GENESIS
+            row = {
+                "client_order_id": intent.client_order_id,
+                "account": self.account,
+                "run_id": run_id,
+                "strategy": intent.strategy,
+                "symbol": intent.symbol,
+                "verdict": "APPROVED" if decision.approved else "REFUSED",
+                "controls": " ".join(decision.breached),
+                "decided_ms": intent.decided_ms,
+                "recorded_ns": now_ns,
+                "record": record,
+                "hash": chained(previous, record),
+            }
+            connection.execute(_INSERT_DECISION, row)
+            if isinstance(outcome, Refused):
+                return False
+            connection.execute(_INSERT_ORDER, self._row(intent, run_id, now_ns, sending=sending))
+            self._event(connection, intent.client_order_id, OrderStatus.NEW_LOCAL, "approved")
+            if not sending:
+                return True
+            if any(latch.holds(intent) for latch in self.latches.in_force(connection)):
+                self._set(connection, intent.client_order_id, OrderStatus.CANCELED, _HELD)
+                return False
+            self._event(connection, intent.client_order_id, OrderStatus.INFLIGHT, "")
+            return True
 
     def decided(self, client_order_id: str) -> tuple[bool, str] | None:
         """(approved, refusing controls) of an id decided before, or None."""
@@ -113,9 +134,7 @@ class Journal:
             if row.status not in (OrderStatus.NEW_LOCAL, OrderStatus.UNKNOWN):
                 return False
             if any(latch.holds(row.intent) for latch in self.latches.in_force(connection)):
-                self._set(
-                    connection, client_order_id, OrderStatus.CANCELED, "kill in force, not at the venue"
-                )
+                self._set(connection, client_order_id, OrderStatus.CANCELED, _HELD)
                 return False
             changes = {"attempts": orders.c.attempts + 1, "sent_ns": now_ns}
             self._set(connection, client_order_id, OrderStatus.INFLIGHT, "", changes)
@@ -181,6 +200,12 @@ class Journal:
         with self.database.read() as connection:
             return [_fill(row) for row in connection.execute(query).mappings()]
 
+    def decided_in(self, run_id: str) -> set[str]:
+        """Every order id decided in a run."""
+        query = select(decisions.c.client_order_id).where(decisions.c.run_id == run_id)
+        with self.database.read() as connection:
+            return set(connection.execute(query).scalars())
+
     def last_decided(self, strategy: str, symbol: str) -> str | None:
         """The newest order id decided for a strategy on a symbol."""
         ours = (
@@ -215,7 +240,7 @@ class Journal:
                 row = {"account": self.account, "asset": asset, "qty": str(qty), "recorded_ms": now_ms}
                 connection.execute(insert(openings).values(row))
 
-    def _row(self, intent: OrderIntent, run_id: str, now_ns: int) -> dict[str, Any]:
+    def _row(self, intent: OrderIntent, run_id: str, now_ns: int, *, sending: bool) -> dict[str, Any]:
         return {
             "client_order_id": intent.client_order_id,
             "account": self.account,
@@ -229,10 +254,11 @@ class Journal:
             "price": None if intent.price is None else str(intent.price),
             "reduce_only": intent.reduce_only,
             "decided_ms": intent.decided_ms,
-            "status": OrderStatus.NEW_LOCAL.value,
+            "status": (OrderStatus.INFLIGHT if sending else OrderStatus.NEW_LOCAL).value,
             "reason": "",
-            "attempts": 0,
+            "attempts": int(sending),
             "created_ns": now_ns,
+            "sent_ns": now_ns if sending else None,
             "updated_ns": now_ns,
         }
 
@@ -267,7 +293,7 @@ class Journal:
             "status": status.value,
             "detail": json.dumps({"reason": words}),
         }
-        connection.execute(insert(order_events).values(row))
+        connection.execute(_INSERT_EVENT, row)
 
     def _filled(self, connection: Connection, client_order_id: str) -> Decimal:
         query = select(fills.c.qty).where(fills.c.client_order_id == client_order_id)
@@ -281,21 +307,20 @@ class Journal:
         )
         if connection.execute(select(fills.c.trade_id).where(*key)).first() is not None:
             return False
-        connection.execute(
-            insert(fills).values(
-                account=self.account,
-                symbol=fill.symbol,
-                trade_id=fill.trade_id,
-                client_order_id=fill.client_order_id,
-                side=fill.side.value,
-                qty=str(fill.qty),
-                price=str(fill.price),
-                fee=str(fill.fee),
-                fee_asset=fill.fee_asset,
-                maker=fill.maker,
-                ts_ms=fill.ts_ms,
-            )
-        )
+        row = {
+            "account": self.account,
+            "symbol": fill.symbol,
+            "trade_id": fill.trade_id,
+            "client_order_id": fill.client_order_id,
+            "side": fill.side.value,
+            "qty": str(fill.qty),
+            "price": str(fill.price),
+            "fee": str(fill.fee),
+            "fee_asset": fill.fee_asset,
+            "maker": fill.maker,
+            "ts_ms": fill.ts_ms,
+        }
+        connection.execute(_INSERT_FILL, row)
         return True
 
 

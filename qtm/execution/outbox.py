@@ -47,15 +47,30 @@ class Sender:
     ----------
     is_fresh
         Tells whether an order decided some time ago may still be sent; a stale one expires unsent.
+    on_wire
+        Called with every order at the instant it is handed to the connection.
     """
 
     def __init__(
-        self, journal: Journal, venue: OrderVenue, clock: Clock, is_fresh: Callable[[OrderIntent], bool]
+        self,
+        journal: Journal,
+        venue: OrderVenue,
+        clock: Clock,
+        is_fresh: Callable[[OrderIntent], bool],
+        on_wire: Callable[[OrderIntent], None] = lambda _: None,
     ) -> None:
         self.journal = journal
         self.venue = venue
         self.clock = clock
         self.is_fresh = is_fresh
+        self.on_wire = on_wire
+
+    async def dispatch(self, order: ApprovedOrder) -> OrderUpdate:
+        """Send an order that its decision's own commit has made INFLIGHT."""
+        state = self.journal.latches.on_file()
+        if any(latch.holds(order.intent) for latch in state):
+            return self._unsent(order.intent, "kill in force, never sent", OrderStatus.CANCELED)
+        return await self._wire(order)
 
     async def send(self, order: ApprovedOrder) -> OrderUpdate:
         """Send an order that is waiting in the outbox; returns its outcome, however long that takes."""
@@ -64,9 +79,15 @@ class Sender:
             return self._unsent(order.intent, "too old to send")
         if not self.journal.begin_sending(client_order_id):
             return self.journal.report(client_order_id)
+        return await self._wire(order)
+
+    async def _wire(self, order: ApprovedOrder) -> OrderUpdate:
+        """The one place an order leaves from; it is INFLIGHT on disk."""
+        self.on_wire(order.intent)
         try:
             return await self.venue.place(order)
         except VenueUnknown as lost:
+            client_order_id = order.intent.client_order_id
             self.journal.mark_unknown(client_order_id, str(lost))
             log.warning("%s UNKNOWN: %s", client_order_id, lost.what)
             return await self.resolve(order)
@@ -93,8 +114,10 @@ class Sender:
             updates.append(await settle(order))
         return updates
 
-    def _unsent(self, intent: OrderIntent, reason: str) -> OrderUpdate:
-        return OrderUpdate(intent.client_order_id, intent.symbol, OrderStatus.EXPIRED, reason=reason)
+    def _unsent(
+        self, intent: OrderIntent, reason: str, status: OrderStatus = OrderStatus.EXPIRED
+    ) -> OrderUpdate:
+        return OrderUpdate(intent.client_order_id, intent.symbol, status, reason=reason)
 
     async def _outwait_request(self, client_order_id: str) -> None:
         """Wait until the venue must refuse the last request we may have sent."""

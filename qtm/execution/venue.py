@@ -237,7 +237,7 @@ def _sorted(error: Exception, url: str, where: str) -> VenueError:
     return VenueUnknown(
         f"no believable answer from the venue: {type(error).__name__} {error}",
         where=f"{url} {where}",
-        remedy="an order is queried before anything is sent again",
+        remedy="see that the venue (or `qtm paper serve`) answers there; no order is resent unqueried",
     )
 
 

@@ -9,13 +9,15 @@ from sqlalchemy import select, update
 from qtm.clock import ManualClock
 from qtm.errors import StoreError
 from qtm.execution.chain import GENESIS, chained, first_break
+from qtm.execution.door import DecidedBefore, Door
 from qtm.execution.journal import Journal
 from qtm.execution.updates import OrderUpdate, advanced
+from qtm.risk.decisions import ApprovedOrder, Refused
 from qtm.risk.gate import Latch
 from qtm.store.database import open_database
 from qtm.store.schema import decisions, order_events
 from qtm.trading.orders import Fill, OrderStatus, Side
-from tests.execution.support import approve, make_gate, open_run, order
+from tests.execution.support import NOW_MS, approve, make_gate, open_run, order
 
 
 @pytest.fixture
@@ -84,6 +86,26 @@ def test_a_kill_of_another_scope_or_account_holds_nothing(journal: Journal) -> N
     hold(journal, "strategy", "t")
     hold(Journal(journal.database, "other", journal.clock, journal.latches.folder.parent), "firm", "")
     assert journal.begin_sending("s-BTCUSDT-1")
+
+
+def test_a_kill_committed_between_check_and_commit_cancels_the_order(journal: Journal) -> None:
+    door = Door(make_gate(), journal, "run-1")
+    held = Latch("symbol", "BTCUSDT")
+    journal.latches.record(held, actor="another host", reason="test", latched_ns=1)  # no file here
+    answer = door.decide(order(1), NOW_MS)
+    assert answer == DecidedBefore(order(1), approved=True)
+    assert journal.order("s-BTCUSDT-1").status is OrderStatus.CANCELED
+
+
+def test_an_intent_decided_before_a_restart_gets_its_recorded_answer(journal: Journal) -> None:
+    first = Door(make_gate(), journal, "run-1")
+    assert isinstance(first.decide(order(1), NOW_MS), ApprovedOrder)
+    assert isinstance(first.decide(order(2, price="99999"), NOW_MS), Refused)
+    again = Door(make_gate(), journal, "run-1")
+    assert again.decide(order(1), NOW_MS) == DecidedBefore(order(1), approved=True)
+    assert again.decide(order(2, price="99999"), NOW_MS) == DecidedBefore(
+        order(2, price="99999"), approved=False
+    )
 
 
 def test_a_kill_by_file_alone_holds_even_when_nobody_can_read_it(journal: Journal) -> None:
