@@ -6,7 +6,7 @@ import dagster as dg
 import polars as pl
 
 from assets.partitions import DAY_MS, Window
-from assets.presentation import plot, table, thinned, utc
+from assets.presentation import legend_below, plot, table, thinned, utc
 from qtm.market.instruments import Market
 from qtm.market.intervals import Interval
 from qtm.market.lake import Lake, bars_dataset, funding_dataset
@@ -39,9 +39,8 @@ def describe_bars(
     )
     dataset = bars_dataset(market, interval)
     return {
-        "dataset": dg.MetadataValue.text(dataset),
         "table": dg.MetadataValue.path(lake.tables.uri(dataset)),
-        "delta version": dg.MetadataValue.int(lake.version(dataset) or 0),
+        "delta version": dg.MetadataValue.text(str(lake.version(dataset))),
         "window": dg.MetadataValue.text(str(window)),
     }
 
@@ -84,7 +83,7 @@ def _by_day(by_symbol_day: pl.DataFrame) -> pl.DataFrame:
 
 def _closes_plot(bars: pl.DataFrame, interval: Interval, window: Window) -> dg.MarkdownMetadataValue:
     title = f"{interval} closes, {window}, first close = 100"
-    with plot(title) as (picture, axis):
+    with plot(title, height=2.9) as (picture, axis):
         ranked = bars.group_by("symbol").agg(pl.sum("quote_volume")).sort("quote_volume", descending=True)
         for symbol in ranked["symbol"].head(REBASED_SYMBOLS):
             series = bars.filter(pl.col("symbol") == symbol)
@@ -94,7 +93,7 @@ def _closes_plot(bars: pl.DataFrame, interval: Interval, window: Window) -> dg.M
                 utc(series["open_time_ms"].to_numpy()[keep]), 100 * closes / closes[0], label=symbol,
                 linewidth=1.0, marker="." if len(closes) < 40 else None,
             )  # fmt: skip
-        axis.legend(fontsize=7, ncols=6, frameon=False, loc="upper left")
+        legend_below(axis)
     return picture.markdown
 
 
@@ -117,9 +116,8 @@ def describe_funding(
         context.add_asset_metadata({"funding": _funding_plot(rates, window)}, partition_key=window.last)
     dataset = funding_dataset(Market.UM)
     return {
-        "dataset": dg.MetadataValue.text(dataset),
         "table": dg.MetadataValue.path(lake.tables.uri(dataset)),
-        "delta version": dg.MetadataValue.int(lake.version(dataset) or 0),
+        "delta version": dg.MetadataValue.text(str(lake.version(dataset))),
         "window": dg.MetadataValue.text(str(window)),
     }
 
@@ -129,5 +127,5 @@ def _funding_plot(rates: pl.DataFrame, window: Window) -> dg.MarkdownMetadataVal
         for (symbol,), rows in rates.partition_by("symbol", as_dict=True).items():
             paid = 100 * rows["rate"].to_numpy().cumsum()
             axis.step(utc(rows["funding_time_ms"]), paid, where="post", label=str(symbol), linewidth=1.2)
-        axis.legend(fontsize=7, frameon=False)
+        legend_below(axis)
     return picture.markdown

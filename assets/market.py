@@ -88,7 +88,7 @@ def instruments(lake: MarketLake, history: MarketHistory) -> dg.MaterializeResul
             "instruments": len(taken),
             "filters": table(rows),
             "table": dg.MetadataValue.path(opened.tables.uri(INSTRUMENTS)),
-            "delta version": version,
+            "delta version": str(version),
             **source_metadata(chosen),
         },
         data_version=dg.DataVersion(f"instruments {version}"),
@@ -224,13 +224,13 @@ def _fetch_bars(
             absent_ok=True,
             progress=lambda done, total, what: context.log.info(f"{done} of {total}: {what}"),
         )
-        fetched = {
+        work = {
             "parts read": report.parts,
             "parts unchanged": report.unchanged,
             "MB read": round(report.size / 1e6, 3),
-            "fetch seconds": round(report.seconds, 2),
-            **source_metadata(chosen),
+            "seconds": round(report.seconds, 2),
         }
+        fetched = {**source_metadata(chosen), "fetch": table([work])}
     return _checked_bars(context, lake, market, interval, symbols, fetched)
 
 

@@ -120,8 +120,8 @@ def weights(
         metadata={
             "days without a book": len(too_early),
             "table": dg.MetadataValue.path(opened.tables.uri("weights")),
-            "delta version": version,
-            "bars version": history.version,
+            "delta version": str(version),
+            "bars version": str(history.version),
             "mandate": dg.MetadataValue.json(
                 {
                     "cvar_cap": mandate.cvar_cap,

@@ -56,6 +56,12 @@ def plot(
     picture.markdown = dg.MetadataValue.md(f"![{title}](data:image/png;base64,{encoded})")
 
 
+def legend_below(axis: Axes) -> None:
+    """Name the lines under the plot, where they cannot cover it."""
+    figure = axis.figure
+    figure.legend(fontsize=7, ncols=8, frameon=False, loc="outside lower center")  # type: ignore[union-attr]
+
+
 def thinned(length: int, limit: int = MAX_POINTS) -> slice:
     """A slice that keeps at most about `limit` of `length` points."""
     return slice(None, None, max(1, length // limit))

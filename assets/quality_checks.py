@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assets.partitions import DAY_MS, Window
+from assets.partitions import DAY_MS, Window, day_text
 from assets.presentation import table
 from qtm.clock import SystemClock
 from qtm.market.instruments import Market
@@ -118,7 +118,12 @@ def _result(
         words = f"{', '.join(r.symbol for r in standing[:6])} of {len(results)} symbols: {check.remedy}"
     elif failed:
         words = f"waived for {', '.join(sorted(excuses))}"
+    observed = [result.observed for result in results if result.observed is not None]
     metadata: dict[str, Any] = {
+        "days judged": f"{day_text(report.start_ms)} to {day_text(report.end_ms - DAY_MS)}",
+        "measured": f"{check.metric}, {check.allowed}",
+        "symbols": len(results),
+        "worst observed": (min if check.high is None else max)(observed) if observed else None,
         "failures": table(
             [
                 {
@@ -131,9 +136,9 @@ def _result(
                 for result in failed
             ]
         ),
-        "dataset": report.dataset,
-        "delta version": report.version,
+        "delta version": str(report.version),
     }
+    metadata = {name: value for name, value in metadata.items() if value is not None}
     if check.name == "has_rows" and unlisted:
         metadata["not judged: no bar for a week"] = ", ".join(unlisted)
     return dg.AssetCheckResult(

@@ -117,7 +117,7 @@ def backtests(
             "last orders": table(_last_orders(result)),
             "parameters": dg.MetadataValue.json(made_from.params),
             "strategy version": made_from.strategy_version,
-            "data version": made_from.data_version,
+            "data version": str(made_from.data_version),
         },
         data_version=dg.DataVersion(
             f"{made_from.strategy_version}, bars {made_from.data_version}, {sorted(made_from.params.items())}"

@@ -80,7 +80,10 @@ def risk_report(
             red.update({day.first: ", ".join(models)} if models else {})
             context.log.info(f"{day.first}: {written.page}")
     return dg.MaterializeResult(
-        metadata={"reports": dg.MetadataValue.path(str(folder.resolve())), "bars version": history.version},
+        metadata={
+            "reports": dg.MetadataValue.path(str(folder.resolve())),
+            "bars version": str(history.version),
+        },
         data_version=dg.DataVersion(f"bars {history.version}, weights {opened.version('weights')}"),
         check_results=[
             verdict_over_days("limits_kept", window.days, breached),
