@@ -56,7 +56,10 @@ def optimize(
     cap: Cap = None,
     max_weight: MaxWeight = None,
     window: Window = 730,
-    objective: Annotated[str, typer.Option(help="max-return or min-cvar.")] = "max-return",
+    objective: Annotated[str, typer.Option(help="max-return, min-cvar or max-utility.")] = "max-return",
+    risk_aversion: Annotated[
+        float, typer.Option(help="Return given up per unit of CVaR; for max-utility.")
+    ] = 0.05,
     scenarios: Annotated[
         str, typer.Option(help="historical or filtered (volatility-scaled).")
     ] = "historical",
@@ -88,6 +91,7 @@ def optimize(
         max_weight=base.max_weight if max_weight is None else max_weight,
         allow_cash=not fully_invested,
         objective=_choice(Objective, objective, "objective"),
+        risk_aversion=risk_aversion,
         window=window,
         least_history=min(base.least_history, window),
         scenarios=_choice(ScenarioModel, scenarios, "scenarios"),

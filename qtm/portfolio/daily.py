@@ -55,6 +55,7 @@ class Mandate:
     max_weight: float = 0.25
     allow_cash: bool = True
     objective: Objective = Objective.MAX_RETURN
+    risk_aversion: float = 0.05
     window: int = 730
     least_history: int = 180
     scenarios: ScenarioModel = ScenarioModel.HISTORICAL
@@ -69,6 +70,7 @@ class Mandate:
             ("max-weight", 0.0 < self.max_weight <= 1.0, "above 0 and at most 1"),
             ("window", self.window >= 30, "at least 30 days"),
             ("least-history", 2 <= self.least_history <= self.window, "between 2 and the window"),
+            ("risk-aversion", self.risk_aversion >= 0.0, "zero or more"),
             ("cost", self.cost_rate >= 0.0, "zero or more"),
             ("turnover-cap", self.turnover_cap is None or self.turnover_cap >= 0.0, "zero or more"),
         )
@@ -154,7 +156,7 @@ def daily_history(lake: Lake, symbols: Sequence[str], *, as_of_ms: int | None = 
         raise DataError(
             f"no daily bar of any symbol of the universe{when}",
             where=lake.uri,
-            remedy="`qtm ingest --interval 1d` first",
+            remedy="`qtm ingest bars -i 1d` first",
         )
     held = set(bars["symbol"].unique())
     present = tuple(symbol for symbol in symbols if symbol in held)
@@ -205,7 +207,7 @@ def daily_problem(
         raise RiskError(
             "a held symbol cannot be measured", where=", ".join(unknown), remedy="close it or add its history"
         )
-    maximise = mandate.objective is Objective.MAX_RETURN
+    maximise = mandate.objective is not Objective.MIN_CVAR
     return PortfolioProblem(
         symbols=scenarios.symbols,
         scenarios=scenarios.returns,
@@ -219,6 +221,7 @@ def daily_problem(
         held=None if held is None else np.array([held.get(symbol, 0.0) for symbol in scenarios.symbols]),
         turnover_cap=mandate.turnover_cap,
         cost_rate=mandate.cost_rate,
+        risk_aversion=mandate.risk_aversion,
     )
 
 

@@ -21,6 +21,7 @@ class Objective(StrEnum):
 
     MAX_RETURN = "max-return"
     MIN_CVAR = "min-cvar"
+    MAX_UTILITY = "max-utility"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,8 @@ class PortfolioProblem:
     alpha
         Confidence level of the reported and (for MIN_CVAR) minimised CVaR.
     objective
-        MAX_RETURN needs a bounded feasible set: at least one tail cap or finite bounds.
+        MAX_RETURN needs a bounded feasible set: at least one tail cap or finite bounds. MAX_UTILITY maximises
+        expected return less `risk_aversion` times CVaR at `alpha`.
     tail_caps
         Any number of CVaR caps, at different confidence levels if wished.
     return_floor
@@ -101,6 +103,8 @@ class PortfolioProblem:
         number. In units of return at a full unit of weight traded.
     drawdown_cap
         CDaR constraint on the scenario path.
+    risk_aversion
+        Return given up per unit of CVaR saved; read by MAX_UTILITY alone.
     """
 
     symbols: tuple[str, ...]
@@ -120,6 +124,7 @@ class PortfolioProblem:
     cost_rate: float = 0.0
     impact: float = 0.0
     drawdown_cap: DrawdownCap | None = None
+    risk_aversion: float = 1.0
 
     def __post_init__(self) -> None:
         count = len(self.symbols)
@@ -193,7 +198,7 @@ class PortfolioProblem:
                 raise RiskError(f"group {group.name} names unknown symbols", where=", ".join(unknown))
             if not group.lower <= group.upper:
                 raise RiskError(f"group {group.name} has its lower bound above its upper bound")
-        for name in ("gross_cap", "turnover_cap", "cost_rate", "impact"):
+        for name in ("gross_cap", "turnover_cap", "cost_rate", "impact", "risk_aversion"):
             value = getattr(self, name)
             if value is not None and not value >= 0.0:
                 raise RiskError(f"{name} must not be negative", where=str(value))

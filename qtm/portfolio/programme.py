@@ -37,7 +37,7 @@ class Tail:
 def tail_levels(problem: PortfolioProblem) -> tuple[float, ...]:
     """Confidence levels whose CVaR the programme must hold: those capped, and the one minimised."""
     caps = {cap.alpha for cap in problem.tail_caps}
-    return tuple(sorted(caps | ({problem.alpha} if problem.objective is Objective.MIN_CVAR else set())))
+    return tuple(sorted(caps if problem.objective is Objective.MAX_RETURN else caps | {problem.alpha}))
 
 
 def conditional_tail(scenarios: Floats, weights: cp.Variable, alpha: float) -> Tail:

@@ -20,7 +20,7 @@ from qtm.portfolio import constraints as named
 from qtm.portfolio.allocation import Allocation, Attempt, Infeasible, Outcome, binding_constraints
 from qtm.portfolio.problem import Objective, PortfolioProblem
 from qtm.portfolio.programme import Tail, conditional_tail, constraint_rows, net_return, run, tail_levels
-from qtm.risk.measures import Floats, tail_weights
+from qtm.risk.measures import Floats, historical_cvar, tail_weights
 
 SOLVERS = ("CLARABEL", "HIGHS", "SCS")
 """Tried in this order; SCS is the last resort and held to the same feasibility check."""
@@ -107,7 +107,7 @@ def proven_gap(
     """
     value = _objective_value(problem, weights)
     bound = _solve(problem, solver, linear_tails=tails).value
-    worse = bound - value if problem.objective is Objective.MAX_RETURN else value - bound
+    worse = value - bound if problem.objective is Objective.MIN_CVAR else bound - value
     return max(worse, 0.0) / max(abs(value), SMALLEST_SCALE)
 
 
@@ -125,12 +125,7 @@ def _solve(
             alpha: Tail(-(linear_tails[alpha] @ problem.scenarios) @ weights, None, ()) for alpha in levels
         }
     rows, side = constraint_rows(problem, weights, tails, {})
-    maximise = problem.objective is Objective.MAX_RETURN
-    objective = (
-        cp.Maximize(net_return(problem, weights))
-        if maximise
-        else cp.Minimize(tails[problem.alpha].expression)
-    )
+    objective = _objective(problem, weights, tails)
     programme = cp.Problem(objective, [*rows.values(), *side])
     status = run(programme, solver)
     if status in ("infeasible", "infeasible_inaccurate"):
@@ -155,6 +150,15 @@ def _solve(
         },
         solver=solver,
     )
+
+
+def _objective(problem: PortfolioProblem, weights: cp.Variable, tails: Mapping[float, Tail]) -> Any:
+    if problem.objective is Objective.MIN_CVAR:
+        return cp.Minimize(tails[problem.alpha].expression)
+    if problem.objective is Objective.MAX_UTILITY:
+        risk = problem.risk_aversion * tails[problem.alpha].expression
+        return cp.Maximize(net_return(problem, weights) - risk)
+    return cp.Maximize(net_return(problem, weights))
 
 
 def _in_units(problem: PortfolioProblem, unit: float) -> PortfolioProblem:
@@ -214,4 +218,7 @@ def _dual_tail(problem: PortfolioProblem, tail: Tail, weights: Floats, alpha: fl
 def _objective_value(problem: PortfolioProblem, weights: Floats) -> float:
     if problem.objective is Objective.MAX_RETURN:
         return problem.expected_return(weights)
-    return -float(tail_weights(problem.scenarios @ weights, problem.alpha) @ problem.scenarios @ weights)
+    cvar = historical_cvar(problem.scenarios @ weights, problem.alpha)
+    if problem.objective is Objective.MIN_CVAR:
+        return cvar
+    return problem.expected_return(weights) - problem.risk_aversion * cvar

@@ -56,7 +56,8 @@ def polytope_of(problem: PortfolioProblem) -> Polytope | None:
     levels = {problem.alpha, *(cap.alpha for cap in problem.tail_caps)}
     maximise = problem.objective is Objective.MAX_RETURN
     plain = (
-        not problem.has_trading_terms
+        problem.objective is not Objective.MAX_UTILITY
+        and not problem.has_trading_terms
         and problem.drawdown_cap is None
         and len(levels) == 1
         and len(problem.tail_caps) == (1 if maximise else 0)
