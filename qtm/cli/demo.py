@@ -22,6 +22,7 @@ from rich.console import Console
 
 from qtm.cli.demo_summary import print_summary
 from qtm.errors import ConfigError, QtmError, VenueError
+from qtm.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,11 +41,12 @@ _QTM = (sys.executable, "-m", "qtm.cli.main")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one command of the demo did; `peak_mb` is its largest resident memory."""
+    """What one command did: its wall time, when it was done (since the start), its peak memory."""
 
     title: str
     command: str
     wall_s: float
+    done_s: float
     peak_mb: float
     body: Mapping[str, Any]
 
@@ -54,7 +56,7 @@ class Walk:
     """The running demo: where it prints, the environment of its commands, and what they did so far."""
 
     console: Console
-    environment: Mapping[str, str]
+    environment: dict[str, str]
     began: float
     steps: list[Step] = field(default_factory=list)
 
@@ -68,9 +70,7 @@ class Walk:
         """
         command = self._announce(title, words)
         started = time.monotonic()
-        child = subprocess.Popen(
-            [*_QTM, *words, "--json"], stdout=subprocess.PIPE, env=dict(self.environment)
-        )
+        child = subprocess.Popen([*_QTM, *words, "--json"], stdout=subprocess.PIPE, env=self.environment)
         try:
             output, peak_mb = _finished(child)
         finally:
@@ -80,7 +80,7 @@ class Walk:
                 f"`{command}` ended with exit code {child.returncode}", remedy="its own message is above"
             )
         body: Mapping[str, Any] = json.loads(output)
-        self.steps.append(Step(title, command, time.monotonic() - started, peak_mb, body))
+        self._done(title, command, started, peak_mb, body)
         return body
 
     @contextmanager
@@ -88,14 +88,20 @@ class Walk:
         """Keep `qtm WORDS` running while the block runs; yields what it wrote to `ready_file`."""
         command = self._announce(title, words)
         started = time.monotonic()
-        child = subprocess.Popen([*_QTM, *words], env=dict(self.environment))
+        child = subprocess.Popen([*_QTM, *words], env=self.environment)
         try:
             yield _ready(ready_file, child)
             child.send_signal(signal.SIGTERM)
             _, peak_mb = _finished(child)
-            self.steps.append(Step(title, command, time.monotonic() - started, peak_mb, {}))
+            self._done(title, command, started, peak_mb, {})
         finally:
             _stop(child)
+
+    def _done(
+        self, title: str, command: str, started: float, peak_mb: float, body: Mapping[str, Any]
+    ) -> None:
+        now = time.monotonic()
+        self.steps.append(Step(title, command, now - started, now - self.began, peak_mb, body))
 
     def _announce(self, title: str, words: Sequence[str]) -> str:
         command = f"qtm {shlex.join(words)}"
@@ -131,30 +137,45 @@ def demo(
     Example: [bold]qtm demo --archive ~/binance-archive[/bold]
     """
     last_day = _last_day(start, end)
-    environment = dict(os.environ)
     if archive is not None:
-        environment["QTM_MARKET__ARCHIVE"] = archive
-    walk = Walk(Console(), environment, time.monotonic())
-    chosen = _history(walk, source, start, end)
+        os.environ["QTM_MARKET__ARCHIVE"] = archive
+    synthetic, reason = _choose(source)
+    walk = Walk(Console(), dict(os.environ), time.monotonic())
+    if synthetic:
+        walk.environment["QTM_HOME"] = str(settings().home / "synthetic")
+    colour = "yellow" if synthetic else "green"
+    walk.console.print(f"[bold {colour}]Market: {reason}.[/bold {colour}]", soft_wrap=True)
+    _history(walk, "synthetic" if synthetic else "archive", start, end)
     _judge_and_research(walk, start, end)
     _trade(walk, last_day, bars)
-    print_summary(walk.console, walk.steps, chosen, time.monotonic() - walk.began)
+    print_summary(walk.console, walk.steps, reason, time.monotonic() - walk.began)
 
 
-def _history(walk: Walk, source: str, start: str, end: str) -> Mapping[str, Any]:
-    minutes = walk.run(
-        "History, 1m", "ingest", "bars", "-i", "1m", "--from", start, "--to", end, "--source", source
-    )
-    taken = "synthetic" if minutes["synthetic"] else "archive"
-    if minutes["synthetic"]:
-        walk.console.print(
-            f"[bold yellow]This is the SYNTHETIC market: {minutes['reason']}.[/bold yellow]", soft_wrap=True
+def _choose(source: str) -> tuple[bool, str]:
+    """Whether the market is synthetic, and why; made-up prices get a home of their own."""
+    from qtm.market.choose import choose_source
+
+    if source not in ("auto", "archive", "synthetic"):
+        raise ConfigError(
+            f"unknown source {source!r}", where="--source", remedy="use auto, archive or synthetic"
         )
+    if source == "auto":
+        found = choose_source(settings())
+        found.source.close()
+        if found.source.name.startswith("archive") or found.is_synthetic:
+            return found.is_synthetic, found.reason
+        return True, "SYNTHETIC prices, because the archive does not answer"
+    found = choose_source(settings(), "archive" if source == "archive" else "synthetic")
+    found.source.close()
+    return found.is_synthetic, found.reason
+
+
+def _history(walk: Walk, taken: str, start: str, end: str) -> None:
+    walk.run("History, 1m", "ingest", "bars", "-i", "1m", "--from", start, "--to", end, "--source", taken)
     walk.run("History, 1d", "ingest", "bars", "-i", "1d", "--from", "2020-07-01", "--to", "2026-01-01",
              "--source", taken)  # fmt: skip
     walk.run("Funding, USD-M", "ingest", "funding", "--from", "2023-01-01", "--to", "2024-06-01",
              "--source", taken)  # fmt: skip
-    return minutes
 
 
 def _judge_and_research(walk: Walk, start: str, end: str) -> None:

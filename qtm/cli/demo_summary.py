@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -15,23 +16,29 @@ if TYPE_CHECKING:
 _SHOWN_WEIGHT = 0.0005
 
 
-def print_summary(console: Console, steps: Sequence[Step], source: Mapping[str, Any], total_s: float) -> None:
+def print_summary(console: Console, steps: Sequence[Step], market: str, total_s: float) -> None:
     """Print the tables of the demo's results and the wall time and memory of every step."""
     console.rule("[bold]What happened")
-    _results(console, steps, source)
+    _results(console, steps, market)
     _backtests(console, steps)
     _steps(console, steps, total_s)
     console.print("[bold]Reports[/bold]")
     for title, path in _reports(steps):
         console.print(f"  {title}: {path}", soft_wrap=True, highlight=False)
-    console.print("[bold]Next[/bold]  `make ui` opens the pipelines; `qtm --help` lists the commands.")
+    reports = Path(_with(steps, "Risk report")[0].body["page"]).parent
+    console.print(
+        f"[bold]Next[/bold]  `QTM_HOME={reports.parent} make ui` opens the pipelines on this lake; "
+        "`qtm --help` lists the commands.",
+        soft_wrap=True,
+        highlight=False,
+    )
 
 
 def _with(steps: Sequence[Step], title: str) -> list[Step]:
     return [step for step in steps if step.title.startswith(title)]
 
 
-def _results(console: Console, steps: Sequence[Step], source: Mapping[str, Any]) -> None:
+def _results(console: Console, steps: Sequence[Step], market: str) -> None:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     bars = sum(step.body["rows"] for step in _with(steps, "History"))
     quality = [step.body for step in _with(steps, "Quality")]
@@ -46,7 +53,7 @@ def _results(console: Console, steps: Sequence[Step], source: Mapping[str, Any])
     )
     latency = stream["tick_to_order_us"]
     for name, value in (
-        ("Market", ("SYNTHETIC: " if source["synthetic"] else "real: ") + source["reason"]),
+        ("Market", market),
         ("Bars", f"{bars:,} in the lake's window, {_with(steps, 'Funding')[0].body['rows']:,} funding rates"),
         (
             "Checks",
@@ -69,16 +76,7 @@ def _results(console: Console, steps: Sequence[Step], source: Mapping[str, Any])
 
 def _backtests(console: Console, steps: Sequence[Step]) -> None:
     table = Table(title="Backtests of BTCUSDT, after fees and slippage", title_justify="left")
-    for heading in (
-        "strategy",
-        "return",
-        "a year",
-        "Sharpe",
-        "max drawdown",
-        "CVaR 95 %",
-        "round trips",
-        "fees",
-    ):
+    for heading in ("strategy", "return", "yearly", "Sharpe", "max DD", "CVaR", "trades", "fees"):
         table.add_column(heading, justify="left" if heading == "strategy" else "right")
     for step in _with(steps, "Backtest"):
         figures = step.body["statistics"]
@@ -105,9 +103,10 @@ def _steps(console: Console, steps: Sequence[Step], total_s: float) -> None:
     peak = max(together, *(step.peak_mb for step in steps))
     table.add_column("step", footer="all, one after another")
     table.add_column("wall", justify="right", footer=f"{total_s:.1f} s")
-    table.add_column("peak memory", justify="right", footer=f"{peak:,.0f} MB at most at one time")
+    table.add_column("done after", justify="right")
+    table.add_column("peak memory", justify="right", footer=f"{peak:,.0f} MB at one time")
     for step in steps:
-        table.add_row(step.title, f"{step.wall_s:.1f} s", f"{step.peak_mb:,.0f} MB")
+        table.add_row(step.title, f"{step.wall_s:.1f} s", f"{step.done_s:.0f} s", f"{step.peak_mb:,.0f} MB")
     console.print(table)
 
 

@@ -8,18 +8,20 @@ more than `ROWS_PER_COMMIT` rows take several commits, each of whole months, whi
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import groupby
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
 
 from qtm.clock import iso_utc
-from qtm.errors import ConfigError, DataError
+from qtm.errors import ConfigError, DataError, StoreError
 from qtm.market.bars import BarKind
 from qtm.market.delta import quoted
 from qtm.market.instruments import Instrument, Market
@@ -44,6 +46,9 @@ LOG_SCHEMA: dict[str, pl.DataType] = {
 
 ROWS_PER_COMMIT = 2_000_000
 """What a commit may hold: the writer keeps some 200 MB per million rows until it is made."""
+
+BYTES_PER_ROW = 64
+"""On disk, a little above what a bar with all its columns takes in a compressed file."""
 
 ROWS_PER_BATCH = 500_000
 THREADS = 2
@@ -248,6 +253,7 @@ def _ingest(
     _refuse_mixing(lake, source, series.dataset)
     known = {} if refresh else _known(lake, series.dataset)
     wanted = _new_parts(source, series, known, absent_ok, report)
+    _require_room(lake, wanted, series.step_ms)
     done = 0
     for parts in _by_commit(wanted, series.step_ms):
         report.version = _take(lake, source, series, parts, known, report, progress, done, len(wanted))
@@ -256,6 +262,24 @@ def _ingest(
         report.version = lake.version(series.dataset)
     report.seconds = time.perf_counter() - began
     return report
+
+
+def _require_room(lake: Lake, wanted: Sequence[Part], step_ms: int) -> None:
+    """Refuse before the first byte what the disk of a local lake could not hold.
+
+    A disk that fills up in the middle would leave uncommitted files behind, which only fill it further.
+    """
+    if not lake.tables.is_local:
+        return
+    folder = next(place for place in (Path(lake.uri), *Path(lake.uri).parents) if place.exists())
+    rows = sum((part.end_ms - part.start_ms) // step_ms for part in wanted)
+    needed, free = rows * BYTES_PER_ROW, shutil.disk_usage(folder).free
+    if needed > free:
+        raise StoreError(
+            f"the disk has {free / 2**20:,.0f} MiB free; {rows:,} rows need about {needed / 2**20:,.0f} MiB",
+            where=lake.uri,
+            remedy="free disk space or set QTM_HOME to another disk; nothing was written",
+        )
 
 
 def _refuse_mixing(lake: Lake, source: Source, dataset: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from qtm.errors import ConfigError, DataError, StoreError
+from qtm.market import ingest as ingestion
 from qtm.market.ingest import IngestReport, ingest_bars, ingest_funding, ingest_instruments
 from qtm.market.instruments import Market
 from qtm.market.intervals import Interval
@@ -206,6 +207,15 @@ def test_a_full_disk_is_one_message_and_the_lake_as_it_was(lake: Lake) -> None:
     assert "StoreError: dataset 'spot_bars_1m' cannot be written" in errors
     assert "nothing was committed" in errors
     assert (lake.version("spot_bars_1m"), held(lake)) == before
+
+
+def test_what_the_disk_cannot_hold_is_refused_before_the_first_byte(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingestion, "BYTES_PER_ROW", 2**50)
+    with pytest.raises(StoreError, match="nothing was written"):
+        ingest_bars(lake, SyntheticMarket(7), Market.SPOT, Interval.M1, ["BTCUSDT"], JANUARY, FEBRUARY)
+    assert not Path(lake.uri).exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give a folder to somebody else")
