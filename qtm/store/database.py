@@ -67,7 +67,11 @@ def _engine(url: str) -> Engine:
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite" and parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite")
+        options: dict[str, Any] = {}
+        if parsed.get_backend_name() == "postgresql":
+            timely = {"client_encoding": "utf8", "connect_timeout": 5}
+            options = {"pool_pre_ping": True, "connect_args": timely}
+        engine = create_engine(parsed, **options)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise ConfigError(
             f"the database URL cannot be used: {error}",
