@@ -35,6 +35,8 @@ WARM_BAND = 0.4
 """Half width of the two-sided band once the incumbent is good, in units of the tail."""
 LOOSE = 1e-5
 """Tolerance of the first band programme, whose band is only provisional."""
+SPARE = 0.1
+"""Most scenarios added in advance on each side of the band, in units of the tail."""
 MOST_ROUNDS = 20
 FINEST = 1e-3
 """Tolerance of the band programme below which a complete band has no more to give, as a share of the gap."""
@@ -234,13 +236,31 @@ class _Hybrid:
     def _violators(
         self, point: TailPoint, threshold: float, band: Indices, deep: Indices
     ) -> tuple[Indices, Indices]:
-        """Scenarios the programme had wrongly left out or summed go back into the band."""
+        """Scenarios the programme had wrongly left out or summed go back into the band.
+
+        With them go some that lie no further from the threshold than the worst of them: the next programme
+        would move past those too.
+        """
         outside = np.ones(self.scenarios, bool)
         outside[band] = False
         outside[deep] = False
-        left_out = np.flatnonzero(outside & (point.losses > threshold))
-        summed = deep[point.losses[deep] < threshold]
+        outer = np.flatnonzero(outside)
+        left_out = outer[self._wrong_or_close(point.losses[outer] - threshold)]
+        summed = deep[self._wrong_or_close(threshold - point.losses[deep])]
         return np.concatenate((band, left_out, summed)), np.setdiff1d(deep, summed, assume_unique=True)
+
+    def _wrong_or_close(self, excess: Floats) -> Indices:
+        """Positions with positive `excess`, and the nearest others within as far on the right side."""
+        if not excess.shape[0]:
+            return np.empty(0, np.int64)
+        wrong = np.flatnonzero(excess > 0.0)
+        if not wrong.shape[0]:
+            return wrong
+        close = np.flatnonzero((excess <= 0.0) & (excess > -float(excess.max())))
+        room = int(SPARE * self.tail.size) + 10
+        if close.shape[0] > room:
+            close = close[np.argpartition(-excess[close], room)[:room]]
+        return np.concatenate((wrong, close))
 
     def _answer(self, rounds: int, sizes: tuple[int, ...], iterations: int) -> FastSolution:
         assert self.best is not None and self.vertex is not None  # set in the round that proved the gap
