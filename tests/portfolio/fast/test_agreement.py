@@ -16,6 +16,7 @@ from qtm.risk.measures import historical_cvar
 from tests.portfolio.problems import heavy_tailed_returns, problem
 
 AGREEMENT = 1e-6
+TAKEN = (Objective.MAX_RETURN, Objective.MIN_CVAR)
 
 
 def random_problem(seed: int, objective: Objective):
@@ -62,7 +63,7 @@ def assert_agreement(seed, objective):
     assert value_of(fast, objective) == pytest.approx(value_of(reference, objective), rel=AGREEMENT, abs=1e-9)
 
 
-@pytest.mark.parametrize("objective", list(Objective))
+@pytest.mark.parametrize("objective", TAKEN)
 @pytest.mark.parametrize("seed", range(16))
 def test_agrees_with_the_reference(seed, objective):
     assert_agreement(seed, objective)
@@ -74,7 +75,7 @@ def test_agrees_on_two_hundred_more_and_gives_up_on_hardly_any():
     """What the fast path cannot prove must reach the reference; that may happen to one problem in fifty."""
     gave_up = 0
     for seed in range(16, 116):
-        for objective in Objective:
+        for objective in TAKEN:
             posed = random_problem(seed, objective)
             answer, reference = optimise(posed), solve_reference(posed)
             expected = pytest.approx(value_of(reference, objective), rel=AGREEMENT, abs=1e-9)
@@ -83,7 +84,7 @@ def test_agrees_on_two_hundred_more_and_gives_up_on_hardly_any():
     assert gave_up <= 4
 
 
-@pytest.mark.parametrize("objective", list(Objective))
+@pytest.mark.parametrize("objective", TAKEN)
 def test_duals_tell_what_the_reference_tells(objective):
     posed = random_problem(5, objective)
     fast = {entry.name: entry.dual for entry in solve_fast(posed).binding}
@@ -122,7 +123,7 @@ def test_a_floor_at_the_highest_return_leaves_one_portfolio():
     [
         {"cost_rate": 0.001}, {"turnover_cap": 2.0}, {"gross_cap": 1.0, "lower": np.full(4, -0.5)},
         {"tail_caps": (TailCap(0.95, 0.05), TailCap(0.99, 0.08))}, {"upper": np.full(4, np.inf)},
-        {"upper": np.array([0.0, 1.0, 1.0, 1.0])},
+        {"upper": np.array([0.0, 1.0, 1.0, 1.0])}, {"objective": Objective.MAX_UTILITY},
     ],
 )  # fmt: skip
 def test_shapes_it_does_not_take_go_to_the_reference(changes):
