@@ -57,6 +57,7 @@ def register(app: typer.Typer) -> None:
     ingest = typer.Typer(help="Take history into the lake.", no_args_is_help=True)
     ingest.command("bars")(ingest_bars)
     ingest.command("funding")(ingest_funding)
+    ingest.command("trades")(ingest_trades)
     ingest.command("instruments")(ingest_instruments)
     quality = typer.Typer(help="Judge the lake, show what failed, waive it by name.", no_args_is_help=True)
     quality.command("run")(quality_run)
@@ -126,6 +127,35 @@ def ingest_funding(
     with _opened(source, archive) as (lake, chosen):
         with _progress(f"{market} funding") as progress:
             report = ingest.ingest_funding(
+                lake, chosen.source, _market(market), names, start_ms, end_ms,
+                refresh=refresh, absent_ok=True, progress=progress,
+            )  # fmt: skip
+        unknown = _take_instruments(lake, chosen, market, names)
+    _show_ingest(report, chosen, unknown, as_json)
+
+
+def ingest_trades(
+    market: MarketOption = "spot",
+    symbols: SymbolsOption = None,
+    start: FromOption = None,
+    end: ToOption = None,
+    source: SourceOption = "auto",
+    archive: ArchiveOption = None,
+    refresh: RefreshOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Take aggregate trades into the lake, from the archive's daily files.
+
+    Example: [bold]qtm ingest trades -s BTCUSDT --from 2024-08-05 --to 2024-08-06[/bold]
+    """
+    from qtm.market import ingest
+    from qtm.market.intervals import Interval
+
+    names = _symbols(symbols, Interval.M1)
+    start_ms, end_ms = _window(start, end)
+    with _opened(source, archive) as (lake, chosen):
+        with _progress(f"{market} trades") as progress:
+            report = ingest.ingest_trades(
                 lake, chosen.source, _market(market), names, start_ms, end_ms,
                 refresh=refresh, absent_ok=True, progress=progress,
             )  # fmt: skip

@@ -15,7 +15,7 @@ from isal.igzip_lib import IsalError
 
 from qtm.clock import iso_utc
 from qtm.errors import DataError
-from qtm.market.bars import BAR_SCHEMA, FUNDING_SCHEMA
+from qtm.market.bars import BAR_SCHEMA, FUNDING_SCHEMA, TRADE_SCHEMA
 
 _MICROSECONDS_FROM = 100_000_000_000_000
 """Times from here on are microseconds: as milliseconds this is the year 5138."""
@@ -43,6 +43,18 @@ _FUNDING_COLUMNS = {
     "calc_time": "funding_time_ms",
     "funding_interval_hours": "interval_hours",
     "last_funding_rate": "rate",
+}
+
+
+_TRADE_COLUMNS = {
+    "agg_trade_id": "trade_id",
+    "price": "price",
+    "quantity": "qty",
+    "first_trade_id": "first_id",
+    "last_trade_id": "last_id",
+    "transact_time": "time_ms",
+    "is_buyer_maker": "buyer_is_maker",
+    "is_best_match": "is_best_match",
 }
 
 
@@ -115,6 +127,22 @@ def parse_funding(text: bytes, symbol: str, where: str, first_ms: int, last_ms: 
     return frame
 
 
+def parse_trades(text: bytes, symbol: str, where: str, first_ms: int, last_ms: int) -> pl.DataFrame:
+    """Aggregate trades of `symbol` (columns of `TRADE_SCHEMA`); raises like `parse_bars`."""
+    kinds: dict[str, pl.DataType] = dict.fromkeys(_TRADE_COLUMNS, pl.Int64())
+    kinds |= {"price": pl.Float64(), "quantity": pl.Float64()}
+    kinds |= dict.fromkeys(("is_buyer_maker", "is_best_match"), pl.String())
+    raw = _read_csv(text, symbol, where, kinds, required=7).rename(_TRADE_COLUMNS, strict=False)
+    # Spot files say True, futures files true.
+    frame = _with_ms(raw, "time_ms").select(
+        pl.lit(symbol).alias("symbol"),
+        *(pl.col(name) for name in TRADE_SCHEMA if name not in ("symbol", "buyer_is_maker")),
+        (pl.col("buyer_is_maker").str.to_lowercase() == "true").alias("buyer_is_maker"),
+    )
+    require_true(frame, symbol, where, first_ms, last_ms, key="trade_id")
+    return frame
+
+
 def _read_csv(
     text: bytes, symbol: str, where: str, kinds: dict[str, pl.DataType], *, required: int
 ) -> pl.DataFrame:
@@ -150,8 +178,13 @@ def _with_ms(frame: pl.DataFrame, time: str) -> pl.DataFrame:
     return frame
 
 
-def require_true(frame: pl.DataFrame, symbol: str, where: str, first_ms: int, last_ms: int) -> None:
-    """Refuse rows that cannot be a symbol's history: empty or NaN values, impossible or unordered times."""
+def require_true(
+    frame: pl.DataFrame, symbol: str, where: str, first_ms: int, last_ms: int, *, key: str | None = None
+) -> None:
+    """Refuse rows that cannot be a symbol's history: empty or NaN values, impossible or unordered times.
+
+    `key` is the column that must strictly increase; by default the time.
+    """
     time = frame.columns[1]
     values = [name for name, kind in frame.schema.items() if kind.is_float()]
     broken = frame.filter(
@@ -174,10 +207,10 @@ def require_true(frame: pl.DataFrame, symbol: str, where: str, first_ms: int, la
             where=where,
             remedy=_NOTHING_WRITTEN,
         )
-    steps = frame[time].diff()
+    steps = frame[key or time].diff()
     if bool((steps <= 0).any()):
         at = int((steps <= 0).fill_null(False).arg_max() or 0)
-        what = "occurs twice" if steps[at] == 0 else "comes after a later bar"
+        what = "occurs twice" if steps[at] == 0 else "comes after a later one"
         raise DataError(
             f"{symbol} at {iso_utc(frame[time][at])} {what}", where=where, remedy=_NOTHING_WRITTEN
         )

@@ -45,6 +45,19 @@ FUNDING_SCHEMA: dict[str, pl.DataType] = {
 """Columns of the funding table; `rate` is paid by longs to shorts per interval, as a fraction of notional."""
 
 
+TRADE_SCHEMA: dict[str, pl.DataType] = {
+    "symbol": pl.String(),
+    "time_ms": pl.Int64(),
+    "trade_id": pl.Int64(),
+    "price": pl.Float64(),
+    "qty": pl.Float64(),
+    "first_id": pl.Int64(),
+    "last_id": pl.Int64(),
+    "buyer_is_maker": pl.Boolean(),
+}
+"""Columns of the aggregate trade tables: what one taker order filled at one price; ids strictly increase."""
+
+
 class Bar(NamedTuple):
     """One closed bar as a strategy's step sees it.
 

@@ -131,7 +131,7 @@ class DeltaTables:
         """
         from arro3.core import RecordBatchReader
         from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
-        from deltalake.exceptions import CommitFailedError
+        from deltalake.exceptions import CommitFailedError, DeltaError
 
         if isinstance(batches, pl.DataFrame):
             frame = batches
@@ -140,17 +140,16 @@ class DeltaTables:
         else:
             columns, stream = pl.Schema(schema or {}), batches
         arrow = _arrow_schema(columns)
+        options: dict[str, Any] = {
+            "partition_by": partition_by,
+            "writer_properties": WriterProperties(
+                compression="ZSTD", compression_level=1, max_row_group_size=ROWS_PER_GROUP
+            ),
+            "commit_properties": CommitProperties(custom_metadata=dict(commit or {})),
+        }
         with self._writing(dataset):
-            if not self.exists(dataset):
-                if self.is_local:
-                    Path(self.root).mkdir(parents=True, exist_ok=True)
-                DeltaTable.create(
-                    self.uri(dataset),
-                    schema=arrow,
-                    mode="ignore",
-                    partition_by=partition_by,
-                    configuration=_CONFIGURATION,
-                )
+            if self.is_local:
+                Path(self.root).mkdir(parents=True, exist_ok=True)
             for attempt in Retrying(
                 retry=retry_if_exception_type(CommitFailedError),
                 wait=wait_random_exponential(multiplier=0.05, max=2.0),
@@ -158,19 +157,20 @@ class DeltaTables:
                 reraise=True,
             ):
                 with attempt:
-                    table = DeltaTable(self.uri(dataset))
-                    write_deltalake(
-                        table,
-                        RecordBatchReader.from_batches(arrow, _record_batches(stream())),
-                        mode="overwrite",
-                        predicate=predicate,
-                        partition_by=partition_by,
-                        writer_properties=WriterProperties(
-                            compression="ZSTD", compression_level=1, max_row_group_size=ROWS_PER_GROUP
-                        ),
-                        commit_properties=CommitProperties(custom_metadata=dict(commit or {})),
-                    )
-            return int(table.version())
+                    rows = RecordBatchReader.from_batches(arrow, _record_batches(stream()))
+                    if self.exists(dataset):
+                        table = DeltaTable(self.uri(dataset))
+                        write_deltalake(table, rows, mode="overwrite", predicate=predicate, **options)
+                        return int(table.version())
+                    try:
+                        write_deltalake(
+                            self.uri(dataset), rows, mode="error", configuration=_CONFIGURATION, **options
+                        )
+                    except DeltaError as error:
+                        if self.exists(dataset):
+                            raise CommitFailedError("another writer made the table first") from error
+                        raise
+            return int(DeltaTable(self.uri(dataset)).version())
 
     @contextmanager
     def _writing(self, dataset: str) -> Iterator[None]:

@@ -3,7 +3,7 @@
 First every part of the window is located and compared, by the digest of its content, with what the lake has
 already taken (`ingest_log`); only new or replaced parts are read. They stream through the checks into one
 Delta commit, a few files ahead in threads, and a failure anywhere leaves the lake as it was. Only windows of
-more than `ROWS_PER_COMMIT` rows take several commits, each of whole months, which bounds the memory.
+more than `ROWS_PER_COMMIT` rows take several commits, each of whole files, which bounds the memory.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from qtm.market.delta import quoted
 from qtm.market.instruments import Instrument, Market
 from qtm.market.intervals import Interval
 from qtm.market.lake import INSTRUMENTS, Lake, Window, month_window, months_between
-from qtm.market.source import SYNTHETIC, Bars, Funding, Part, Rows, Series, Source
+from qtm.market.source import SYNTHETIC, Bars, Funding, Part, Rows, Series, Source, Trades
 
 INGEST_LOG = "ingest_log"
 LOG_SCHEMA: dict[str, pl.DataType] = {
@@ -195,6 +195,22 @@ def ingest_funding(
     return _ingest(lake, source, Funding(market), symbols, start_ms, end_ms, refresh, absent_ok, progress)
 
 
+def ingest_trades(
+    lake: Lake,
+    source: Source,
+    market: Market,
+    symbols: Sequence[str],
+    start_ms: int,
+    end_ms: int,
+    *,
+    refresh: bool = False,
+    absent_ok: bool = False,
+    progress: Progress | None = None,
+) -> IngestReport:
+    """Take the aggregate trades of a window into the lake; parameters and errors as `ingest_bars`."""
+    return _ingest(lake, source, Trades(market), symbols, start_ms, end_ms, refresh, absent_ok, progress)
+
+
 def ingest_instruments(
     lake: Lake, source: Source, market: Market, symbols: Sequence[str]
 ) -> list[Instrument]:
@@ -335,11 +351,12 @@ def _new_parts(
 
 
 def _by_commit(parts: Sequence[Part], step_ms: int) -> Iterator[list[Part]]:
-    """Runs of whole months of at most `ROWS_PER_COMMIT` rows (or one month, if that alone is more)."""
+    """Runs of parts of at most `ROWS_PER_COMMIT` rows; parts of one start (a month, a day) stay together."""
     held: list[Part] = []
     rows = 0
-    for _, month in groupby(parts, key=lambda part: iso_utc(part.start_ms)[:7]):
-        grown = list(month)
+    in_time = sorted(parts, key=lambda part: part.start_ms)
+    for _, together in groupby(in_time, key=lambda part: part.start_ms):
+        grown = list(together)
         more = sum((part.end_ms - part.start_ms) // step_ms for part in grown)
         if held and rows + more > ROWS_PER_COMMIT:
             yield held

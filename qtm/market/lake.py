@@ -18,7 +18,7 @@ import polars as pl
 
 from qtm.clock import iso_utc
 from qtm.errors import ConfigError, DataError, StoreError
-from qtm.market.bars import BAR_SCHEMA, FUNDING_SCHEMA, BarKind, BarSeries
+from qtm.market.bars import BAR_SCHEMA, FUNDING_SCHEMA, TRADE_SCHEMA, BarKind, BarSeries
 from qtm.market.delta import DeltaTables, first_line, quoted
 from qtm.market.instruments import Instrument, Market
 from qtm.market.intervals import Interval
@@ -36,6 +36,28 @@ def bars_dataset(market: Market, interval: Interval, kind: BarKind = BarKind.TRA
 def funding_dataset(market: Market) -> str:
     """Name of a market's funding table: `um_funding`."""
     return f"{market}_funding"
+
+
+def trades_dataset(market: Market) -> str:
+    """Name of a market's table of aggregate trades: `spot_trades`."""
+    return f"{market}_trades"
+
+
+class TimeTable(NamedTuple):
+    """How a table over time is kept: its columns, which is the time, and what tells a symbol's rows apart."""
+
+    schema: Mapping[str, pl.DataType]
+    time: str
+    key: str
+
+
+def time_table(dataset: str) -> TimeTable:
+    """The layout of a bar, funding or trade table."""
+    if dataset.endswith("_funding"):
+        return TimeTable(FUNDING_SCHEMA, "funding_time_ms", "funding_time_ms")
+    if dataset.endswith("_trades"):
+        return TimeTable(TRADE_SCHEMA, "time_ms", "trade_id")
+    return TimeTable(BAR_SCHEMA, "open_time_ms", "open_time_ms")
 
 
 def months_between(start_ms: int, end_ms: int) -> list[str]:
@@ -202,7 +224,7 @@ class Lake:
 
     def coverage(self, dataset: str) -> pl.DataFrame:
         """Per symbol of a time table: `symbol`, `rows`, `first_ms`, `last_ms` (open times)."""
-        time = "funding_time_ms" if dataset.endswith("_funding") else "open_time_ms"
+        time = time_table(dataset).time
         uris = self.tables.files(dataset)["uri"].to_list()
         if not uris:
             return pl.DataFrame(
@@ -251,6 +273,23 @@ class Lake:
             funding_dataset(market), FUNDING_SCHEMA, "funding_time_ms", symbols, start_ms, end_ms, version
         )
         return found.sort("symbol", "funding_time_ms")
+
+    # -- trades -------------------------------------------------------------------------------------------
+
+    def scan_trades(
+        self,
+        market: Market,
+        *,
+        symbols: Sequence[str] | None = None,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        version: int | None = None,
+    ) -> pl.LazyFrame:
+        """The aggregate trades of a window (columns of `TRADE_SCHEMA`), sorted by (symbol, trade id)."""
+        found = self._scan(
+            trades_dataset(market), TRADE_SCHEMA, "time_ms", symbols, start_ms, end_ms, version
+        )
+        return found.sort("symbol", "trade_id")
 
     # -- instruments --------------------------------------------------------------------------------------
 
@@ -322,7 +361,7 @@ class Lake:
         *,
         commit: Mapping[str, str] | None = None,
     ) -> int:
-        """Replace several windows of a bar or funding table in one commit; returns its version.
+        """Replace several windows of a table over time in one commit; returns its version.
 
         Parameters
         ----------
@@ -338,7 +377,7 @@ class Lake:
         StoreError
             When the disk refuses.
         """
-        schema, time = _schema(dataset)
+        layout = time_table(dataset)
         if not any(window.symbols for window in windows):
             raise DataError(
                 "nothing to write", where=dataset, remedy="give rows or name the symbols to clear"
@@ -355,7 +394,7 @@ class Lake:
         def checked() -> Iterator[pl.DataFrame]:
             try:
                 for frame in batches():
-                    yield _writable(dataset, frame, schema, time, windows)
+                    yield _writable(dataset, frame, layout, windows)
             except BaseException as error:
                 failures.append(error)
                 raise
@@ -364,8 +403,8 @@ class Lake:
             return self.tables.overwrite(
                 dataset,
                 checked,
-                schema={**schema, "month": pl.String()},
-                predicate=" OR ".join(_predicate(window, time) for window in windows),
+                schema={**layout.schema, "month": pl.String()},
+                predicate=" OR ".join(_predicate(window, layout.time) for window in windows),
                 partition_by=["month"],
                 commit=commit,
             )
@@ -386,7 +425,7 @@ class Lake:
         if self.tables.is_local:
             return self.tables.names()
         known = [bars_dataset(m, i, k) for m in Market for i in Interval for k in BarKind]
-        known += [funding_dataset(m) for m in Market] + [INSTRUMENTS]
+        known += [name(m) for m in Market for name in (funding_dataset, trades_dataset)] + [INSTRUMENTS]
         return sorted(name for name in known if self.tables.exists(name))
 
     def sql(self, query: str) -> pl.DataFrame:
@@ -475,13 +514,6 @@ class Lake:
         )
 
 
-def _schema(dataset: str) -> tuple[Mapping[str, pl.DataType], str]:
-    """Columns of a time table and which of them is the time."""
-    if dataset.endswith("_funding"):
-        return FUNDING_SCHEMA, "funding_time_ms"
-    return BAR_SCHEMA, "open_time_ms"
-
-
 def _predicate(window: Window, time: str) -> str:
     first, last = iso_utc(window.start_ms)[:7], iso_utc(window.end_ms - 1)[:7]
     listed = ", ".join(quoted(symbol) for symbol in window.symbols)
@@ -506,11 +538,11 @@ def _is_in_order(rows: pl.DataFrame, time: str) -> bool:
 def _writable(
     dataset: str,
     frame: pl.DataFrame,
-    schema: Mapping[str, pl.DataType],
-    time: str,
+    layout: TimeTable,
     windows: Sequence[Window],
 ) -> pl.DataFrame:
     """`frame` as it is stored: columns of the schema and `month`, in order and within the windows."""
+    schema, time, key = layout
     missing = [name for name in schema if name not in frame.columns]
     if missing:
         raise DataError(
@@ -519,7 +551,7 @@ def _writable(
     month = pl.from_epoch(time, time_unit="ms").dt.strftime("%Y-%m").alias("month")
     rows = frame.select(pl.col(name).cast(kind) for name, kind in schema.items()).with_columns(month)
     if not _is_in_order(rows, time):
-        rows = rows.sort("month", "symbol", time)
+        rows = rows.sort("month", "symbol", time, key)
     holes = [name for name, nulls in rows.null_count().row(0, named=True).items() if nulls]
     if holes:
         raise DataError(
@@ -530,7 +562,7 @@ def _writable(
         & pl.col(time).is_between(window.start_ms, window.end_ms, closed="left")
         for window in windows
     )
-    repeated = (pl.col("symbol") == pl.col("symbol").shift()) & (pl.col(time) == pl.col(time).shift())
+    repeated = (pl.col("symbol") == pl.col("symbol").shift()) & (pl.col(key) == pl.col(key).shift())
     for broken, what in (
         (rows.filter(~inside), "lies outside the window being written"),
         (rows.filter(repeated), "occurs more than once"),

@@ -12,11 +12,11 @@ import polars as pl
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from qtm.clock import Clock, SystemClock, iso_utc
-from qtm.errors import DataError, VenueError
+from qtm.errors import ConfigError, DataError, VenueError
 from qtm.market.archive_file import require_true
 from qtm.market.bars import BAR_SCHEMA, FUNDING_SCHEMA, BarKind
 from qtm.market.instruments import Instrument, Market, instrument_from_exchange_info
-from qtm.market.source import Bars, Funding, Part, Rows, Series
+from qtm.market.source import Bars, Part, Rows, Series, Trades
 from qtm.market.weight import WeightBudget
 
 HOUR_MS = 3_600_000
@@ -103,6 +103,10 @@ class CcxtRest:
 
     def parts(self, series: Series, symbol: str, start_ms: int, end_ms: int) -> list[Part]:
         """One part: the window up to the present."""
+        if isinstance(series, Trades):
+            raise ConfigError(
+                "trades are taken from the archive only", where="--source", remedy="use archive"
+            )
         now_ms = self._clock.now_ms()
         end = min(end_ms, now_ms)
         if end <= start_ms:
@@ -122,9 +126,9 @@ class CcxtRest:
         VenueError
             When the venue cannot be reached or refuses.
         """
-        if isinstance(series, Funding):
-            return self._funding(series.market, part)
-        return self._bars(series, part)
+        if isinstance(series, Bars):
+            return self._bars(series, part)
+        return self._funding(series.market, part)
 
     def instruments(self, market: Market, symbols: Sequence[str]) -> list[Instrument]:
         """Instruments with the filters of exchangeInfo.

@@ -11,7 +11,7 @@ import polars as pl
 from qtm.market.bars import BarKind
 from qtm.market.instruments import Instrument, Market
 from qtm.market.intervals import Interval
-from qtm.market.lake import bars_dataset, funding_dataset
+from qtm.market.lake import bars_dataset, funding_dataset, trades_dataset
 
 SYNTHETIC = "synthetic"
 
@@ -52,7 +52,24 @@ class Funding:
         return 8 * 3_600_000
 
 
-Series = Bars | Funding
+@dataclass(frozen=True, slots=True)
+class Trades:
+    """The aggregate trades of a market."""
+
+    market: Market
+
+    @property
+    def dataset(self) -> str:
+        """The table that holds them."""
+        return trades_dataset(self.market)
+
+    @property
+    def step_ms(self) -> int:
+        """Time from one row to the next, on a busy day."""
+        return 50
+
+
+Series = Bars | Funding | Trades
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from qtm.market.bars import BAR_SCHEMA, FUNDING_SCHEMA
 from qtm.market.instruments import Instrument, Market
 from qtm.market.intervals import Interval
 from qtm.market.packaged import packaged_instrument, packaged_instruments
-from qtm.market.source import SYNTHETIC, Funding, Part, Rows, Series
+from qtm.market.source import SYNTHETIC, Bars, Part, Rows, Series, Trades
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
@@ -367,6 +367,8 @@ class SyntheticMarket:
 
     def parts(self, series: Series, symbol: str, start_ms: int, end_ms: int) -> list[Part]:
         """One part: the whole window."""
+        if isinstance(series, Trades):
+            raise ConfigError("the synthetic market has no trades", where="--source", remedy="use archive")
         packaged_instrument(Market.SPOT, symbol)
         origin = f"synthetic/{symbol}/{series.dataset}/{iso_utc(start_ms)[:7]}"
         digest = hashlib.sha256(f"{GENERATOR}/{self.seed}".encode()).hexdigest()
@@ -374,9 +376,10 @@ class SyntheticMarket:
 
     def read(self, series: Series, part: Part) -> Rows:
         """The rows of a window."""
-        if isinstance(series, Funding):
-            return Rows(synthetic_funding(part.symbol, part.start_ms, part.end_ms, self.seed), 0)
-        return Rows(synthetic_bars(part.symbol, series.interval, part.start_ms, part.end_ms, self.seed), 0)
+        if isinstance(series, Bars):
+            bars = synthetic_bars(part.symbol, series.interval, part.start_ms, part.end_ms, self.seed)
+            return Rows(bars, 0)
+        return Rows(synthetic_funding(part.symbol, part.start_ms, part.end_ms, self.seed), 0)
 
     def instruments(self, market: Market, symbols: Sequence[str]) -> list[Instrument]:
         """The packaged instruments: the synthetic market trades on the real grids."""

@@ -14,9 +14,8 @@ import polars as pl
 
 from qtm.clock import Clock, SystemClock
 from qtm.errors import ConfigError, DataError
-from qtm.market.bars import BAR_SCHEMA, FUNDING_SCHEMA
 from qtm.market.delta import quoted
-from qtm.market.lake import Lake, Window, month_window
+from qtm.market.lake import Lake, Window, month_window, time_table
 
 PINS = "pinned_versions"
 PIN_SCHEMA: dict[str, pl.DataType] = {
@@ -69,8 +68,7 @@ def compact(lake: Lake, dataset: str, *, clock: Clock | None = None) -> list[Com
     DataError
         For a dataset that is not partitioned by month.
     """
-    schema = FUNDING_SCHEMA if dataset.endswith("_funding") else BAR_SCHEMA
-    time = "funding_time_ms" if dataset.endswith("_funding") else "open_time_ms"
+    schema, _, key = time_table(dataset)
     files = lake.tables.files(dataset)
     if "partition.month" not in files.columns:
         raise DataError(
@@ -83,7 +81,7 @@ def compact(lake: Lake, dataset: str, *, clock: Clock | None = None) -> list[Com
         first, last = month_window(month)
         if len(uris) < 2 or last > now_ms:
             continue
-        rows = pl.scan_parquet(uris).select(list(schema)).sort("symbol", time).collect()
+        rows = pl.scan_parquet(uris).select(list(schema)).sort("symbol", key).collect()
 
         def batches(rows: pl.DataFrame = rows) -> Iterator[pl.DataFrame]:
             yield from rows.iter_slices(ROWS_PER_BATCH)

@@ -18,17 +18,18 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 
 from qtm.clock import Clock, SystemClock, iso_utc
 from qtm.errors import ConfigError, DataError, VenueError
-from qtm.market.archive_file import parse_bars, parse_funding, unzip_single
+from qtm.market.archive_file import parse_bars, parse_funding, parse_trades, unzip_single
 from qtm.market.bars import BarKind
 from qtm.market.instruments import Instrument, Market
 from qtm.market.lake import month_window
 from qtm.market.packaged import packaged_instrument
-from qtm.market.source import Bars, Funding, Part, Rows, Series
+from qtm.market.source import Bars, Funding, Part, Rows, Series, Trades
 
 DAY_MS = 86_400_000
 MONTHLY_DELAY_MS = 45 * DAY_MS
 """A month older than this has its monthly file; a younger one may exist only as daily files."""
 
+_PARSERS = {Bars: parse_bars, Funding: parse_funding, Trades: parse_trades}
 _ROOM = {Market.SPOT: "spot", Market.UM: "futures/um"}
 _KLINES = {BarKind.TRADE: "klines", BarKind.MARK: "markPriceKlines", BarKind.INDEX: "indexPriceKlines"}
 
@@ -120,7 +121,7 @@ class VisionArchive:
                 where=where,
                 remedy="the file is damaged or was replaced: download both again; nothing was written",
             )
-        parse = parse_bars if isinstance(series, Bars) else parse_funding
+        parse = _PARSERS[type(series)]
         text = unzip_single(content, where)
         frame = parse(text, part.symbol, where, part.holds_from_ms, part.holds_to_ms)
         time = pl.col(frame.columns[1])
@@ -155,6 +156,17 @@ class VisionArchive:
                 raise ConfigError("spot has no funding rates", where="market", remedy="use --market um")
             yield f"{room}/monthly/fundingRate/{symbol}/{symbol}-fundingRate-{month}.zip", first, last
             return
+        days = [
+            (day, day + DAY_MS)
+            for day in range(start_ms - start_ms % DAY_MS, end_ms, DAY_MS)
+            if day < self._clock.now_ms()
+        ]
+        if isinstance(series, Trades):
+            # A month of trades does not fit into memory at once: days only.
+            for day, after in days:
+                stem = f"{symbol}-aggTrades-{iso_utc(day)[:10]}"
+                yield f"{room}/daily/aggTrades/{symbol}/{stem}.zip", day, after
+            return
         if series.market is Market.SPOT and series.kind is not BarKind.TRADE:
             raise ConfigError(f"spot has no {series.kind} bars", where="market", remedy="use --market um")
         folder = f"{_KLINES[series.kind]}/{symbol}/{series.interval}"
@@ -165,9 +177,8 @@ class VisionArchive:
             return
         if self.is_remote and last < self._clock.now_ms() - MONTHLY_DELAY_MS:
             return
-        for day in range(start_ms - start_ms % DAY_MS, end_ms, DAY_MS):
-            if day < self._clock.now_ms():
-                yield f"{room}/daily/{folder}/{stem}-{iso_utc(day)[:10]}.zip", day, day + DAY_MS
+        for day, after in days:
+            yield f"{room}/daily/{folder}/{stem}-{iso_utc(day)[:10]}.zip", day, after
 
     def _digest(self, path: str, symbol: str) -> str | None:
         """The published SHA-256 of a file; None when the archive has no such file."""

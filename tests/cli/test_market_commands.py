@@ -55,7 +55,7 @@ def test_from_files_to_answers(run):
 
 def test_ingestion_reads_for_a_person(run):
     answer = run("ingest", "bars", *MONTH)
-    assert "spot_bars_1m version 1: 9,060 rows" in " ".join(answer.stdout.split())
+    assert "spot_bars_1m version 0: 9,060 rows" in " ".join(answer.stdout.split())
     assert "BTCUSDT" in answer.stdout and "2024-01-05T03:59" in answer.stdout
 
 

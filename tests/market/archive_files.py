@@ -40,12 +40,13 @@ def put(
     *,
     room: str = "spot/monthly/klines",
     interval: str = "1m",
+    kind: str = "fundingRate",
     checksum: bool = True,
 ) -> Path:
-    """Write one zip with its .CHECKSUM and return its path."""
+    """Write one zip with its .CHECKSUM and return its path; without `interval` its name says the `kind`."""
     folder = root / room / symbol / interval if interval else root / room / symbol
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"{symbol}-{interval or 'fundingRate'}-{stamp}"
+    name = f"{symbol}-{interval or kind}-{stamp}"
     path = folder / f"{name}.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(f"{name}.csv", "\n".join(rows) + "\n")

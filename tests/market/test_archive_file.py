@@ -59,7 +59,7 @@ def test_funding_keeps_the_venues_jittered_times() -> None:
         ([kline(MONTH[0]), kline(MONTH[0])], "BTCUSDT at 2024-01-01T00:00:00Z occurs twice"),
         (
             [kline(MONTH[0] + 60_000), kline(MONTH[0])],
-            "BTCUSDT at 2024-01-01T00:00:00Z comes after a later bar",
+            "BTCUSDT at 2024-01-01T00:00:00Z comes after a later one",
         ),
         ([kline(MONTH[0]).replace("100.00,", "NaN,", 1)], "empty or NaN value at 2024-01-01T00:00:00Z"),
         ([kline(MONTH[0]).replace("100.00,", ",", 1)], "empty or NaN value at 2024-01-01T00:00:00Z"),
