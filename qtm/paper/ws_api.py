@@ -123,11 +123,8 @@ class WsApiConnection:
         try:
             if raw is not None and not isinstance(raw, dict):
                 raise ApiError(-1135, "Invalid JSON Request")
-            values = dict(raw or {})
-            shown = values.pop("returnRateLimits", None)
-            if shown is not None:
-                show = shown is True or shown == "true"
-            params = params_of(values)
+            params = params_of(raw or {})
+            show = params.flag("returnRateLimits", show)
             special = self._methods.get(method)
             if operation is None and special is None:
                 raise ApiError(-1020, "This operation is not supported.")

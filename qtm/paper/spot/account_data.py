@@ -193,6 +193,7 @@ class AccountData:
             "exchangeFilters": self.venue.exchange_filters,
             "symbolFilters": symbol.filters,
             "assetFilters": [],
+            "rateLimits": [],
         }
 
     def order_counts(self, call: Call) -> list[dict[str, Any]]:

@@ -70,6 +70,11 @@ def _market(gateway: Gateway, venue: SpotVenue) -> None:
     public("ticker/price", data.price, _price_weight, "ticker/price", "ticker.price")
     public("ticker/bookTicker", data.book_ticker, _price_weight, "ticker/bookTicker", "ticker.book")
     public("referencePrice", data.reference_price, 2, "referencePrice", "referencePrice")
+    calculation = "referencePrice/calculation"
+    public(calculation, data.reference_price_calculation, 2, calculation, "referencePrice.calculation")
+    public("executionRules", data.execution_rules, _rules_weight, "executionRules", "executionRules")
+    blocks = "historicalBlockTrades"
+    public(blocks, data.block_trades, 25, blocks, "blockTrades.historical")
     gateway.add(
         Operation("historicalTrades", data.trades, 25),
         rest=(f"GET {API}/historicalTrades",), ws=("trades.historical",),
@@ -196,6 +201,10 @@ def _ticker_weight(params: Params) -> int:
 
 def _price_weight(params: Params) -> int:
     return 2 if "symbol" in params else 4
+
+
+def _rules_weight(params: Params) -> int:
+    return min(40, 2 * (_count(params) or 20))
 
 
 def _window_weight(params: Params) -> int:

@@ -166,6 +166,32 @@ class MarketData:
             "timestamp": self.venue.clock.now_us() // call.div,
         }
 
+    def reference_price_calculation(self, call: Call) -> dict[str, Any]:
+        """GET referencePrice/calculation: the reference is the volume-weighted mean of five 1m buckets."""
+        market = self._market(call.params)
+        call.params.text("symbolStatus")
+        return {
+            "symbol": market.symbol,
+            "calculationType": "ARITHMETIC_MEAN",
+            "bucketCount": 5,
+            "bucketWidthMs": 60_000,
+        }
+
+    def execution_rules(self, call: Call) -> dict[str, Any]:
+        """GET executionRules: no symbol has any beyond its filters."""
+        names = read_symbols(call.params)
+        call.params.text("symbolStatus")
+        for name in names or ():
+            self.venue.symbol(name)
+        return {"symbolRules": []}
+
+    def block_trades(self, call: Call) -> list[dict[str, Any]]:
+        """GET historicalBlockTrades: this venue has none."""
+        self._market(call.params)
+        call.params.integer("fromId")
+        call.params.limit(500, 1000)
+        return []
+
     def _listing(self, name: str) -> Any:
         return self.venue.symbol(name)
 
