@@ -84,6 +84,7 @@ def stream(
             api_key=access.api_key,
             api_secret=access.api_secret,
             account=access.account,
+            venue=have.live.venue,
             state_dir=have.state_dir,
             database_url=have.database,
             params=_params(param or []),

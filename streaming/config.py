@@ -19,6 +19,8 @@ class StreamConfig:
 
     Attributes
     ----------
+    venue
+        `paper` or `binance`: what eligibility is checked against.
     cash
         Quote currency allotted to the strategy on each symbol; None shares the account's cash equally.
     warmup
@@ -42,6 +44,7 @@ class StreamConfig:
     api_key: str
     api_secret: str = field(repr=False)
     account: str
+    venue: str
     state_dir: Path
     database_url: str = field(repr=False)
     params: Mapping[str, Any] = field(default_factory=dict)

@@ -91,7 +91,7 @@ class Session:
             log.info("left open by the last process: %s is %s", settled.client_order_id, settled.status)
         exposure = await reconcile(self.journal, self.venue, self.instruments.values())
         tree = load_limits(risk, self.instruments.values(), path=config.limits_file)
-        self.gate = Gate(tree, self.instruments.values(), exposure)
+        self.gate = Gate(tree, self.instruments.values(), exposure, venue=config.venue)
         self.door = Door(self.gate, self.journal, self.run.run_id)
         if any(latch.scope == "firm" for latch in self.gate.latches):
             raise VenueError(

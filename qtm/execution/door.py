@@ -15,7 +15,7 @@ from qtm.execution.journal import Applied, Journal
 from qtm.execution.marks import load_marks, save_marks
 from qtm.execution.updates import OrderUpdate
 from qtm.risk.decisions import ApprovedOrder, Refused
-from qtm.risk.gate import Gate, StateChange
+from qtm.risk.gate import Gate, Latch, StateChange
 from qtm.trading.orders import OrderIntent
 
 MARK_EVERY_MS = 1000
@@ -65,6 +65,8 @@ class Door:
         outcome = self.gate.check(intent, now_ms, inputs)
         self._decided.add(intent.client_order_id)
         may_go = self.journal.record(outcome, self.run_id, sending=True)
+        if "PT-06" in outcome.decision.breached:
+            self._lock(intent, outcome.decision.reason)
         if isinstance(outcome, ApprovedOrder) and not may_go:
             return DecidedBefore(intent, approved=True)
         return outcome
@@ -85,6 +87,13 @@ class Door:
             save_marks(self.journal, self.gate.exposure, ts_ms)
             self._marked_ms = ts_ms
         return change
+
+    def _lock(self, intent: OrderIntent, reason: str) -> None:
+        """A strategy that repeats itself too fast stays locked over restarts, until a person releases it."""
+        locked = Latch("strategy", intent.strategy)
+        latches = self.journal.latches
+        latches.hold(locked, actor="risk gate", reason=reason)
+        latches.record(locked, actor="risk gate", reason=reason, latched_ns=self.journal.clock.now_ns())
 
     def refresh_latches(self) -> None:
         """Take the kills in force from the store and its files."""

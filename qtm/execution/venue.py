@@ -126,6 +126,7 @@ class BinanceSpot:
             "quantity": f"{intent.qty:f}",
             "newClientOrderId": intent.client_order_id,
             "newOrderRespType": "FULL",
+            "selfTradePreventionMode": "EXPIRE_TAKER",  # the venue's second belt behind PT-11
         }
         if intent.price is not None:
             request["price"] = f"{intent.price:f}"

@@ -18,11 +18,12 @@ UNKNOWN = Decimal("NaN")
 
 @dataclass(slots=True)
 class Working:
-    """What may still fill of an order sent or about to be sent."""
+    """What may still fill of an order sent or about to be sent; `price` is None for a market order."""
 
     symbol: str
     side: Side
     qty: Decimal
+    price: Decimal | None = None
 
 
 @dataclass(slots=True)
@@ -39,6 +40,7 @@ class Exposure:
     marks: dict[str, tuple[Decimal, int]] = field(default_factory=dict)
     working: dict[str, Working] = field(default_factory=dict)
     messages: deque[int] = field(default_factory=deque)
+    repeats: dict[tuple[str, str, Side], deque[int]] = field(default_factory=dict)
 
     def equity(self) -> Decimal:
         """Cash plus marked positions, in quote currency; NaN while a held position has no mark."""
@@ -70,8 +72,9 @@ class Exposure:
 
     def reserve(self, intent: OrderIntent, sent_ms: int) -> None:
         """Count an approved order as working, and as one message."""
-        self.working[intent.client_order_id] = Working(intent.symbol, intent.side, intent.qty)
+        self.working[intent.client_order_id] = Working(intent.symbol, intent.side, intent.qty, intent.price)
         self.messages.append(sent_ms)
+        self.repeats.setdefault((intent.strategy, intent.symbol, intent.side), deque()).append(sent_ms)
 
     def fill(self, fill: Fill) -> None:
         """Move position and cash by one execution, commission included."""
@@ -94,6 +97,23 @@ class Exposure:
         """Everything on `side` of `symbol` that may still fill, in base units."""
         amounts = (one.qty for one in self.working.values() if one.symbol == symbol and one.side is side)
         return sum(amounts, Decimal(0))
+
+    def crossed_by(self, intent: OrderIntent) -> str:
+        """Id of an own working order that `intent` could trade with; empty when there is none."""
+        sign = intent.side.sign
+        for client_order_id, other in self.working.items():
+            if other.symbol != intent.symbol or other.side is intent.side:
+                continue
+            if other.price is None or intent.price is None or sign * (intent.price - other.price) >= 0:
+                return client_order_id
+        return ""
+
+    def repeats_since(self, intent: OrderIntent, oldest_ms: int) -> int:
+        """Orders like `intent` (strategy, symbol, side) sent after `oldest_ms`; older ones are forgotten."""
+        sent = self.repeats.get((intent.strategy, intent.symbol, intent.side), deque())
+        while sent and sent[0] <= oldest_ms:
+            sent.popleft()
+        return len(sent)
 
     def messages_since(self, oldest_ms: int) -> int:
         """Orders sent after `oldest_ms`; older ones are forgotten."""

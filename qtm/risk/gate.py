@@ -32,6 +32,7 @@ from qtm.risk.rules import (
 from qtm.risk.tail_limit import TailLimit
 from qtm.trading.orders import Fill, OrderIntent, Side
 
+PAPER = "paper"
 STATE_NAMES = ("ACTIVE", "REDUCING", "HALTED")
 
 _LIMIT_OF = {
@@ -84,6 +85,8 @@ class Gate:
         The account after reconciliation; the gate keeps it up to date from then on.
     tail
         The CVaR budget of the account, if it has one.
+    venue
+        Where the orders go; anything but `paper` needs a sign-off in the limit file.
     """
 
     def __init__(
@@ -92,8 +95,11 @@ class Gate:
         instruments: Iterable[Instrument],
         exposure: Exposure,
         tail: TailLimit | None = None,
+        *,
+        venue: str = PAPER,
     ) -> None:
         self.tree = tree
+        self.venue = venue
         self.exposure = exposure
         self.tail = tail
         self.state = HALTED
@@ -127,7 +133,7 @@ class Gate:
             view = self._view(intent, now_ms, Decimal(limits.limits.message_window_ms))
             findings = (
                 *self._numeric(intent, view, limits),
-                *self._formal(intent),
+                *self._formal(intent, view, now_ms),
                 *self._tail(intent, view, now_ms),
             )
             approved = all(finding.passed for finding in findings)
@@ -227,21 +233,36 @@ class Gate:
         shrinking = shrinks(intent.side.sign, intent.qty, view)
         return (self.tail.finding(intent, self.exposure, now_ms, shrinks=shrinking),)
 
-    def _formal(self, intent: OrderIntent) -> tuple[Finding, ...]:
-        """Controls on the order's form: whitelist, venue filters, duplicates."""
+    def _formal(self, intent: OrderIntent, view: GateView, now_ms: int) -> tuple[Finding, ...]:
+        """Controls on the order's form and company: repeats, crossing, duplicates, eligibility, filters."""
         firm = self.tree.file.firm
+        repeats = self.exposure.repeats_since(intent, now_ms - firm.repeat_window_ms) + 1
+        pace = f"{firm.repeat_orders} per {firm.repeat_window_ms} ms"
+        crossed = self.exposure.crossed_by(intent)
+        new = intent.client_order_id not in self._seen
+        signoff = self._signoff(intent, view, now_ms)
         allowed = [kind.value for kind in firm.order_types] + [tif.value for tif in firm.time_in_force]
         form = f"{intent.type.value} {intent.time_in_force.value if intent.time_in_force else '-'}"
         listed = intent.type in firm.order_types and (
             intent.time_in_force is None or intent.time_in_force in firm.time_in_force
         )
-        new = intent.client_order_id not in self._seen
         broken = _broken_filter(intent, self._instruments.get(intent.symbol))
         return (
+            Finding("PT-06", repeats <= firm.repeat_orders, str(repeats), pace, "firm"),
+            Finding("PT-11", not crossed, crossed or "none", "no own order to trade with", "gate"),
             Finding("PT-12", new, intent.client_order_id, "an id not seen before", "gate"),
+            Finding("PT-15", bool(signoff), signoff or "no sign-off", f"eligible at {self.venue}", "limits"),
             Finding("PT-16", listed and intent.price is not None, form, ", ".join(allowed), "firm"),
             Finding("PT-17", not broken, broken or "every filter", "exchangeInfo", "venue"),
         )
+
+    def _signoff(self, intent: OrderIntent, view: GateView, now_ms: int) -> str:
+        """Why the order may be sent at all: paper, a sign-off valid today, or because it only shrinks."""
+        if self.venue == PAPER:
+            return PAPER
+        found = self.tree.signoff(self.venue, intent.strategy, intent.symbol, now_ms)
+        shrinking = shrinks(intent.side.sign, intent.qty, view)
+        return found or ("shrinks the position" if shrinking else "")
 
 
 def _origin(control: str, limits: EffectiveLimits) -> str:

@@ -15,6 +15,12 @@ A limit file (TOML or YAML) overlays the firm limits of the settings:
     [instrument.BTCUSDT]
     max_order_qty = 5
     price_collar = 0.02
+    [[eligible]]
+    venue = "binance"
+    strategies = ["trend"]
+    symbols = ["BTCUSDT"]
+    signoff = "LEGAL-31"
+    until = 2027-12-31
 
 An unknown key refuses the file, and so does a limit looser than the scope above it. A limit that no scope
 sets refuses every order it would bound.
@@ -26,6 +32,7 @@ import hashlib
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -84,11 +91,25 @@ class Trader(Scope):
 
 
 class Firm(Scope):
-    """The firm: its limits and the order types it allows at all (PT-16)."""
+    """The firm: its limits, its order types (PT-16), and how often a strategy may repeat itself (PT-06)."""
 
     message_window_ms: int = Field(default=10_000, ge=100)
+    repeat_orders: int = Field(default=20, ge=1)
+    repeat_window_ms: int = Field(default=60_000, ge=1000)
     order_types: tuple[OrderType, ...] = (OrderType.LIMIT, OrderType.LIMIT_MAKER)
     time_in_force: tuple[TimeInForce, ...] = (TimeInForce.IOC, TimeInForce.GTC, TimeInForce.FOK)
+
+
+class Eligible(BaseModel):
+    """Who may trade what where, signed off by whom, until when (PT-08, PT-15); only paper needs none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    venue: str
+    strategies: tuple[str, ...]
+    symbols: tuple[str, ...]
+    signoff: str = Field(min_length=1)
+    until: date
 
 
 class LimitFile(BaseModel):
@@ -102,6 +123,7 @@ class LimitFile(BaseModel):
     trader: dict[str, Trader] = Field(default_factory=dict)
     strategy: dict[str, Scope] = Field(default_factory=dict)
     instrument: dict[str, Scope] = Field(default_factory=dict)
+    eligible: tuple[Eligible, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -139,6 +161,19 @@ class LimitTree:
         window = Decimal(self.file.firm.message_window_ms)
         exact: Any = {**values, "message_window_ms": window, "rounding": Decimal(0)}
         return EffectiveLimits(GateLimits(**exact), set_by, self.version)
+
+    def signoff(self, venue: str, strategy: str, symbol: str, now_ms: int) -> str:
+        """The sign-off under which an order is eligible today (UTC); empty when there is none."""
+        today = datetime.fromtimestamp(now_ms / 1000, tz=UTC).date()
+        rows = (
+            row.signoff
+            for row in self.file.eligible
+            if row.venue == venue
+            and strategy in row.strategies
+            and symbol in row.symbols
+            and today <= row.until
+        )
+        return next(rows, "")
 
     def scopes(self, strategy: str, symbol: str) -> Iterable[tuple[str, Scope]]:
         """The scopes that bind an order, outermost first."""

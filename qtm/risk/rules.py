@@ -45,7 +45,14 @@ CONTROL_NAMES: dict[str, str] = {
     "PT-13": "market data freshness",
     "PT-20": "reduce-only state",
     "KS-03": "trading halted",
+    "PT-06": "repeated automated execution",
+    "PT-11": "self-trade prevention",
+    "PT-12": "duplicate order",
+    "PT-15": "eligibility",
+    "PT-16": "order type",
+    "PT-17": "venue filters",
 }
+"""What each control is called; those without a bit are checked by the live gate only."""
 
 
 class GateLimits(NamedTuple):

@@ -192,3 +192,14 @@ def test_an_altered_decision_breaks_the_chain_where_it_was_altered(journal: Jour
         altered = rows()[2][0].replace("60000", "60001")
         connection.execute(update(decisions).where(third).values(record=altered))
     assert first_break(rows()) == 2
+
+
+def test_a_strategy_locked_for_repeating_itself_stays_locked_over_a_restart(
+    journal: Journal,
+) -> None:  # T-PT06
+    door = Door(make_gate(), journal, "run-1")
+    answers = [door.decide(order(number, qty="0.001"), NOW_MS) for number in range(22)]
+    refused = [answer.decision.breached for answer in answers if isinstance(answer, Refused)]
+    assert refused == [("PT-06",), ("KS-03", "PT-06")]
+    again = Door(make_gate(), journal, "run-1").decide(order(30, qty="0.001"), NOW_MS)
+    assert isinstance(again, Refused) and again.decision.breached == ("KS-03",)

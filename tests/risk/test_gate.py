@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,7 +100,7 @@ def test_volume_passes_at_the_limit_and_refuses_one_lot_above() -> None:
 def test_message_limit_counts_a_sliding_window() -> None:  # T-PT05
     gate = make_gate(messages_per_10s=100)
     for number in range(100):
-        assert verdict(gate.check(order(number, qty="0.001"), NOW)) == ()
+        assert verdict(gate.check(order(number, qty="0.001", strategy=f"s{number % 10}"), NOW)) == ()
     assert verdict(gate.check(order(101, qty="0.001"), NOW)) == ("PT-05",)
     gate.on_price("BTCUSDT", D("60000"), NOW + 9_000)
     assert verdict(gate.check(order(102, qty="0.001"), NOW + 9_999)) == ("PT-05",)
@@ -117,7 +118,7 @@ def test_working_orders_count_at_their_worst_until_they_are_gone() -> None:  # T
 
 def test_a_working_sell_never_makes_room_for_a_buy() -> None:
     gate = make_gate(cash="2000000", qty="15", max_position_value=D("1000000"))
-    assert verdict(gate.check(order(1, Side.SELL, qty="10"), NOW)) == ()
+    assert verdict(gate.check(order(1, Side.SELL, qty="10", price="60001"), NOW)) == ()
     assert verdict(gate.check(order(2, Side.BUY, qty="2"), NOW)) == ("PT-07",)
 
 
@@ -160,6 +161,49 @@ def test_the_day_starts_from_the_last_equity_before_midnight() -> None:
     gate.on_price("BTCUSDT", D("62000"), midnight)
     assert gate.exposure.day_start == 161000
     assert gate.exposure.peak == 162000
+
+
+def test_a_strategy_that_repeats_itself_is_refused_at_the_twenty_first() -> None:  # T-PT06
+    gate = make_gate()
+    for number in range(20):
+        assert verdict(gate.check(order(number, qty="0.001"), NOW)) == ()
+    assert verdict(gate.check(order(21, qty="0.001"), NOW)) == ("PT-06",)
+    assert verdict(gate.check(order(22, Side.SELL, qty="0.001", price="60001"), NOW)) == ()
+    assert verdict(gate.check(order(23, qty="0.001", strategy="other"), NOW)) == ()
+
+
+def test_own_orders_never_meet() -> None:  # PT-11
+    gate = make_gate(qty="5")
+    assert verdict(gate.check(order(1, price="60000.00", time_in_force=TimeInForce.GTC), NOW)) == ()
+    crossing = order(2, Side.SELL, price="60000.00", strategy="other")
+    assert verdict(gate.check(crossing, NOW)) == ("PT-11",)
+    assert verdict(gate.check(order(3, Side.SELL, price="60000.01", strategy="other"), NOW)) == ()
+    gate.on_terminal("s-BTCUSDT-1")
+    assert verdict(gate.check(replace(crossing, client_order_id="again"), NOW)) == ()
+
+
+def test_live_trading_is_closed_without_a_sign_off_valid_today(tmp_path: Path) -> None:  # T-PT15
+    path = tmp_path / "limits.toml"
+    path.write_text(
+        '[[eligible]]\nvenue="binance"\nstrategies=["s"]\nsymbols=["BTCUSDT"]\nsignoff="LEGAL-31"\nuntil=2023-11-14\n'
+    )
+    tree = load_limits(RiskSettings(max_order_value=D(10**6), max_position_value=D(10**6)), [BTC], path=path)
+
+    def fresh(venue: str, qty: str = "0") -> Gate:
+        gate = Gate(
+            tree, [BTC], Exposure("USDT", {"BTCUSDT": "BTC"}, D(100000), {"BTCUSDT": D(qty)}), venue=venue
+        )
+        gate.on_price("BTCUSDT", D("60000"), NOW)
+        gate.arm(NOW, "test")
+        return gate
+
+    assert verdict(fresh("binance").check(order(1), NOW)) == ()  # NOW is 2023-11-14
+    assert verdict(fresh("binance").check(order(1, strategy="other"), NOW)) == ("PT-15",)
+    assert verdict(fresh("elsewhere").check(order(1), NOW)) == ("PT-15",)
+    later = fresh("binance", qty="1")
+    later.on_price("BTCUSDT", D("60000"), NOW + 86_400_000)
+    assert verdict(later.check(order(1), NOW + 86_400_000)) == ("PT-15",)
+    assert verdict(later.check(order(2, Side.SELL), NOW + 86_400_000)) == ()  # closing stays possible
 
 
 def test_the_same_order_id_passes_once() -> None:  # T-PT12
@@ -239,7 +283,7 @@ def test_every_decision_carries_every_finding_and_the_limit_version() -> None:
     controls = [finding.control for finding in decision.findings]
     assert controls == [
         "PT-01", "PT-03", "PT-04", "PT-05", "PT-07", "PT-09", "PT-13", "PT-20", "KS-03",
-        "PT-12", "PT-16", "PT-17",
+        "PT-06", "PT-11", "PT-12", "PT-15", "PT-16", "PT-17",
     ]  # fmt: skip
     assert decision.limits_version == gate.tree.version
     assert Decision.from_record(decision.intent, decision.record()) == decision

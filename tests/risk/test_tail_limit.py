@@ -107,7 +107,9 @@ def test_an_order_that_shrinks_a_position_passes_whatever_the_tail():
     gate.exposure.positions["BTCUSDT"] = D("500")
     later = NOW + 2000
     gate.on_price("BTCUSDT", D("100"), later)
-    assert gate.check(order(1, "100", Side.SELL), later).decision.approved
+    sale = order(1, "100", Side.SELL)
+    assert gate.check(sale, later).decision.approved
+    gate.on_terminal(sale.client_order_id)
     assert gate.check(order(2, "1"), later).decision.breached == ("PT-09",)
 
 
