@@ -119,9 +119,9 @@ def _neighbours(measured: Measurements) -> tuple[Gate, Gate]:
 
 def _stress(measured: Measurements, max_drawdown: float) -> Gate:
     bound = dataclasses.replace(BOUNDS[Control.STRESS], value=max_drawdown)
-    if not measured.stress:
-        words = "Not measured, so not passed: the history covers none of the dated stress events."
-        return Gate(Control.STRESS, None, bound, words)
+    if measured.sample is None or not measured.stress:
+        why = "the history covers none of the dated stress events" if measured.sample else "it never traded"
+        return Gate(Control.STRESS, None, bound, f"Not measured, so not passed: {why}.")
     worst = measured.stress[0]
     words = (
         f"Of {len(measured.stress)} stress events the history covers, {worst.name} hurts most: down "
