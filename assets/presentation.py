@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,8 +42,8 @@ def plot(
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9.5, height), dpi=80, layout="constrained")
-    axes = figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0]
+    canvas = Figure(figsize=(9.5, height), dpi=80, layout="constrained")
+    axes = canvas.subplots(panels, 1, sharex=True, squeeze=False)[:, 0]
     for each in axes:
         each.grid(alpha=0.25, linewidth=0.6)
         each.spines[["top", "right"]].set_visible(False)
@@ -51,15 +52,14 @@ def plot(
     picture = Picture()
     yield picture, axes[0] if panels == 1 else list(axes)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    canvas.savefig(buffer, format="png")
     encoded = base64.b64encode(buffer.getvalue()).decode()
     picture.markdown = dg.MetadataValue.md(f"![{title}](data:image/png;base64,{encoded})")
 
 
 def legend_below(axis: Axes) -> None:
     """Name the lines under the plot, where they cannot cover it."""
-    figure = axis.figure
-    figure.legend(fontsize=7, ncols=8, frameon=False, loc="outside lower center")  # type: ignore[union-attr]
+    axis.figure.legend(fontsize=7, ncols=8, frameon=False, loc="outside lower center")  # type: ignore[union-attr]
 
 
 def thinned(length: int, limit: int = MAX_POINTS) -> slice:
@@ -84,6 +84,13 @@ def table(
     if len(frame) > limit:
         lines.append(f"\n{len(frame) - limit} more rows")
     return dg.MetadataValue.md("\n".join(lines))
+
+
+def figure(value: Any) -> dg.MetadataValue:
+    """A number Dagster plots over time; one that does not exist is said so, never NaN."""
+    if value is None or not math.isfinite(value):
+        return dg.MetadataValue.text("not measurable")
+    return dg.MetadataValue.float(round(float(value), 6))
 
 
 def page_link(path: Path) -> dg.UrlMetadataValue:

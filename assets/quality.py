@@ -1,4 +1,4 @@
-"""Group `quality`: what the lake is worth today, over all datasets.
+"""Group `quality`: what the lake is worth today, and its upkeep, over all datasets.
 
 The checks themselves belong to the datasets they judge (see `assets.quality_checks`).
 """
@@ -6,6 +6,7 @@ The checks themselves belong to the datasets they judge (see `assets.quality_che
 import dagster as dg
 
 from assets.checks import verdict_over_datasets
+from assets.failures import failures_in_words
 from assets.market import bars_1d, bars_1h, bars_1m, um_bars_5m, um_funding
 from assets.partitions import DAY_MS, day_text
 from assets.presentation import table
@@ -21,15 +22,19 @@ OWNERS = ["team:market-data"]
 DAILY_DATASETS = tuple(bars_dataset(Market.SPOT, each) for each in (Interval.M1, Interval.H1, Interval.D1))
 """Datasets that must hold every closed day."""
 
+EVERY_DATASET = [
+    dg.AssetDep(each, partition_mapping=dg.AllPartitionMapping())
+    for each in (bars_1m, bars_1h, bars_1d, um_bars_5m, um_funding)
+]
+TIME_TABLES = ("spot_bars_", "um_bars_", "um_funding")
+"""How the names of the tables of bars and funding rates begin."""
+
 
 @dg.asset(
     group_name=GROUP,
     owners=OWNERS,
     kinds={"deltalake"},
-    deps=[
-        dg.AssetDep(each, partition_mapping=dg.AllPartitionMapping())
-        for each in (bars_1m, bars_1h, bars_1d, um_bars_5m, um_funding)
-    ],
+    deps=EVERY_DATASET,
     check_specs=[
         dg.AssetCheckSpec(
             "up_to_date",
@@ -61,12 +66,38 @@ def lake_coverage(lake: MarketLake) -> dg.MaterializeResult:
     )
 
 
+@dg.asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"deltalake"},
+    deps=EVERY_DATASET,
+    description=(
+        "Months that are over, rewritten as one file sorted by symbol and time: every day ingested adds "
+        "files, and one sorted file reads several times faster. Rows do not change, and versions that a "
+        "result names stay readable."
+    ),
+)
+def compacted_months(context: dg.AssetExecutionContext, lake: MarketLake) -> dg.MaterializeResult:
+    """Join the files of finished months, dataset by dataset."""
+    from qtm.market.upkeep import compact
+
+    opened, rows = lake.open(), []
+    with failures_in_words():
+        for dataset in opened.datasets():
+            if not dataset.startswith(TIME_TABLES):
+                continue
+            for month in compact(opened, dataset):
+                rows.append({"dataset": dataset, "month": month.month, "files before": month.files_before})
+                context.log.info(f"{dataset} {month.month}: {month.files_before} files joined")
+    return dg.MaterializeResult(metadata={"months rewritten": len(rows), "months": table(rows)})
+
+
 def inventory(lake: Lake, dataset: str, yesterday: int) -> dict[str, object] | None:
     """What one table of bars or funding rates holds; None when it is another kind of table, or empty.
 
     `yesterday` counts UTC days since 1970-01-01.
     """
-    if not dataset.startswith(("spot_", "um_")) or not lake.tables.exists(dataset):
+    if not dataset.startswith(TIME_TABLES) or not lake.tables.exists(dataset):
         return None
     held = lake.coverage(dataset)
     if held.is_empty():

@@ -1,4 +1,4 @@
-"""Group `research`: backtests and parameter sweeps, one partition per bundled strategy.
+"""Group `research`: backtests and parameter sweeps (luck is in `assets.honesty`), by bundled strategy.
 
 Each materialisation runs on what the lake holds; the launchpad's config chooses symbol, interval, days,
 parameters and cash. Nothing here depends on a day, so nothing here is partitioned by one.
@@ -13,7 +13,7 @@ from pydantic import Field
 from assets.failures import failures_in_words
 from assets.market import bars_1h, bars_1m, instruments
 from assets.partitions import STRATEGIES
-from assets.presentation import page_link, table
+from assets.presentation import figure, page_link, table
 from assets.research_plots import daily_returns_plot, equity_plot, sweep_plot
 from assets.resources import MarketLake, ReportFolder
 from qtm.clock import iso_utc
@@ -103,9 +103,9 @@ def backtests(
         metadata={
             "tear sheet": page_link(path),
             "return %": round(100 * figures.total_return, 3),
-            "Sharpe": figures.sharpe,
+            "Sharpe": figure(figures.sharpe),
             "max drawdown %": round(100 * figures.max_drawdown, 3),
-            "CVaR 95 % a day, %": round(100 * figures.cvar_95, 3),
+            "CVaR 95 % a day, %": figure(100 * figures.cvar_95),
             "ran on": f"{made_from.symbol} {made_from.interval}, {iso_utc(made_from.first_ms)[:10]} to "
             f"{iso_utc(made_from.last_ms)[:10]}, {made_from.bars:,} bars",
             "equity": equity_plot(result),
@@ -145,7 +145,7 @@ def parameter_sweep(
     from qtm.strategies.registry import load_strategy
 
     strategy = load_strategy(context.partition_key)
-    grid = config.grid or default_grid(strategy.params()._asdict(), strategy.bounds)
+    grid = config.grid or default_grid(context.partition_key)
     with failures_in_words():
         found = sweep(strategy, grid=grid, lake=lake.open(), **config.where())
     ranked = found.sort("sharpe", descending=True, nulls_last=True)
@@ -155,8 +155,8 @@ def parameter_sweep(
     return dg.MaterializeResult(
         metadata={
             "combinations": len(ranked),
-            "best Sharpe": best["sharpe"],
-            "median Sharpe": found["sharpe"].median(),
+            "best Sharpe": figure(best["sharpe"]),
+            "median Sharpe": figure(found["sharpe"].median()),
             "share with positive Sharpe": float((found["sharpe"] > 0).mean() or 0.0),
             "best parameters": dg.MetadataValue.json({name: best[name] for name in grid}),
             "Sharpe over the grid": sweep_plot(found, list(grid)),
@@ -168,12 +168,15 @@ def parameter_sweep(
     )
 
 
-def default_grid(defaults: dict[str, Any], bounds: Any) -> dict[str, list[float]]:
+def default_grid(strategy: str) -> dict[str, list[float]]:
     """Multiples of each whole-number default inside its bounds, for the first two such parameters."""
+    from qtm.strategies.registry import load_strategy
+
+    loaded = load_strategy(strategy)
     grid: dict[str, list[float]] = {}
-    for name, value in defaults.items():
+    for name, value in loaded.params()._asdict().items():
         if isinstance(value, int) and value > 0 and len(grid) < 2:
-            low, high = bounds.get(name, (1, float("inf")))
+            low, high = loaded.bounds.get(name, (1, float("inf")))
             steps = sorted({round(value * factor) for factor in (0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4)})
             grid[name] = [float(step) for step in steps if low <= step <= high]
     return grid

@@ -13,6 +13,7 @@ from assets.presentation import GAIN, INK, LOSS, MUTED, plot, thinned, utc
 
 if TYPE_CHECKING:
     from qtm.backtest.engine import BacktestResult
+    from qtm.backtest.overfitting.walk_forward import WalkForward
 
 
 def equity_plot(result: BacktestResult) -> dg.MarkdownMetadataValue:
@@ -45,6 +46,16 @@ def daily_returns_plot(result: BacktestResult) -> dg.MarkdownMetadataValue:
         for name, loss, colour in (("VaR", figures.var_95, MUTED), ("CVaR", figures.cvar_95, LOSS)):
             axis.axvline(-100 * loss, color=colour, linewidth=1.2, label=f"{name} 95 %: {100 * loss:.2f}")
         axis.legend(fontsize=7, frameon=False)
+    return picture.markdown
+
+
+def walk_plot(walked: WalkForward, strategy: str) -> dg.MarkdownMetadataValue:
+    """Out-of-sample equity, with a line where the parameters were chosen again."""
+    keep = thinned(len(walked.equity))
+    with plot(f"{strategy}, out of sample: equity in quote currency", height=2.8) as (picture, axis):
+        axis.plot(utc(walked.open_time_ms[keep]), walked.equity[keep], color=INK, linewidth=1.2)
+        for step in walked.steps:
+            axis.axvline(utc(step.train_to_ms), color=MUTED, linewidth=0.6, linestyle=":")
     return picture.markdown
 
 

@@ -63,15 +63,20 @@ class OperationalStore(dg.ConfigurableResource):  # type: ignore[type-arg]
     url: str = ""
     """Empty means the settings' database, so that a password never shows in Dagster's UI."""
 
+    @property
+    def effective_url(self) -> str:
+        """The database in use, password and all: for opening it, never for showing."""
+        return self.url or settings().database
+
     def exists(self) -> bool:
         """False while no stream has ever made the SQLite file; a server's database is always tried."""
-        url = make_url(self.url or settings().database)
+        url = make_url(self.effective_url)
         return url.get_backend_name() != "sqlite" or Path(url.database or "").is_file()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A consistent view of the store, for reading."""
-        database = open_database(self.url or settings().database)
+        database = open_database(self.effective_url)
         try:
             with database.read() as connection:
                 yield connection

@@ -3,7 +3,7 @@
 The same assets with the same bookkeeping as a backfill from the UI, one calendar month after the other in
 this process; the first month that fails ends it. Example:
 
-    python -m pipelines.backfill --from 2024-01-01 --to 2024-03-31 --select "bars_1m+"
+    python -m pipelines.backfill --from 2024-01-01 --to 2024-03-31 --select "bars_1m*"
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def calendar_months(first: date, last: date) -> Iterator[tuple[date, date]]:
 
 
 def selected_assets(defs: dg.Definitions, selection: str) -> list[dg.AssetKey]:
-    """The daily or unpartitioned assets a selection such as `bars_1m+` or `group:"risk"` names.
+    """The daily or unpartitioned assets a selection such as `bars_1m*` or `group:"risk"` names.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def selected_assets(defs: dg.Definitions, selection: str) -> list[dg.AssetKey]:
         raise ConfigError(
             f"the selection cannot be read: {str(error).splitlines()[0]}",
             where=f"--select {selection}",
-            remedy='try "bars_1m", "bars_1m+" or \'group:"market"\'',
+            remedy='try "bars_1m", "bars_1m*" or \'group:"market"\'',
         ) from None
     if not keys:
         known = ", ".join(sorted(key.to_user_string() for key in graph.materializable_asset_keys))
@@ -123,7 +123,7 @@ def backfill(
 ) -> None:
     """Make a range of days in this process, month by month.
 
-    Example: python -m pipelines.backfill --from 2024-01-01 --to 2024-03-31 --select "bars_1m+"
+    Example: python -m pipelines.backfill --from 2024-01-01 --to 2024-03-31 --select "bars_1m*"
     """
     if last < first:
         raise ConfigError(

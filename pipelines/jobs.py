@@ -8,7 +8,7 @@ DAILY_CLOSE = dg.define_asset_job(
     "daily_close",
     selection=(
         dg.AssetSelection.groups("market", "quality", "portfolio", "risk")
-        - dg.AssetSelection.assets("live_trading", "lake_coverage")
+        - dg.AssetSelection.assets("live_trading", "lake_coverage", "compacted_months")
     ),
     description=(
         "One closed UTC day from the venue to the risk report: fetch, check, transform, weights, report. "
@@ -17,13 +17,13 @@ DAILY_CLOSE = dg.define_asset_job(
 )
 HISTORY = dg.define_asset_job(
     "history",
-    selection=dg.AssetSelection.groups("market"),
+    selection=dg.AssetSelection.groups("market") - dg.AssetSelection.assets("compacted_months"),
     description="Market data only, for filling the lake with past days before any research.",
 )
 RESEARCH = dg.define_asset_job(
     "research",
     selection=dg.AssetSelection.groups("research"),
-    description="Backtest and parameter sweep of one strategy on what the lake holds.",
+    description="One strategy on what the lake holds: backtest, sweep, walk-forward and the verdict on luck.",
 )
 LIVE_RECORD = dg.define_asset_job(
     "live_record",
@@ -37,4 +37,10 @@ COVERAGE = dg.define_asset_job(
     description="What the lake holds, and whether the day that closed at midnight is in it.",
 )
 
-JOBS = (DAILY_CLOSE, HISTORY, RESEARCH, LIVE_RECORD, COVERAGE)
+UPKEEP = dg.define_asset_job(
+    "upkeep",
+    selection=dg.AssetSelection.assets("compacted_months"),
+    description="Join the files of every month that is over into one sorted file.",
+)
+
+JOBS = (DAILY_CLOSE, HISTORY, RESEARCH, LIVE_RECORD, COVERAGE, UPKEEP)

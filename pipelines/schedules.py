@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from pipelines.jobs import COVERAGE, DAILY_CLOSE
+from pipelines.jobs import COVERAGE, DAILY_CLOSE, UPKEEP
 
 DAILY_SCHEDULE = dg.build_schedule_from_partitioned_job(
     DAILY_CLOSE,
@@ -25,4 +25,12 @@ COVERAGE_SCHEDULE = dg.ScheduleDefinition(
     description="Every day at 06:00 UTC, when the daily run has had its retries; switch it on with that.",
 )
 
-SCHEDULES = (DAILY_SCHEDULE, COVERAGE_SCHEDULE)
+UPKEEP_SCHEDULE = dg.ScheduleDefinition(
+    name="upkeep_schedule",
+    job=UPKEEP,
+    cron_schedule="30 6 2 * *",
+    execution_timezone="UTC",
+    description="On the 2nd of each month at 06:30 UTC, when the month before is complete.",
+)
+
+SCHEDULES = (DAILY_SCHEDULE, COVERAGE_SCHEDULE, UPKEEP_SCHEDULE)

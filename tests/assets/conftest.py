@@ -90,6 +90,8 @@ def firm(tmp_path):
 
 
 GRID = {"fast": [5, 10], "slow": [30, 60]}
+DAILY_GRID = {"fast": [2, 4], "slow": [8, 16]}
+WALK = {"train_days": 90, "test_days": 30}
 MINUTE_DAYS = ("2024-06-28", "2024-06-30")
 HISTORY_DAYS = ("2023-12-20", "2024-06-30")
 BOOK_DAYS = ("2024-06-29", "2024-06-30")
@@ -100,7 +102,7 @@ def made(tmp_path_factory):
     """The whole graph materialised, upstream first; keep it read-only."""
     with dg.DagsterInstance.ephemeral() as instance:
         firm = Firm(tmp_path_factory.mktemp("firm"), instance)
-        minutes = {"interval": "1m"}
+        minutes, daily = {"interval": "1m"}, {"interval": "1d"}
         plan: list[tuple[tuple[str, ...], dict[str, Any]]] = [
             (("instruments",), {}),
             (("bars_1m", "bars_1h", "um_bars_5m", "um_funding"), {"days": MINUTE_DAYS}),
@@ -109,7 +111,10 @@ def made(tmp_path_factory):
             (("lake_coverage",), {}),
             (("backtests",), {"strategy": "trend", "config": minutes}),
             (("parameter_sweep",), {"strategy": "trend", "config": {**minutes, "grid": GRID}}),
+            (("overfitting",), {"strategy": "trend", "config": {**daily, "grid": DAILY_GRID}}),
+            (("walk_forward",), {"strategy": "trend", "config": {**daily, "grid": DAILY_GRID, **WALK}}),
             (("live_trading",), {}),
+            (("compacted_months",), {}),
         ]
         for assets, how in plan:
             result = firm.make(*assets, **how)

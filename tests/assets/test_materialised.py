@@ -74,6 +74,22 @@ def test_a_sweep_has_one_row_per_combination(made):
     assert pl.read_parquet(shown["all rows"]).height == 4
 
 
+def test_luck_is_judged_by_every_gate_and_every_trial_is_counted(made):
+    result = made.results["overfitting"]
+    shown = metadata(result, "overfitting")
+    assert shown["trials counted"] == 4
+    (check,) = result.get_asset_check_evaluations()
+    assert check.passed == (shown["gates passed"] == 7)
+    assert check.description == shown["verdict"]
+    assert Path(shown["report"].removeprefix("file://")).is_file()
+
+
+def test_a_walk_forward_trades_only_what_it_had_not_seen(made):
+    shown = metadata(made.results["walk_forward"], "walk_forward")
+    assert shown["refits"] == 4
+    assert "2023-12-20 to 2024-03-19" in shown["steps"]
+
+
 def test_the_inventory_knows_yesterday_is_missing(made):
     result = made.results["lake_coverage"]
     assert (
@@ -93,3 +109,13 @@ def test_making_a_day_again_changes_nothing(branch):
     for interval, rows in before.items():
         assert branch.lake.scan_bars(Market.SPOT, interval).collect().equals(rows)
     assert metadata(again, "bars_1m")["fetch"].splitlines()[-1].startswith("| 0 | 2 |")
+
+
+def test_finished_months_become_one_file_and_keep_their_rows(branch):
+    branch.make("bars_1m", days=("2024-06-27", "2024-06-27"))
+    before = branch.lake.scan_bars(Market.SPOT, Interval.M1).collect()
+    assert len(branch.lake.tables.files("spot_bars_1m")) > 1
+    shown = metadata(branch.make("compacted_months"), "compacted_months")
+    assert "| spot_bars_1m | 2024-06 |" in shown["months"]
+    assert len(branch.lake.tables.files("spot_bars_1m")) == 1
+    assert branch.lake.scan_bars(Market.SPOT, Interval.M1).collect().equals(before)

@@ -17,13 +17,16 @@ backtests        research   strategy  bars_1h bars_1m instruments
 bars_1d          market     day       binance
 bars_1h          market     day       bars_1m
 bars_1m          market     day       binance
+compacted_months quality    -         bars_1d bars_1h bars_1m um_bars_5m um_funding
 instruments      market     -         binance
 lake_coverage    quality    -         bars_1d bars_1h bars_1m um_bars_5m um_funding
 live_trading     risk       -
+overfitting      research   strategy  bars_1h bars_1m instruments
 parameter_sweep  research   strategy  bars_1h bars_1m instruments
 risk_report      risk       day       weights
 um_bars_5m       market     day       binance
 um_funding       market     day       binance
+walk_forward     research   strategy  bars_1h bars_1m instruments
 weights          portfolio  day       bars_1d
 """
 
