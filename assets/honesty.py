@@ -11,7 +11,7 @@ from pydantic import Field
 
 from assets.failures import failures_in_words
 from assets.partitions import STRATEGIES
-from assets.presentation import figure, page_link, table
+from assets.presentation import figure, page_path, table
 from assets.research import GROUP, OWNERS, READS, ResearchConfig, default_grid
 from assets.research_plots import walk_plot
 from assets.resources import MarketLake, OperationalStore, ReportFolder
@@ -100,7 +100,7 @@ def overfitting(
     ]
     return dg.MaterializeResult(
         metadata={
-            "report": page_link(path),
+            "report": page_path(path),
             "verdict": verdict.summary,
             "gates passed": len(verdict.gates) - len(verdict.failed),
             "trials counted": verdict.subject.trials,

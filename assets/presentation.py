@@ -93,9 +93,9 @@ def figure(value: Any) -> dg.MetadataValue:
     return dg.MetadataValue.float(round(float(value), 6))
 
 
-def page_link(path: Path) -> dg.UrlMetadataValue:
-    """An HTML report as a link a browser on the same machine opens."""
-    return dg.MetadataValue.url(path.resolve().as_uri())
+def page_path(path: Path) -> dg.PathMetadataValue:
+    """Where an HTML report is, to copy: a browser follows no link from Dagster's page to a local file."""
+    return dg.MetadataValue.path(path.resolve())
 
 
 def _rule(dtype: pl.DataType) -> str:

@@ -13,7 +13,7 @@ from pydantic import Field
 from assets.failures import failures_in_words
 from assets.market import bars_1h, bars_1m, instruments
 from assets.partitions import STRATEGIES
-from assets.presentation import figure, page_link, table
+from assets.presentation import figure, page_path, table
 from assets.research_plots import daily_returns_plot, equity_plot, sweep_plot
 from assets.resources import MarketLake, ReportFolder
 from qtm.clock import iso_utc
@@ -101,7 +101,7 @@ def backtests(
     )
     return dg.MaterializeResult(
         metadata={
-            "tear sheet": page_link(path),
+            "tear sheet": page_path(path),
             "return %": round(100 * figures.total_return, 3),
             "Sharpe": figure(figures.sharpe),
             "max drawdown %": round(100 * figures.max_drawdown, 3),

@@ -9,7 +9,7 @@ from assets.failures import failures_in_words
 from assets.live_record import journal_metadata, read_journal
 from assets.partitions import DAILY, DAY_MS, Window, run_window
 from assets.portfolio import rows_of_days, weights
-from assets.presentation import page_link
+from assets.presentation import page_path
 from assets.resources import MarketLake, OperationalStore, ReportFolder
 from assets.risk_facts import report_metadata, report_plots
 from assets.weights_table import Book, read_books
@@ -136,5 +136,5 @@ def solved_again(book: Book, history: "DailyHistory", day: Window) -> "DailyAllo
 
 
 def _day_metadata(written: "RiskReport", *, pictures: bool) -> dict[str, dg.MetadataValue]:
-    shown = {"report": page_link(written.page), **report_metadata(written.figures)}
+    shown = {"report": page_path(written.page), **report_metadata(written.figures)}
     return {**shown, **report_plots(written.figures)} if pictures else shown
