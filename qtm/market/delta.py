@@ -49,9 +49,14 @@ class DeltaTables:
 
     def names(self) -> list[str]:
         """Names of the datasets of a local root, sorted; a bucket is asked by name (see `exists`)."""
-        if not self.is_local or not Path(self.root).is_dir():
+        if not self.is_local:
             return []
-        return sorted(entry.parent.name for entry in Path(self.root).glob("*/_delta_log"))
+        try:
+            return sorted(entry.parent.name for entry in Path(self.root).glob("*/_delta_log"))
+        except OSError as error:
+            raise StoreError(
+                f"the lake cannot be read: {error.strerror}", where=self.root, remedy="check its permissions"
+            ) from error
 
     def open(self, dataset: str, version: int | None = None) -> DeltaTable:
         """The table at `version`, or its newest.
