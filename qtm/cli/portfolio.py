@@ -19,6 +19,7 @@ from qtm.settings import settings
 
 if TYPE_CHECKING:
     from qtm.portfolio.daily import DailyAllocation, Mandate
+    from qtm.portfolio.lots import LotBook
 
 Alpha = Annotated[float | None, typer.Option(help="Confidence level of CVaR (default: settings).")]
 Cap = Annotated[
@@ -72,6 +73,10 @@ def optimize(
     walk: Annotated[
         bool, typer.Option("--walk-forward", help="Rebalance through all history beside two benchmarks.")
     ] = False,
+    lots: Annotated[
+        bool,
+        typer.Option("--lots", help="Round to the venue's lots at the last close; caps are checked again."),
+    ] = False,
     every: Annotated[int, typer.Option(min=1, help="Days between rebalances of the walk.")] = 30,
     as_json: AsJson = False,
 ) -> None:
@@ -103,10 +108,13 @@ def optimize(
         _walk_forward(mandate, every, as_of, as_json)
         return
     answer = _allocate(mandate, held, as_of)
+    rounded = _lot_book(answer) if lots else None
     if as_json:
-        typer.echo(json.dumps(_body(answer)))
-    else:
-        _print(answer)
+        typer.echo(json.dumps(_body(answer) | ({} if rounded is None else _lots_body(rounded))))
+        return
+    _print(answer)
+    if rounded is not None:
+        _print_lots(rounded)
 
 
 def report(
@@ -155,6 +163,48 @@ def _allocate(mandate: Mandate, held: Path | None, as_of: str | None) -> DailyAl
     config = settings()
     history = daily_history(Lake.from_settings(config), config.market.daily_universe, as_of_ms=_day_ms(as_of))
     return allocate_daily(history, mandate, None if held is None else _weights(held))
+
+
+def _lot_book(answer: DailyAllocation) -> LotBook:
+    """The book in lots at the closes it was measured at."""
+    from decimal import Decimal
+
+    from qtm.market.instruments import Market
+    from qtm.market.intervals import Interval
+    from qtm.market.lake import Lake
+    from qtm.portfolio.lots import to_lots
+
+    config = settings()
+    lake = Lake.from_settings(config)
+    symbols = answer.scenarios.symbols
+    closes = lake.closes(
+        Market.SPOT, Interval.D1, symbols, start_ms=answer.as_of_ms, end_ms=answer.as_of_ms + 1
+    )
+    prices = {symbol: Decimal(repr(float(closes[symbol][0]))) for symbol in symbols}
+    instruments = {entry.symbol: entry for entry in lake.instruments(Market.SPOT)}
+    return to_lots(answer.allocation, config.risk.capital, prices, instruments)
+
+
+def _lots_body(book: LotBook) -> dict[str, Any]:
+    positions = {
+        position.symbol: {
+            "lots": position.lots,
+            "quantity": str(position.quantity),
+            "value": str(position.value),
+        }
+        for position in book.positions
+    }
+    return {"positions": positions, "lot_cash": str(book.cash), "lots_removed": book.removed}
+
+
+def _print_lots(book: LotBook) -> None:
+    table = Table(title="In lots at the last close")
+    for heading in ("symbol", "lots", "quantity", "value"):
+        table.add_column(heading, justify="left" if heading == "symbol" else "right")
+    for position in book.positions:
+        table.add_row(position.symbol, f"{position.lots:,}", f"{position.quantity}", f"{position.value:,.2f}")
+    table.add_row("cash", "", "", f"{book.cash:,.2f}")
+    Console().print(table)
 
 
 def _walk_forward(mandate: Mandate, every_days: int, as_of: str | None, as_json: bool) -> None:

@@ -1,6 +1,7 @@
 """`qtm optimize` and `qtm report` as a user runs them."""
 
 import json
+from decimal import Decimal
 
 import pytest
 import typer
@@ -8,6 +9,7 @@ from typer.testing import CliRunner
 
 from qtm.cli import portfolio
 from qtm.errors import ConfigError, DataError
+from qtm.market.synthetic import synthetic_instruments
 from qtm.settings import settings
 from tests.portfolio.lake import daily_lake
 
@@ -89,3 +91,12 @@ def test_a_walk_forward_compares_three_books(run):
     body = json.loads(run(*words, "--json").stdout)
     assert [book["book"] for book in body["books"]] == ["cvar-capped", "equal-weight", "minimum-variance"]
     assert "realised over cap" in run(*words).stdout
+
+
+def test_lots_are_the_book_at_the_last_close(run, lake):
+    lake.write_instruments(synthetic_instruments())
+    body = json.loads(run("optimize", "--max-weight", "0.4", "--lots", "--json").stdout)
+    assert set(body["positions"]) == set(body["weights"])
+    total = sum(Decimal(entry["value"]) for entry in body["positions"].values()) + Decimal(body["lot_cash"])
+    assert total == Decimal(100_000)
+    assert "In lots" in run("optimize", "--max-weight", "0.4", "--lots").stdout
