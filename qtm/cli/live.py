@@ -1,4 +1,4 @@
-"""`qtm stream | status | kill`: trade, look, stop."""
+"""`qtm stream | status | explain | kill`: trade, look, understand, stop."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
     forwarding = {"allow_extra_args": True, "ignore_unknown_options": True}
     app.command("stream", context_settings=forwarding, add_help_option=False)(stream)
     app.command("status")(status)
+    app.command("explain")(explain)
     app.command("kill")(kill)
 
 
@@ -72,6 +73,25 @@ def status(account: AccountOption = "", as_json: JsonOption = False) -> None:
         _print_json(content)
     else:
         _print_status(content)
+
+
+def explain(
+    client_order_id: Annotated[str, typer.Argument(help="For example trend-BTCUSDT-0000001.")],
+    account: AccountOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Show why an order exists and what became of it: signal, sizing, every check, every state, every fill.
+
+    Example: [bold]qtm explain trend-BTCUSDT-0000001[/bold]
+    """
+    from qtm.execution.explain import explain as explain_order
+
+    have = settings()
+    content = explain_order(_journal(have, account or _account(have)), client_order_id)
+    if as_json:
+        _print_json(content)
+    else:
+        _print_explanation(content)
 
 
 def kill(
@@ -199,3 +219,27 @@ def _print_status(content: dict[str, Any]) -> None:
         console.print(f"Open: {order['client_order_id']} {order['side']} {order['qty']} {order['status']}")
     for symbol, traded in content["traded"].items():
         console.print(f"{symbol}: net {traded['net_qty']} over {traded['fills']} fills")
+
+
+def _print_explanation(content: dict[str, Any]) -> None:
+    console = Console()
+    order, signal_ = content["order"], content["signal"]
+    price = order["price"] or "market"
+    console.print(f"[bold]{content['client_order_id']}[/bold]  {content['verdict']}  {content['decided']}")
+    console.print(f"{order['side']} {order['qty']} {order['symbol']} {order['type']} at {price}")
+    inputs = ", ".join(f"{name} {value}" for name, value in signal_.items())
+    console.print(f"Signal: {inputs}")
+    console.print(f"Reference: {content['reference']['price']} seen {content['reference']['seen']}")
+    table = Table(
+        "control", "passed", "measured", "bound", "set by", title=f"Limits {content['limits_version']}"
+    )
+    for finding in content["findings"]:
+        passed = "[green]yes[/green]" if finding["passed"] else "[bold red]NO[/bold red]"
+        table.add_row(finding["control"], passed, finding["measured"], finding["bound"], finding["set_by"])
+    console.print(table)
+    for state in content["states"]:
+        console.print(f"{state['time']}  {state['state']}  {state['why']}")
+    for fill in content["fills"]:
+        console.print(f"{fill['time']}  fill {fill['qty']} at {fill['price']}, fee {fill['fee']}")
+    intact = "intact" if content["chain_intact"] else "[bold red]BROKEN: the record was altered[/bold red]"
+    console.print(f"Decision chain: {intact}")

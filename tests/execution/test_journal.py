@@ -10,6 +10,7 @@ from qtm.clock import ManualClock
 from qtm.errors import StoreError
 from qtm.execution.chain import GENESIS, chained, first_break
 from qtm.execution.door import DecidedBefore, Door
+from qtm.execution.explain import explain
 from qtm.execution.journal import Journal
 from qtm.execution.updates import OrderUpdate, advanced
 from qtm.risk.decisions import ApprovedOrder, Refused
@@ -203,3 +204,16 @@ def test_a_strategy_locked_for_repeating_itself_stays_locked_over_a_restart(
     assert refused == [("PT-06",), ("KS-03", "PT-06")]
     again = Door(make_gate(), journal, "run-1").decide(order(30, qty="0.001"), NOW_MS)
     assert isinstance(again, Refused) and again.decision.breached == ("KS-03",)
+
+
+def test_an_explanation_has_the_signal_every_check_every_state_and_the_chain(journal: Journal) -> None:
+    door = Door(make_gate(), journal, "run-1")
+    door.decide(order(1), NOW_MS, {"target": 1.0, "bar": 5})
+    journal.apply(report(OrderStatus.FILLED, fill(1), executed="1"))
+    told = explain(journal, "s-BTCUSDT-1")
+    assert told["signal"] == {"target": 1.0, "bar": 5}
+    assert [state["state"] for state in told["states"]] == ["NEW_LOCAL", "INFLIGHT", "FILLED"]
+    assert len(told["findings"]) == 15 and all(finding["passed"] for finding in told["findings"])
+    assert told["fills"][0]["trade_id"] == 1 and told["chain_intact"]
+    with pytest.raises(StoreError, match="no decision"):
+        explain(journal, "s-BTCUSDT-9")

@@ -84,6 +84,9 @@ def test_a_kill_from_another_process_stops_it_and_a_restart_does_not_re_arm(tmp_
         assert len(exchange.trades()) <= settled + 1
         assert summary["orders"]["refused"] >= 1
         status = command(stream, "status", "--json")
+        told = command(stream, "explain", "trend-BTCUSDT-0000001", "--json")
+        assert told["verdict"] == "APPROVED" and told["chain_intact"] and told["fills"]
+        assert told["signal"]["target"] == (1.0).hex()  # type: ignore[index]
         assert status["kills"] and status["gate"]["by_control"]["KS-03"] >= 1  # type: ignore[index]
 
         refused = subprocess.run(stream.command, env=stream.environment, capture_output=True, text=True)
