@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from qtm.backtest.engine import BacktestResult
-from qtm.backtest.loop import EXPIRED, FILLED, REFUSED
+from qtm.backtest.intrabar import CAUSES, ENTRY
+from qtm.backtest.loop import EXPIRED, FILLED, REFUSED, REJECTED
 from qtm.backtest.statistics import DAYS_PER_YEAR, daily_equity
 from qtm.clock import iso_utc
 from qtm.reports.backtest_figures import (
@@ -125,19 +126,20 @@ def _markers_note(result: BacktestResult) -> str:
 
 
 def _costs_table(result: BacktestResult) -> Html:
+    """Gross to net; slippage is measured on entries, against the open they were filled at."""
     fills = filled(result)
+    fills = fills[fills["cause"] == ENTRY]
     step = float(result.instrument.step_size)
     reference = result.bars.open[np.clip(fills["bar"] + 1, 0, len(result.bars) - 1)]
     slippage = float(np.sum(np.abs(fills["fill_price"] - reference) * np.abs(fills["lots"]) * step))
     s, quote = result.statistics, result.instrument.quote
     net = s.final_equity - result.cash
+    gross = net + s.fees + slippage + s.funding
     rows: list[tuple[str, str | Cell]] = [
-        (
-            "Before costs",
-            Cell(money(net + s.fees + slippage, 2, signed=True), _tone(net + s.fees + slippage)),
-        ),
+        ("Before costs", Cell(money(gross, 2, signed=True), _tone(gross))),
         ("Fees", money(-s.fees, 2)),
         ("Slippage", money(-slippage, 2)),
+        ("Funding", money(-s.funding, 2) if result.lineage.funded else "not charged"),
         ("Net", Cell(money(net, 2, signed=True), _tone(net))),
         ("Traded value", money(float(result.book["traded_notional"][0]), 0)),
     ]
@@ -145,12 +147,19 @@ def _costs_table(result: BacktestResult) -> Html:
 
 
 def _orders_table(result: BacktestResult) -> Html:
-    status = result.order_rows["status"]
+    status, cause = result.order_rows["status"], result.order_rows["cause"]
     rows = [
-        ("Filled at the next open", f"{int((status == FILLED).sum()):,}"),
+        ("Filled at the next open", f"{int(((status == FILLED) & (cause == ENTRY)).sum()):,}"),
+        *(
+            (f"Closed by {name}", f"{int((cause == number).sum()):,}")
+            for number, name in enumerate(CAUSES)
+            if number != ENTRY and (cause == number).any()
+        ),
         ("Expired beyond the protective limit", f"{int((status == EXPIRED).sum()):,}"),
         ("Refused by the risk gate", f"{int((status == REFUSED).sum()):,}"),
     ]
+    if (status == REJECTED).any():
+        rows.append(("Rejected for want of margin", f"{int((status == REJECTED).sum()):,}"))
     refused = result.orders.filter(result.orders["status"] == "REFUSED")
     for control, number in refused["control"].value_counts(sort=True).iter_rows():
         named = ", ".join(f"{one} {CONTROL_NAMES.get(one, '')}".strip() for one in str(control).split(","))
