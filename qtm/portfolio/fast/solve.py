@@ -15,9 +15,11 @@ from qtm.portfolio.fast.hybrid import minimise_cvar
 from qtm.portfolio.fast.master import NoVertex
 from qtm.portfolio.fast.shape import Polytope, polytope_of
 from qtm.portfolio.problem import Objective, PortfolioProblem
-from qtm.risk.measures import Floats
+from qtm.risk.measures import Floats, historical_cvar
 
 NAME = "fast"
+CLEAN = 1e-9
+"""Largest violation that removing dust may cause."""
 
 
 def solve_fast(
@@ -49,14 +51,18 @@ def solve_fast(
     try:
         if problem.objective is Objective.MIN_CVAR:
             least = minimise_cvar(returns, problem.alpha, polytope, start=start, tolerance=tolerance)
-            weights, gap = least.weights, least.gap
+            weights = _without_dust(problem, least.weights)
+            value = historical_cvar(returns @ weights, problem.alpha)
+            gap = _relative(value - least.bound, value)
             duals = _duals(problem, polytope, least.row_duals, least.weight_duals)
         else:
             cap = problem.tail_caps[0]
             most = maximise_return(
                 returns, problem.alpha, polytope, problem.mean, cap.cap, start=start, tolerance=tolerance
             )
-            weights, gap = most.weights, most.gap
+            weights = _without_dust(problem, most.weights)
+            earned = problem.expected_return(weights)
+            gap = _relative(most.bound - earned, earned)
             duals = {cap.name: most.price, **_duals(problem, polytope, most.row_duals, most.weight_duals)}
     except NoVertex:
         raise Infeasible(NAME) from None
@@ -74,6 +80,16 @@ def solve_fast(
         binding=binding_constraints(problem, weights, duals),
         attempts=(Attempt(NAME, "optimal", time.perf_counter() - started),),
     )
+
+
+def _without_dust(problem: PortfolioProblem, weights: Floats) -> Floats:
+    """Weights an interior method left a hair above zero become zero, where no constraint minds."""
+    clean = named.polished(problem, weights)
+    return weights if named.violated(problem, clean, CLEAN) else clean
+
+
+def _relative(distance: float, value: float) -> float:
+    return max(distance, 0.0) / max(abs(value), 1e-6)
 
 
 def _duals(
