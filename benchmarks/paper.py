@@ -23,11 +23,13 @@ import uvloop
 from qtm.market.bars import BarSeries
 from qtm.market.instruments import Instrument, Market
 from qtm.market.intervals import Interval
+from qtm.paper.http import HttpConnection, Request, Response
 from qtm.paper.limits import without_limits
 from qtm.paper.pacing import MAX, STEP
 from qtm.paper.replay import BarReplay, ReplayBars
 from qtm.paper.server import AccountSpec, PaperExchange
 from qtm.paper.spot.venue import RATE_LIMITS
+from qtm.paper.websocket import WebSocket
 from qtm.trading.costs import SPOT_COSTS
 
 KEY, SECRET = "bench-key", b"bench-secret"
@@ -268,6 +270,88 @@ def replay_day(symbols: int) -> float:
     return uvloop.run(main())
 
 
+def serve_stack(pipe: Connection, stack: str) -> None:
+    """Serve GET /time by one HTTP stack, the same tiny answer from each."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        answer = b'{"serverTime":1717200000000}'
+        if stack == "aiohttp":
+            from aiohttp import web
+
+            async def handler(request: web.Request) -> web.Response:
+                return web.Response(body=answer, content_type="application/json")
+
+            app = web.Application()
+            app.router.add_get("/time", handler)
+            runner = web.AppRunner(app, access_log=None)
+            await runner.setup()
+            site = web.TCPSite(runner, "127.0.0.1", 0)
+            await site.start()
+            port = runner.addresses[0][1]
+        else:
+            served = _Time(answer)
+            server = await loop.create_server(lambda: HttpConnection(served, set()), "127.0.0.1", 0)
+            port = server.sockets[0].getsockname()[1]
+        pipe.send(port)
+        before = time.process_time()
+        stop = asyncio.Event()
+        loop.add_reader(pipe.fileno(), stop.set)
+        await stop.wait()
+        loop.remove_reader(pipe.fileno())
+        pipe.send(time.process_time() - before)
+
+    uvloop.run(main())
+
+
+class _Time:
+    """An application with one answer."""
+
+    def __init__(self, answer: bytes) -> None:
+        self._answer = answer
+
+    def handle(self, request: Request) -> Response:
+        """Answer anything."""
+        return Response(200, self._answer)
+
+    def accept(self, request: Request, socket: WebSocket) -> Response | None:
+        """No sockets here."""
+        return Response(404, b"{}")
+
+
+def compare_stacks(requests: int) -> None:
+    """Requests a second and server CPU per request of aiohttp's server and of ours."""
+    for stack in ("aiohttp", "own edge on httptools"):
+        ours, theirs = multiprocessing.Pipe()
+        child = multiprocessing.get_context("spawn").Process(
+            target=serve_stack, args=(theirs, stack), daemon=True
+        )
+        child.start()
+        port = ours.recv()
+
+        async def load(target: int = port) -> float:
+            latencies: list[float] = []
+            clients = []
+            message = b"GET /time HTTP/1.1\r\nHost: x\r\n\r\n"
+            for _ in range(16):
+                lane = iter([message] * (requests // 16))
+                _, client = await asyncio.get_running_loop().create_connection(
+                    lambda source=lane: Client(source, latencies), "127.0.0.1", target
+                )
+                clients.append(client)
+            started = time.perf_counter()
+            for client in clients:
+                client.next()
+            await asyncio.gather(*(client.finished for client in clients))
+            return len(latencies) / (time.perf_counter() - started)
+
+        rate = uvloop.run(load())
+        ours.send("stop")
+        cpu = ours.recv()
+        child.join(10)
+        print(f"bare HTTP, {stack}: {rate:,.0f} requests/s, {1e6 * cpu / requests:.0f} us of server CPU each")
+
+
 def measure(orders: int, soak: int, loop_name: str) -> None:
     """Print every figure."""
     ours, theirs = multiprocessing.Pipe()
@@ -316,7 +400,11 @@ def main() -> None:
         "--soak", type=int, default=100_000, help="orders of the memory measurement; 0 skips it"
     )
     parser.add_argument("--loop", choices=("uvloop", "asyncio"), default="uvloop")
+    parser.add_argument("--stacks", action="store_true", help="only compare HTTP stacks")
     chosen = parser.parse_args()
+    if chosen.stacks:
+        compare_stacks(chosen.orders)
+        return
     measure(chosen.orders, chosen.soak, chosen.loop)
 
 

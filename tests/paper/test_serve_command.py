@@ -1,0 +1,48 @@
+"""`qtm paper serve` as a process: announces itself, serves, stops cleanly, says when a port is taken."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+
+def start(folder: Path, *options: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", "from qtm.cli.main import main; main()", "paper", "serve", *options]
+    environment = {**os.environ, "QTM_HOME": str(folder), "no_proxy": "*"}
+    return subprocess.Popen(command, env=environment, cwd=folder, stderr=subprocess.PIPE, text=True)
+
+
+def test_serving_stopping_and_a_port_in_use(tmp_path: Path) -> None:
+    ready = tmp_path / "ready.json"
+    options = ("--market", "synthetic", "--symbols", "BTCUSDT,ETHUSDT", "--speed", "step")
+    options += ("--from", "2024-06-01", "--history", "60")
+    child = start(tmp_path, *options, "--port", "0", "--ready-file", str(ready))
+    try:
+        deadline = time.monotonic() + 60
+        while not ready.exists():
+            assert child.poll() is None, child.stderr and child.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        facts = json.loads(ready.read_text())
+        request = urllib.request.Request(facts["url"] + "/paper/advance", data=b'{"bars": 2}', method="POST")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            status = json.load(answer)
+        assert (status["advanced"], status["symbols"]) == (2, ["BTCUSDT", "ETHUSDT"])
+        assert status["market_time_ms"] == 1_717_200_120_000
+        second = start(tmp_path, *options, "--port", str(facts["port"]))
+        _, message = second.communicate(timeout=60)
+        assert second.returncode == 6
+        assert f"127.0.0.1:{facts['port']}" in message
+        assert "--port" in message
+    finally:
+        child.send_signal(signal.SIGTERM)
+        _, log = child.communicate(timeout=20)
+    assert child.returncode == 0
+    assert "listening on" in log
+    assert "Traceback" not in log
