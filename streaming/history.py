@@ -30,11 +30,6 @@ class History:
         """A closed bar has entered the dataflow."""
         self.last_open_ms[symbol] = max(open_time_ms, self.last_open_ms.get(symbol, open_time_ms))
 
-    def skips(self, symbol: str, open_time_ms: int) -> bool:
-        """True when bars between the last closed one and this one have not been seen."""
-        last = self.last_open_ms.get(symbol)
-        return last is not None and open_time_ms > last + self.session.config.interval.ms
-
     async def missing(self, now_ms: int) -> AsyncIterator[bytes]:
         """Frames of every closed bar after the last one seen, oldest first per symbol.
 

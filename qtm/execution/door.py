@@ -83,9 +83,10 @@ class Door:
     def on_price(self, symbol: str, price: Decimal, ts_ms: int) -> StateChange | None:
         """Mark the account; the peak and the day's start survive a restart."""
         change = self.gate.on_price(symbol, price, ts_ms)
-        if change is not None or ts_ms - self._marked_ms >= MARK_EVERY_MS:
+        now_ms = self.journal.clock.now_ms()  # wall time: a fast replay must not write once per frame
+        if change is not None or now_ms - self._marked_ms >= MARK_EVERY_MS:
             save_marks(self.journal, self.gate.exposure, ts_ms)
-            self._marked_ms = ts_ms
+            self._marked_ms = now_ms
         return change
 
     def _lock(self, intent: OrderIntent, reason: str) -> None:
