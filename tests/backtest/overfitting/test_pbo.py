@@ -103,3 +103,9 @@ def test_trials_that_never_trade_rank_as_zero():
 def test_unusable_input_is_refused(values, blocks, words):
     with pytest.raises(RiskError, match=words):
         probability_of_backtest_overfitting(values, blocks)
+
+
+def test_ending_exactly_at_the_median_counts_as_overfit():
+    twins = np.repeat(noise(9, 80, 1), 2, axis=1)
+    outcome = probability_of_backtest_overfitting(twins, 8)
+    assert not outcome.logits.any() and outcome.probability == 1.0
