@@ -143,9 +143,7 @@ def test_money_is_conserved_over_any_fills(fills: list[tuple[int, int]]) -> None
         (-1, 60_000.01, 1.0, 5_999_400),  # 59,994.009999 rounds against the seller
     ],
 )
-def test_taker_price_rounds_against_the_taker(
-    side: int, reference: float, bps: float, ticks: int
-) -> None:
+def test_taker_price_rounds_against_the_taker(side: int, reference: float, bps: float, ticks: int) -> None:
     assert taker_price_ticks(side, reference, 0.01, bps) == ticks
 
 
