@@ -174,7 +174,7 @@ def trials(
 
 def print_verdict(verdict: Verdict) -> None:
     """The gates as a table on the terminal."""
-    from qtm.reports.overfitting_report import bound_in_words, shown
+    from qtm.reports.verdict_section import bound_in_words, shown
 
     subject = verdict.subject
     chosen = ", ".join(f"{name}={value:g}" for name, value in subject.params.items())

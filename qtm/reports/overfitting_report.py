@@ -13,15 +13,13 @@ from qtm.backtest.overfitting.monte_carlo import Distribution
 from qtm.backtest.overfitting.sharpe import expected_maximum_sharpe
 from qtm.backtest.overfitting.stability import stability_map
 from qtm.backtest.overfitting.trials import Trials, sharpe_ratios
-from qtm.backtest.overfitting.verdict import Bound, Control, Verdict
 from qtm.backtest.statistics import DAYS_PER_YEAR
 from qtm.clock import iso_utc
-from qtm.reports.formats import percent, ratio
+from qtm.reports.formats import percent
 from qtm.reports.page import (
     ACCENT,
     BAD,
     NEUTRAL,
-    Cell,
     Html,
     Section,
     columns,
@@ -32,9 +30,9 @@ from qtm.reports.page import (
     render_page,
     table,
 )
+from qtm.reports.verdict_section import verdict_section
 
 _YEAR = math.sqrt(DAYS_PER_YEAR)
-_PERCENT_GATES = frozenset(Control) - {Control.DEFLATED_SHARPE}
 
 
 def overfitting_page(assessment: Assessment) -> str:
@@ -60,37 +58,6 @@ def overfitting_page(assessment: Assessment) -> str:
         sections,
         footer="Sharpe ratios are of net daily returns, per year of 365 days. All times UTC.",
     )
-
-
-def verdict_section(verdict: Verdict) -> Section:
-    """The gates as a table, for this report and the tear sheet."""
-    rows = [
-        (
-            gate.bound.title,
-            gate.explanation,
-            shown(gate.control, gate.measured),
-            bound_in_words(gate.control, gate.bound),
-            Cell("passed" if gate.passed else "failed", "good" if gate.passed else "bad"),
-        )
-        for gate in verdict.gates
-    ]
-    return Section(
-        "Verdict",
-        [table(("Gate", "What it says", "Measured", "Wanted", ""), rows, text_columns=2)],
-        verdict.summary,
-    )
-
-
-def bound_in_words(control: Control, bound: Bound) -> str:
-    """`≥ 0.95` or `≤ 10.0 %`."""
-    return f"{'≥' if bound.at_least else '≤'} {shown(control, bound.value)}"
-
-
-def shown(control: Control, value: float | None) -> str:
-    """A gate's value as people read it."""
-    if value is None:
-        return "not measured"
-    return percent(value, 1) if control in _PERCENT_GATES else ratio(value, 3)
 
 
 def _sharpe_histogram(assessment: Assessment) -> Html:

@@ -10,6 +10,7 @@ import numpy as np
 from qtm.backtest.engine import BacktestResult
 from qtm.backtest.intrabar import CAUSES, ENTRY
 from qtm.backtest.loop import EXPIRED, FILLED, REFUSED, REJECTED
+from qtm.backtest.overfitting.verdict import Verdict
 from qtm.backtest.statistics import DAYS_PER_YEAR, daily_equity
 from qtm.clock import iso_utc
 from qtm.reports.backtest_figures import (
@@ -24,14 +25,15 @@ from qtm.reports.backtest_figures import (
 from qtm.reports.formats import money, percent, price, ratio
 from qtm.reports.monthly import monthly_table
 from qtm.reports.page import Card, Cell, Html, Section, Tone, cards, columns, definitions, render_page, table
+from qtm.reports.verdict_section import verdict_section
 from qtm.risk.rules import CONTROL_NAMES
 from qtm.trading.book import SIZE_BY_WEIGHT
 
 LISTED_TRADES = 250
 
 
-def tear_sheet_page(result: BacktestResult) -> str:
-    """The tear sheet as one self-contained HTML page."""
+def tear_sheet_page(result: BacktestResult, verdict: Verdict | None = None) -> str:
+    """The tear sheet as one self-contained HTML page; `verdict` is that of an examination, if any."""
     made_from = result.lineage
     figures = result.statistics
     title = f"{made_from.strategy} on {made_from.symbol} {made_from.interval}"
@@ -39,6 +41,7 @@ def tear_sheet_page(result: BacktestResult) -> str:
     chosen = ", ".join(f"{name} {value:g}" for name, value in made_from.params.items())
     sections = [
         Section("Summary", [_key_figures(result)], _verdict(result)),
+        *([verdict_section(verdict)] if verdict else []),
         Section(
             "Equity and drawdown",
             [equity_figure(result)],

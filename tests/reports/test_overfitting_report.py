@@ -4,7 +4,9 @@ import pytest
 
 from qtm.backtest.overfitting.assessment import assess
 from qtm.backtest.registry import TrialRegistry
-from qtm.reports.overfitting_report import bound_in_words, overfitting_page, shown, verdict_section
+from qtm.reports.overfitting_report import overfitting_page
+from qtm.reports.tear_sheet import tear_sheet_page
+from qtm.reports.verdict_section import bound_in_words, shown
 from qtm.strategies.registry import load_strategy
 from tests.backtest.overfitting.market import bars_from, conditions, noise_steps, trending_steps
 
@@ -39,10 +41,10 @@ def test_a_page_is_made_even_when_nothing_could_be_measured(examined):
     assert "not measured" in page and "two trials" in page
 
 
-def test_the_tear_sheet_can_show_the_same_section(examined):
+def test_the_tear_sheet_shows_the_verdict_it_is_given(examined):
     found = examined(noise_steps(100, 1), [{"slow": 20}, {"slow": 30, "fast": 10}])
-    section = verdict_section(found.verdict)
-    assert section.note == found.verdict.summary and "failed" in section.blocks[0]
+    assert found.verdict.summary in tear_sheet_page(found.result, found.verdict)
+    assert "Deflated Sharpe ratio" not in tear_sheet_page(found.result)
 
 
 def test_bounds_read_as_people_write_them(examined):
