@@ -25,6 +25,7 @@ from qtm.trading.costs import UM_COSTS, nearest_ticks
 from qtm.trading.plan import plan_of
 
 _CASH = 100_000.0
+_MOST_CUTS = 2_000
 _INSTRUMENT = Instrument(
     market=Market.UM,
     symbol="PROOF",
@@ -135,12 +136,13 @@ def _repeatable(strategy: StepStrategy, values: Any, bars: BarSeries, whole: Bac
 
 
 def _truncated(strategy: StepStrategy, values: Any, bars: BarSeries, whole: BacktestResult) -> Finding:
-    """Data cut off after any bar: everything before must stay as it was."""
-    for stop in range(1, len(bars)):
+    """Data cut off after a bar (every bar of a short proof): everything before must stay as it was."""
+    cuts = np.unique(np.linspace(1, len(bars) - 1, min(len(bars) - 1, _MOST_CUTS)).astype(int)).tolist()
+    for stop in cuts:
         part = _run(strategy, values, bars.slice(0, stop))
         if not (_same(part.signals, whole.signals[:stop]) and _same(part.equity, whole.equity[:stop])):
             return Finding("blind to bars cut off", False, f"differs when the data end after bar {stop}")
-    return Finding("blind to bars cut off", True, f"equal at each of {len(bars) - 1} cuts")
+    return Finding("blind to bars cut off", True, f"equal at each of {len(cuts)} cuts")
 
 
 def _poisoned(strategy: StepStrategy, values: Any, bars: BarSeries, whole: BacktestResult) -> Finding:
