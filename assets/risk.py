@@ -4,26 +4,25 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from assets.books import books_of_run
 from assets.checks import verdict_over_days
 from assets.failures import failures_in_words
 from assets.live_record import journal_metadata, read_journal
-from assets.partitions import DAILY, DAY_MS, Window, run_window
-from assets.portfolio import rows_of_days, weights
+from assets.partitions import DAILY, run_window
+from assets.portfolio import weights
 from assets.presentation import page_path
 from assets.resources import MarketLake, OperationalStore, ReportFolder
 from assets.risk_facts import report_metadata, report_plots
-from assets.weights_table import Book, read_books
-from qtm.errors import DataError
+from qtm.market.instruments import Market
+from qtm.market.intervals import Interval
+from qtm.market.lake import bars_dataset
 from qtm.settings import settings
 
 if TYPE_CHECKING:
-    from qtm.portfolio.daily import DailyAllocation, DailyHistory
     from qtm.reports.risk_report import RiskReport
 
 GROUP = "risk"
 OWNERS = ["team:risk"]
-SAME_WEIGHT = 1e-4
-"""Largest difference between the weights held and the optimum solved again that rounding explains."""
 
 
 @dg.asset(
@@ -56,20 +55,16 @@ def risk_report(
     context: dg.AssetExecutionContext, lake: MarketLake, reports: ReportFolder
 ) -> dg.MaterializeResult:
     """One report per day, in order, so that each compares with the one before."""
-    from qtm.portfolio.daily import daily_history
     from qtm.reports.risk_report import write_risk_report
 
     opened, window, folder = lake.open(), run_window(context), reports.path("risk")
+    bars_version = str(opened.version(bars_dataset(Market.SPOT, Interval.D1)))
     breached, red = {}, {}
     with failures_in_words():
-        history = daily_history(opened, settings().market.daily_universe, as_of_ms=window.end_ms - DAY_MS)
-        books = read_books(opened, window)
-        for day, row in zip(window.each(), rows_of_days(history, window), strict=True):
-            if day.start_ms not in books:
+        for day, known, answer in books_of_run(opened, window):
+            if answer is None:
                 context.add_asset_metadata({"verdict": "no book that day"}, partition_key=day.first)
                 continue
-            known = history.until(row)
-            answer = solved_again(books[day.start_ms], known, day)
             written = write_risk_report(known, answer, settings().risk, folder)
             context.add_asset_metadata(
                 _day_metadata(written, pictures=window.is_recent(day.start_ms)), partition_key=day.first
@@ -82,9 +77,9 @@ def risk_report(
     return dg.MaterializeResult(
         metadata={
             "reports": dg.MetadataValue.path(str(folder.resolve())),
-            "bars version": str(history.version),
+            "bars version": bars_version,
         },
-        data_version=dg.DataVersion(f"bars {history.version}, weights {opened.version('weights')}"),
+        data_version=dg.DataVersion(f"bars {bars_version}, weights {opened.version('weights')}"),
         check_results=[
             verdict_over_days("limits_kept", window.days, breached),
             verdict_over_days("risk_models_hold", window.days, red, severity=dg.AssetCheckSeverity.WARN),
@@ -109,30 +104,6 @@ def live_trading(store: OperationalStore) -> dg.MaterializeResult:
     with failures_in_words(), store.reading() as connection:
         record = read_journal(connection)
     return dg.MaterializeResult(metadata=journal_metadata(record))
-
-
-def solved_again(book: Book, history: "DailyHistory", day: Window) -> "DailyAllocation":
-    """The allocation behind the weights of a day, solved again under its own mandate.
-
-    Raises
-    ------
-    DataError
-        When solving again gives other weights: the bars were changed since.
-    """
-    from qtm.portfolio.daily import allocate_daily
-
-    answer = allocate_daily(history, book.mandate)
-    solved = dict(zip(answer.allocation.problem.symbols, answer.allocation.weights, strict=True))
-    for symbol in sorted(solved.keys() | book.weights.keys()):
-        held, found = book.weights.get(symbol, 0.0), float(solved.get(symbol, 0.0))
-        if abs(held - found) > SAME_WEIGHT:
-            raise DataError(
-                f"the weights of {day.first} are out of date: {symbol} is held at {held:.4f}, the bars in "
-                f"the lake now give {found:.4f}",
-                where=f"{history.lake}/weights",
-                remedy="materialise `weights` for that day again, then the report",
-            )
-    return answer
 
 
 def _day_metadata(written: "RiskReport", *, pictures: bool) -> dict[str, dg.MetadataValue]:

@@ -56,7 +56,7 @@ def selected_assets(defs: dg.Definitions, selection: str) -> list[dg.AssetKey]:
         raise ConfigError(
             f"the selection cannot be read: {str(error).splitlines()[0]}",
             where=f"--select {selection}",
-            remedy='try "bars_1m", "bars_1m*" or \'group:"market"\'',
+            remedy="try bars_1m*, group:market or key:weights or key:risk_report",
         ) from None
     if not keys:
         known = ", ".join(sorted(key.to_user_string() for key in graph.materializable_asset_keys))

@@ -79,8 +79,12 @@ def failure(result: dg.ExecuteInProcessResult, step: str) -> str:
 
 def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
     """Metadata of the newest partition an asset made."""
-    events = result.asset_materializations_for_node(asset)
-    return {name: value.value for name, value in events[-1].metadata.items()}
+    made = [
+        event.materialization
+        for event in result.get_asset_materialization_events()
+        if event.asset_key == dg.AssetKey(asset)
+    ]
+    return {name: value.value for name, value in made[-1].metadata.items()}
 
 
 @pytest.fixture
@@ -94,6 +98,7 @@ DAILY_GRID = {"fast": [2, 4], "slow": [8, 16]}
 WALK = {"train_days": 90, "test_days": 30}
 MINUTE_DAYS = ("2024-06-28", "2024-06-30")
 HISTORY_DAYS = ("2023-12-20", "2024-06-30")
+RISK_TABLES = ("risk_measures", "stress", "model_backtests")
 BOOK_DAYS = ("2024-06-29", "2024-06-30")
 
 
@@ -107,7 +112,7 @@ def made(tmp_path_factory):
             (("instruments",), {}),
             (("bars_1m", "bars_1h", "um_bars_5m", "um_funding"), {"days": MINUTE_DAYS}),
             (("bars_1d",), {"days": HISTORY_DAYS}),
-            (("weights", "risk_report"), {"days": BOOK_DAYS}),
+            (("weights", *RISK_TABLES, "risk_report"), {"days": BOOK_DAYS}),
             (("lake_coverage",), {}),
             (("backtests",), {"strategy": "trend", "config": minutes}),
             (("parameter_sweep",), {"strategy": "trend", "config": {**minutes, "grid": GRID}}),

@@ -60,6 +60,16 @@ def test_the_book_keeps_its_mandate_in_the_lake(made):
     assert verdicts["weights_within_mandate"] and verdicts["cvar_within_cap"]
 
 
+def test_the_risk_tables_answer_sql_by_day_and_agree_with_the_book(made):
+    answered = made.lake.sql(
+        "SELECT open_time_ms, cvar FROM risk_measures WHERE engine = 'Historical' AND alpha = 0.95"
+    )
+    assert answered["open_time_ms"].n_unique() == 2
+    cvar = made.lake.sql("SELECT open_time_ms, sum(cvar_component) AS cvar FROM weights GROUP BY 1")
+    both = answered.join(cvar, on="open_time_ms")
+    assert (both["cvar"] - both["cvar_right"]).abs().max() < 1e-9
+
+
 def test_reports_are_pages_that_exist(made):
     for day in BOOK_DAYS:
         assert (made.home / "reports" / "risk" / f"risk-{day}.html").stat().st_size > 10_000

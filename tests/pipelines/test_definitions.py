@@ -21,9 +21,12 @@ compacted_months quality    -         bars_1d bars_1h bars_1m um_bars_5m um_fund
 instruments      market     -         binance
 lake_coverage    quality    -         bars_1d bars_1h bars_1m um_bars_5m um_funding
 live_trading     risk       -
+model_backtests  risk       day       weights
 overfitting      research   strategy  bars_1h bars_1m instruments
 parameter_sweep  research   strategy  bars_1h bars_1m instruments
+risk_measures    risk       day       weights
 risk_report      risk       day       weights
+stress           risk       day       weights
 um_bars_5m       market     day       binance
 um_funding       market     day       binance
 walk_forward     research   strategy  bars_1h bars_1m instruments

@@ -1,0 +1,178 @@
+"""Group `risk`, the tables: measures, stress losses and model back-tests of each day's book, for SQL.
+
+They hold the figures of the daily report by day, so that a desk can ask how a measure moved over a year.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import polars as pl
+
+from assets.books import books_of_run
+from assets.checks import verdict_over_days
+from assets.failures import failures_in_words
+from assets.partitions import DAILY, Window, run_window
+from assets.portfolio import weights
+from assets.presentation import table
+from assets.resources import MarketLake
+from qtm.market.lake import Lake, months_between
+from qtm.settings import settings
+
+if TYPE_CHECKING:
+    from qtm.reports.risk_figures import RiskFigures
+
+GROUP = "risk"
+OWNERS = ["team:risk"]
+ROUNDING = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class RiskTable:
+    """One table of the lake: its asset, what it is, and its columns beside the day."""
+
+    name: str
+    description: str
+    columns: dict[str, Any]
+
+
+MEASURES = RiskTable(
+    "risk_measures",
+    "VaR and CVaR of each day's book by every engine and level, as fractions of capital: historical, "
+    "filtered, parametric, Cornish-Fisher, extreme value, stressed. An engine that does not apply is null "
+    "and says why.",
+    {"engine": pl.String, "alpha": pl.Float64, "var": pl.Float64, "cvar": pl.Float64, "note": pl.String},
+)
+STRESS = RiskTable(
+    "stress",
+    "What each dated event on record would cost each day's book, as fractions of capital, on closes and with "
+    "every coin at its low at once.",
+    {"event": pl.String, "on_closes": pl.Float64, "on_lows": pl.Float64, "worst_symbol": pl.String},
+)
+MODEL_BACKTESTS = RiskTable(
+    "model_backtests",
+    "How the VaR and CVaR forecasts of the last 250 days held for each day's book: exceptions, coverage "
+    "tests, Acerbi-Szekely Z2 and the traffic light. Amber and red act on limits.",
+    {
+        "model": pl.String,
+        "alpha": pl.Float64,
+        "days": pl.Int64,
+        "exceptions": pl.Int64,
+        "expected": pl.Float64,
+        "kupiec_p": pl.Float64,
+        "z2": pl.Float64,
+        "light": pl.String,
+    },
+)
+TABLES = (MEASURES, STRESS, MODEL_BACKTESTS)
+
+
+@dg.multi_asset(
+    name="risk_tables",
+    partitions_def=DAILY,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    specs=[
+        dg.AssetSpec(
+            one.name,
+            deps=[weights],
+            group_name=GROUP,
+            owners=OWNERS,
+            kinds={"numpy", "deltalake"},
+            description=one.description,
+            metadata={"dagster/table_name": one.name},
+        )
+        for one in TABLES
+    ],
+    check_specs=[
+        dg.AssetCheckSpec(
+            "cvar_at_least_var",
+            asset=MEASURES.name,
+            description="No engine shows a CVaR below its VaR, which no loss distribution can have.",
+        )
+    ],
+)
+def risk_tables(context: dg.AssetExecutionContext, lake: MarketLake) -> Iterator[dg.MaterializeResult]:
+    """Measure each day's book once and keep the figures in three tables."""
+    from qtm.reports.risk_measurement import measure_book
+
+    opened, window = lake.open(), run_window(context)
+    rows: dict[str, list[tuple[Any, ...]]] = {one.name: [] for one in TABLES}
+    impossible = {}
+    with failures_in_words():
+        for day, history, answer in books_of_run(opened, window):
+            if answer is None:
+                continue
+            figures = measure_book(history, answer, settings().risk)
+            found = {
+                MEASURES.name: measure_rows(figures),
+                STRESS.name: stress_rows(figures),
+                MODEL_BACKTESTS.name: model_rows(figures),
+            }
+            wrong = [e.engine for e in figures.tails if e.cvar < e.var - ROUNDING]
+            impossible.update({day.first: ", ".join(wrong)} if wrong else {})
+            for one in TABLES:
+                rows[one.name] += [(day.start_ms, *row) for row in found[one.name]]
+                shown = pl.DataFrame(found[one.name], schema=one.columns, orient="row")
+                context.add_asset_metadata(
+                    {"rows": len(shown), "of the day": table(shown)},
+                    asset_key=one.name,
+                    partition_key=day.first,
+                )
+        versions = {one.name: _write(opened, one, rows[one.name], window) for one in TABLES}
+    for one in TABLES:
+        measured = verdict_over_days("cvar_at_least_var", window.days, impossible)
+        yield dg.MaterializeResult(
+            asset_key=one.name,
+            metadata={
+                "delta version": str(versions[one.name]),
+                "table": dg.MetadataValue.path(opened.tables.uri(one.name)),
+            },
+            data_version=dg.DataVersion(f"{one.name} {versions[one.name]}"),
+            check_results=[measured] if one is MEASURES else [],
+        )
+
+
+def measure_rows(figures: "RiskFigures") -> list[tuple[Any, ...]]:
+    """One row per engine and level; what an engine refuses is null."""
+    return [(e.engine, e.alpha, _known(e.var), _known(e.cvar), e.note) for e in figures.tails]
+
+
+def stress_rows(figures: "RiskFigures") -> list[tuple[Any, ...]]:
+    """One row per dated event that the bars cover."""
+    return [(e.name, e.on_closes, e.on_lows, e.worst_symbol) for e in figures.stress]
+
+
+def model_rows(figures: "RiskFigures") -> list[tuple[Any, ...]]:
+    """One row per model and level."""
+    return [
+        (
+            v.model,
+            v.alpha,
+            v.days,
+            v.exceptions,
+            v.expected,
+            _known(v.kupiec_p),
+            _known(v.z2),
+            v.worst.name.lower(),
+        )
+        for v in figures.verdicts
+    ]  # fmt: skip
+
+
+def _known(value: float) -> float | None:
+    return None if value != value else value  # NaN is the one number that is not itself
+
+
+def _write(lake: Lake, one: RiskTable, rows: Sequence[tuple[Any, ...]], window: Window) -> int:
+    """Replace the days of `window` in one commit; returns the Delta version."""
+    month = pl.from_epoch("open_time_ms", time_unit="ms").dt.strftime("%Y-%m").alias("month")
+    frame = pl.DataFrame(list(rows), schema={"open_time_ms": pl.Int64, **one.columns}, orient="row")
+    months = months_between(window.start_ms, window.end_ms)
+    predicate = (
+        f"month >= '{months[0]}' AND month <= '{months[-1]}' "
+        f"AND open_time_ms >= {window.start_ms} AND open_time_ms < {window.end_ms}"
+    )
+    return lake.tables.overwrite(
+        one.name, frame.with_columns(month), predicate=predicate, partition_by=["month"]
+    )
