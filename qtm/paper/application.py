@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from qtm.paper.errors import ApiError
 from qtm.paper.gateway import Gateway
 from qtm.paper.http import Request, Response
+from qtm.paper.limits import Counter, RateLimit
 from qtm.paper.streams import StreamConnection, StreamHub, stream_request
 from qtm.paper.websocket import WebSocket
 from qtm.paper.wire import dumps
@@ -17,6 +18,9 @@ from qtm.paper.ws_api import WsApiConnection
 CONNECTION_LIFE_S = 86_400.0
 PING_EVERY_S = 20.0
 PONG_WITHIN_S = 60.0
+
+CONNECTIONS = RateLimit("CONNECTIONS", "MINUTE", 5, 300)
+"""WebSocket connection attempts an address may make."""
 
 AdminHandler = Callable[[Request], Response | Awaitable[Response]]
 
@@ -46,6 +50,7 @@ class VenueApplication:
     pong_within_s: float = PONG_WITHIN_S
     connection_life_s: float = CONNECTION_LIFE_S
     sockets: dict[WebSocket, OpenSocket] = field(default_factory=dict)
+    attempts: dict[str, Counter] = field(default_factory=dict)
     accept_other: Callable[[Request, WebSocket], str | None] | None = None
     """Other WebSocket paths (listenKey streams): returns the kind of socket it took over, or None."""
 
@@ -56,7 +61,14 @@ class VenueApplication:
         return self.gateway.rest(request)
 
     def accept(self, request: Request, socket: WebSocket) -> Response | None:
-        """Take over a WebSocket by its path."""
+        """Take over a WebSocket by its path; 429 for an address that connects too often."""
+        now_s = self.gateway.wall.now_ms() / 1000
+        attempts = self.attempts.setdefault(request.peer, Counter(CONNECTIONS))
+        attempts.roll(now_s)
+        attempts.add(1)
+        if attempts.used > CONNECTIONS.limit:
+            retry = ("Retry-After", str(attempts.retry_after(now_s)))
+            return Response(429, b'{"code":-1003,"msg":"Too many requests queued."}', [retry])
         kind = self._take_over(request, socket)
         if isinstance(kind, Response):
             return kind

@@ -92,3 +92,10 @@ def unknown_order() -> ApiError:
 def no_such_order() -> ApiError:
     """-2013: nothing to show."""
     return ApiError(-2013, "Order does not exist.")
+
+
+def archived_order() -> ApiError:
+    """-2026: the order is too old to be shown."""
+    return ApiError(
+        -2026, "Order was canceled or expired with no executed qty over 90 days ago and has been archived."
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import aiohttp
 import pytest
 
 from qtm.paper.errors import ApiError
@@ -54,6 +55,28 @@ async def test_order_count_breach_is_429_with_retry_after() -> None:
         )
         assert 0 < int(headers["Retry-After"]) <= 86_400
         assert len(ex.venue.accounts["desk"].open_orders) == 2
+
+
+async def test_an_address_may_open_300_sockets_in_five_minutes() -> None:
+    async with exchange() as ex, aiohttp.ClientSession() as http:
+        await (await http.ws_connect(ex.ws_url + "/ws")).close()
+        ex.application.attempts["127.0.0.1"].add(299)
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await http.ws_connect(ex.ws_url + "/ws")
+        assert refused.value.status == 429
+
+
+async def test_an_order_too_old_to_be_kept_is_archived(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qtm.paper.spot.accounts.HISTORY_PER_SYMBOL", 2)
+    async with exchange() as ex, Rest(ex.url) as rest:
+        for _ in range(4):
+            await rest.order(side="BUY", type="MARKET", quantity="0.01")
+        codes = [
+            (await rest.signed("GET", "order", symbol="BTCUSDT", orderId=i))[1].get("code")
+            for i in range(1, 6)
+        ]
+        assert codes == [-2026, -2026, None, None, -2013]
+        assert len((await rest.signed("GET", "allOrders", symbol="BTCUSDT"))[1]) == 2
 
 
 def test_windows_are_calendar_windows() -> None:

@@ -47,6 +47,8 @@ class SymbolHistory:
     orders: dict[int, SpotOrder] = field(default_factory=dict)
     by_client_id: dict[str, SpotOrder] = field(default_factory=dict)
     closed: deque[SpotOrder] = field(default_factory=deque)
+    archived: int = 0
+    """Highest id of an order that is no longer kept."""
     trades: deque[SpotTrade] = field(default_factory=lambda: deque(maxlen=HISTORY_PER_SYMBOL))
     prevented: deque[PreventedMatch] = field(default_factory=lambda: deque(maxlen=HISTORY_PER_SYMBOL))
 
@@ -56,6 +58,7 @@ class SymbolHistory:
         if len(self.closed) > HISTORY_PER_SYMBOL:
             old = self.closed.popleft()
             self.orders.pop(old.id, None)
+            self.archived = max(self.archived, old.id)
             if self.by_client_id.get(old.client_id) is old:
                 del self.by_client_id[old.client_id]
 

@@ -8,6 +8,7 @@ from qtm.clock import Clock
 from qtm.market.instruments import Instrument
 from qtm.paper.errors import (
     ApiError,
+    archived_order,
     insufficient_balance,
     invalid_symbol,
     no_such_order,
@@ -369,6 +370,8 @@ class SpotVenue(Venue):
         order: SpotOrder | None = None
         if history is not None:
             order = history.orders.get(order_id) if order_id is not None else None
+            if order is None and order_id is not None and 0 < order_id <= history.archived:
+                raise archived_order()
             if order_id is None and client_id is not None:
                 order = history.by_client_id.get(client_id)
         if order is None or (client_id is not None and client_id != order.client_id):
