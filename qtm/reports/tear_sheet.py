@@ -204,7 +204,7 @@ def _trade_list(result: BacktestResult) -> Html:
 
 def _lineage_table(result: BacktestResult) -> Html:
     made_from = result.lineage
-    costs, limits = made_from.costs, made_from.limits
+    costs, limits, margin = made_from.costs, made_from.limits, made_from.margin
     by_weight = made_from.sizing["mode"] == SIZE_BY_WEIGHT
     return columns(
         definitions(
@@ -225,6 +225,10 @@ def _lineage_table(result: BacktestResult) -> Html:
                 "Order": f"LIMIT IOC, {percent(made_from.band)} beyond the close, filled at the next open",
                 "Sizing": f"{made_from.sizing['amount']:g} × {'equity' if by_weight else 'units'}",
                 "Capital": f"{money(made_from.cash)} {result.instrument.quote}",
+                "Account": "spot"
+                if margin is None
+                else f"margin, leverage up to {margin['leverage']:g}, "
+                f"liquidated at {percent(margin['maintenance_rate'])} of notional",
                 "Risk gate": "off" if limits is None else _limits_in_words(limits),
             }
         ),
