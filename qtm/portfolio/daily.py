@@ -228,7 +228,7 @@ def daily_problem(
 def allocate_daily(
     history: DailyHistory, mandate: Mandate, held: dict[str, float] | None = None
 ) -> DailyAllocation:
-    """Scenarios, problem and weights for the last day of `history`.
+    """Scenarios, problem and weights for the last day of `history`, starting from the `held` weights.
 
     Raises
     ------
@@ -236,7 +236,8 @@ def allocate_daily(
         As `optimise` and the scenario builder do; an infeasible mandate ends in a recorded fallback instead.
     """
     scenarios = daily_scenarios(history, mandate)
-    allocation = optimise(daily_problem(scenarios, mandate, held))
+    problem = daily_problem(scenarios, mandate, held)
+    allocation = optimise(problem, start=problem.held)
     return DailyAllocation(
         as_of_ms=history.as_of_ms,
         mandate=mandate,
