@@ -110,13 +110,11 @@ def _close_in(
     solution, slope = least, 0.0
     for solves in range(1, MOST_SOLVES + 1):
         precision = 1e-4 if solves <= 2 else _precision(tolerance, float(mean @ safe), slope, cap)
-        solution = minimise_cvar(
-            returns,
-            alpha,
-            polytope.with_row(mean, required, FLOOR),
-            start=solution.weights,
-            tolerance=precision,
-        )
+        row = polytope.with_row(mean, required, FLOOR)
+        try:
+            solution = minimise_cvar(returns, alpha, row, start=solution.weights, tolerance=precision)
+        except RiskError:  # rounding may stop a large programme just short; the tangent is still a proof
+            solution = minimise_cvar(returns, alpha, row, start=solution.weights, tolerance=10.0 * precision)
         slope = float(solution.row_duals[-1])
         if slope > 0.0:
             bound = min(bound, required + (cap - solution.bound) / slope)
