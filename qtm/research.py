@@ -1,8 +1,8 @@
 """One import and one call from an idea to a tear sheet, for notebooks and scripts:
 
-    import qtm
+    from qtm.research import backtest
 
-    run = qtm.backtest("trend", "BTCUSDT", "1h", start="2024-01-01", end="2025-01-01", params={"fast": 24})
+    run = backtest("trend", "BTCUSDT", "1h", start="2024-01-01", end="2025-01-01", params={"fast": 24})
     run.statistics.sharpe
     run.tear_sheet()
 
