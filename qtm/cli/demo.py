@@ -188,7 +188,10 @@ def _judge_and_research(walk: Walk, start: str, end: str) -> None:
 
 
 def _trade(walk: Walk, day: date, bars: int) -> None:
-    """Replay `day` on the paper exchange bar by bar and stream the strategy against it."""
+    """Replay `day` on the paper exchange bar by bar and stream the strategy against it.
+
+    The exchange starts empty each time, so each demo trades on an account of its own.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         ready = Path(scratch) / "paper.json"
         with walk.serving(
@@ -198,7 +201,7 @@ def _trade(walk: Walk, day: date, bars: int) -> None:
         ) as paper:  # fmt: skip
             walk.run(
                 "Stream", "stream", "--strategy", STREAMED, "--symbols", TRADED, "--spot-url", paper["url"],
-                "--account", "demo", "--fresh", "--lockstep", "--bars", str(bars),
+                "--account", f"demo-{int(time.time())}", "--fresh", "--lockstep", "--bars", str(bars),
             )  # fmt: skip
 
 

@@ -71,7 +71,8 @@ async def reconcile(journal: Journal, venue: AccountVenue, instruments: Iterable
         raise VenueError(
             "the venue's account is not what the journal says: " + "; ".join(str(one) for one in breaks),
             where=f"account {journal.account}",
-            remedy="find the missing or foreign order before trading; no order was sent",
+            remedy="find the missing or foreign order first; a paper exchange started anew is a new account "
+            "(--account NAME)",
         )
     quote = quotes.pop()
     return Exposure(
