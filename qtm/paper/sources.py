@@ -8,12 +8,14 @@ from qtm.clock import SystemClock
 from qtm.errors import ConfigError, DataError
 from qtm.market.instruments import Instrument, Market
 from qtm.market.intervals import Interval
-from qtm.market.lake import Lake
+from qtm.market.lake import Lake, funding_dataset
 from qtm.market.synthetic import synthetic_instruments
 from qtm.paper.pacing import parse_moment, parse_speed
 from qtm.paper.recorded import FrameReplay
 from qtm.paper.replay import BarReplay, ReplayBars
 from qtm.paper.synthetic import SyntheticFeed
+from qtm.paper.um.funding import HOUR_MS, FundingEvent
+from qtm.paper.wire import E8
 from qtm.trading.costs import CostModel
 
 
@@ -27,8 +29,9 @@ def replay_from_lake(
     speed: str,
     history: int,
     costs: CostModel,
+    venue: Market = Market.SPOT,
 ) -> BarReplay:
-    """Open a replay of spot bars.
+    """Open a replay of a market's bars.
 
     Raises
     ------
@@ -52,13 +55,20 @@ def replay_from_lake(
     since_ms = None if start_ms is None else start_ms - history * step.ms
     bars = []
     for symbol in symbols:
-        series = lake.bars(Market.SPOT, step, symbol, start_ms=since_ms, end_ms=end_ms)
-        bars.append(ReplayBars.from_series(lake.instrument(Market.SPOT, symbol), series, start_ms=start_ms))
+        series = lake.bars(venue, step, symbol, start_ms=since_ms, end_ms=end_ms)
+        bars.append(ReplayBars.from_series(lake.instrument(venue, symbol), series, start_ms=start_ms))
     return BarReplay(bars, costs=costs, speed=pace)
 
 
 def synthetic_market(
-    symbols: tuple[str, ...], *, start: str, end: str, speed: str, history: int, seed: int
+    symbols: tuple[str, ...],
+    *,
+    start: str,
+    end: str,
+    speed: str,
+    history: int,
+    seed: int,
+    venue: Market = Market.SPOT,
 ) -> SyntheticFeed:
     """Open a synthetic market that begins at `start` (now, when empty) and runs to `end` or for ever.
 
@@ -67,7 +77,7 @@ def synthetic_market(
     ConfigError
         For a symbol the synthetic market does not know.
     """
-    known = {instrument.symbol: instrument for instrument in synthetic_instruments(Market.SPOT)}
+    known = {instrument.symbol: instrument for instrument in synthetic_instruments(venue)}
     unknown = [symbol for symbol in symbols if symbol not in known]
     if unknown:
         raise ConfigError(
@@ -101,3 +111,36 @@ def recorded_market(path: Path, symbols: tuple[str, ...], uri: str, *, speed: st
             return packaged[symbol]
 
     return FrameReplay(path, [instrument(symbol) for symbol in symbols], speed=parse_speed(speed))
+
+
+def funding_from_lake(uri: str, replay: BarReplay) -> dict[str, list[FundingEvent]]:
+    """The settlements of a futures replay's symbols over its period and the history before it.
+
+    Raises
+    ------
+    DataError
+        When the lake holds none for a symbol although the period is longer than the longest interval.
+    """
+    lake, funding = Lake(uri), {}
+    end_ms = int(replay.timeline[-1]) + replay.interval_ms
+    for symbol, bars in replay.bars.items():
+        start_ms = int(bars.times[0])
+        rows: list[FundingEvent] = []
+        if funding_dataset(Market.UM) in lake.datasets():
+            frame = lake.scan_funding(
+                Market.UM, symbols=[symbol], start_ms=start_ms, end_ms=end_ms + 9 * HOUR_MS
+            ).collect()
+            rows = [
+                FundingEvent(symbol, time_ms, hours, round(rate * E8))
+                for time_ms, hours, rate in zip(
+                    frame["funding_time_ms"], frame["interval_hours"], frame["rate"], strict=True
+                )
+            ]
+        if not rows and end_ms - int(replay.timeline[0]) > 8 * HOUR_MS:
+            raise DataError(
+                "no funding rates for the replayed period",
+                where=f"{symbol} in {uri}",
+                remedy="ingest the funding rates, or replay at most eight hours",
+            )
+        funding[symbol] = rows
+    return funding

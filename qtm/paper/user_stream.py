@@ -13,6 +13,11 @@ _TIMES = {
     "outboundAccountPosition": ("E", "u"),
     "balanceUpdate": ("E", "T"),
     "listStatus": ("E", "T"),
+    "ORDER_TRADE_UPDATE": ("E", "T"),
+    "TRADE_LITE": ("E", "T"),
+    "ACCOUNT_UPDATE": ("E", "T"),
+    "ACCOUNT_CONFIG_UPDATE": ("E", "T"),
+    "ALGO_UPDATE": ("E", "T"),
 }
 """Members that carry times, per event."""
 

@@ -1,0 +1,1 @@
+"""The USD-M futures market: positions, margin, funding, liquidation, conditional orders."""

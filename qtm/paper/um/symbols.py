@@ -1,0 +1,192 @@
+"""A perpetual contract: its grid, its limits, what exchangeInfo shows, and the refusals of futures orders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from qtm.market.instruments import Instrument
+from qtm.paper.errors import ApiError
+from qtm.paper.um.brackets import Bracket, brackets_of
+from qtm.paper.wire import E8, text_of, units_of
+
+ORDER_TYPES = (
+    "LIMIT", "MARKET", "STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET",
+)  # fmt: skip
+TIFS = ("GTC", "IOC", "FOK", "GTX", "GTD")
+MAX_ORDERS = 200
+LIQUIDATION_FEE = 1_250_000
+"""Share of notional an account pays to the insurance fund when it is liquidated, in 1e-8."""
+
+
+def decimals(value: Decimal) -> int:
+    """Decimals a grid has."""
+    exponent = value.normalize().as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
+def fixed(units: int, places: int) -> str:
+    """Units as a decimal with `places` decimals, rounded to the nearest."""
+    scale = 10 ** (8 - places)
+    whole = (abs(units) + scale // 2) // scale * scale
+    text = text_of(whole)
+    text = text[: len(text) - (8 - places)] if places else text[:-9]
+    return "-" + text if units < 0 and whole else text
+
+
+@dataclass(frozen=True)
+class UmSymbol:
+    """One contract; numbers in 1e-8 units."""
+
+    instrument: Instrument
+    brackets: tuple[Bracket, ...]
+    percent: int = 5_000_000
+    """How far a limit price may lie from the mark price, in 1e-8."""
+
+    @classmethod
+    def of(cls, instrument: Instrument) -> UmSymbol:
+        """The contract of an instrument."""
+        return cls(instrument, brackets_of(instrument.base))
+
+    @property
+    def name(self) -> str:
+        """The symbol."""
+        return self.instrument.symbol
+
+    @property
+    def asset(self) -> str:
+        """The margin asset."""
+        return self.instrument.quote
+
+    @property
+    def tick(self) -> int:
+        """Tick size."""
+        return units_of(self.instrument.tick_size)
+
+    @property
+    def step(self) -> int:
+        """Lot size."""
+        return units_of(self.instrument.step_size)
+
+    @property
+    def price_places(self) -> int:
+        """Decimals of prices on the wire."""
+        return max(2, decimals(self.instrument.tick_size))
+
+    @property
+    def qty_places(self) -> int:
+        """Decimals of quantities on the wire."""
+        return decimals(self.instrument.step_size)
+
+    def price(self, units: int) -> str:
+        """A price as shown."""
+        return fixed(units, self.price_places)
+
+    def qty(self, units: int) -> str:
+        """A quantity as shown."""
+        return fixed(units, self.qty_places)
+
+    def check_price(self, price: int, mark: int, *, buy: bool) -> None:
+        """Tick and band of a limit price; raises -1111, -4001, -4014, -4016, -4024."""
+        if price <= 0:
+            raise ApiError(-4001, "Price less than 0.")
+        if price % 10 ** (8 - self.price_places):
+            raise ApiError(-1111, "Precision is over the maximum defined for this asset.")
+        if price % self.tick:
+            raise ApiError(-4014, "Price not increased by tick size.")
+        highest, lowest = mark * (E8 + self.percent) // E8, -(-mark * (E8 - self.percent) // E8)
+        if mark and buy and price > highest:
+            raise ApiError(-4016, f"Limit price can't be higher than {self.price(highest)}.")
+        if mark and not buy and price < lowest:
+            raise ApiError(-4024, f"Limit price can't be lower than {self.price(lowest)}.")
+
+    def check_qty(self, qty: int, *, market: bool) -> None:
+        """Lot limits of a quantity; raises -1111, -4003, -4004, -4005, -4023."""
+        rules = self.instrument
+        if qty <= 0:
+            raise ApiError(-4003, "Quantity less than or equal to zero.")
+        if qty % 10 ** (8 - self.qty_places):
+            raise ApiError(-1111, "Precision is over the maximum defined for this asset.")
+        if qty < units_of(rules.min_qty):
+            raise ApiError(-4004, "Quantity less than min quantity.")
+        most = units_of((market and rules.market_max_qty) or rules.max_qty)
+        if most and qty > most:
+            raise ApiError(-4005, "Quantity greater than max quantity.")
+        if qty % self.step:
+            raise ApiError(-4023, "Qty not increased by step size.")
+
+    def check_notional(self, notional: int) -> None:
+        """MIN_NOTIONAL; raises -4164."""
+        least = self.instrument.min_notional
+        if notional < units_of(least):
+            raise ApiError(
+                -4164,
+                f"Order's notional must be no smaller than {least.normalize():f} "
+                "(unless you choose reduce only).",
+            )
+
+    def public(self, status: str) -> dict[str, Any]:
+        """The entry in exchangeInfo's `symbols`."""
+        rules = self.instrument
+        step = self.qty(self.step)
+        return {
+            "symbol": self.name,
+            "pair": self.name,
+            "contractType": "PERPETUAL",
+            "deliveryDate": 4133404800000,
+            "onboardDate": 1569398400000,
+            "status": status,
+            "maintMarginPercent": "2.5000",
+            "requiredMarginPercent": "5.0000",
+            "baseAsset": rules.base,
+            "quoteAsset": rules.quote,
+            "marginAsset": rules.quote,
+            "pricePrecision": self.price_places,
+            "quantityPrecision": self.qty_places,
+            "baseAssetPrecision": 8,
+            "quotePrecision": 8,
+            "underlyingType": "COIN",
+            "underlyingSubType": [],
+            "settlePlan": 0,
+            "triggerProtect": "0.0500",
+            "liquidationFee": fixed(LIQUIDATION_FEE, 6),
+            "marketTakeBound": fixed(self.percent, 2),
+            "maxMoveOrderLimit": 10000,
+            "filters": [
+                {
+                    "filterType": "PRICE_FILTER",
+                    "minPrice": self.price(units_of(rules.min_price) or self.tick),
+                    "maxPrice": self.price(units_of(rules.max_price) or 1_000_000 * E8),
+                    "tickSize": self.price(self.tick),
+                },
+                {
+                    "filterType": "LOT_SIZE",
+                    "minQty": self.qty(units_of(rules.min_qty)),
+                    "maxQty": self.qty(units_of(rules.max_qty)),
+                    "stepSize": step,
+                },
+                {
+                    "filterType": "MARKET_LOT_SIZE",
+                    "minQty": self.qty(units_of(rules.min_qty)),
+                    "maxQty": self.qty(units_of(rules.market_max_qty or rules.max_qty)),
+                    "stepSize": step,
+                },
+                {"filterType": "MAX_NUM_ORDERS", "limit": MAX_ORDERS},
+                {"filterType": "MIN_NOTIONAL", "notional": f"{rules.min_notional.normalize():f}"},
+                {
+                    "filterType": "PERCENT_PRICE",
+                    "multiplierUp": fixed(E8 + self.percent, 4),
+                    "multiplierDown": fixed(E8 - self.percent, 4),
+                    "multiplierDecimal": "4",
+                },
+                {
+                    "filterType": "POSITION_RISK_CONTROL",
+                    "positionControlSide": "NONE",
+                    "noticeThreshold": "0",
+                },
+            ],
+            "orderTypes": list(ORDER_TYPES),
+            "timeInForce": list(TIFS),
+            "permissionSets": ["GRID", "COPY"],
+        }

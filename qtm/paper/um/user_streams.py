@@ -1,0 +1,78 @@
+"""The listenKey user stream of futures: every form in which clients name the key."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from urllib.parse import parse_qs
+
+from qtm.paper.gateway import Call, Gateway
+from qtm.paper.http import Request
+from qtm.paper.listen_key import ListenKeys
+from qtm.paper.streams import StreamConnection, StreamHub
+from qtm.paper.user_stream import UserDelivery
+from qtm.paper.websocket import WebSocket
+from qtm.paper.wire import dumps
+
+
+class UmListenKeys(ListenKeys):
+    """Keys whose events are published to the hub under the key as a stream name.
+
+    So `/private/ws/<key>`, `/private/stream?streams=<key>` and SUBSCRIBE on the key all work; this class adds
+    `?listenKey=<key>` and the end of a key's life.
+    """
+
+    def __init__(self, gateway: Gateway, hub: StreamHub) -> None:
+        super().__init__(gateway, ())
+        self.hub = hub
+        self._deliveries: dict[str, UserDelivery] = {}
+
+    def create(self, call: Call) -> dict[str, str]:
+        """POST: the account's key, made or extended for an hour."""
+        answer = super().create(call)
+        key = answer["listenKey"]
+        if key not in self._deliveries:
+            delivery = UserDelivery(lambda event: self.hub.publish(key, dumps(event)), self.gateway.faults)
+            self._deliveries[key] = delivery
+            call.account.listeners.append(delivery)
+        return answer
+
+    def extend(self, call: Call) -> dict[str, Any]:
+        """PUT: another hour; the futures market knows the key from the account when it is not sent."""
+        if "listenKey" in call.params:
+            return super().extend(call)
+        return dict(self.create(call))
+
+    def delete(self, call: Call) -> dict[str, Any]:
+        """DELETE: the key dies."""
+        if "listenKey" not in call.params:
+            for text in [text for text, key in self._keys.items() if key.account is call.account]:
+                self._forget(text)
+            return {}
+        text = call.params.required("listenKey")
+        self._find(text)
+        self._forget(text)
+        return {}
+
+    def connect(self, request: Request, socket: WebSocket) -> str | None:
+        """Take over `/private/ws?listenKey=<key>`."""
+        key = parse_qs(request.query).get("listenKey", [""])[0]
+        if key not in self._keys or "/private/" not in request.path + "/":
+            return None
+        combined = request.path.rstrip("/").endswith("stream")
+        StreamConnection(self.hub, socket, combined=combined, div=1000, names=[key])
+        return "user"
+
+    def expire(self) -> None:
+        """Announce and forget keys whose hour is over."""
+        now = asyncio.get_running_loop().time()
+        for text in [text for text, key in self._keys.items() if key.expires <= now]:
+            event = {"e": "listenKeyExpired", "E": self.gateway.now_us() // 1000, "listenKey": text}
+            self.hub.publish(text, dumps(event))
+            self._forget(text)
+
+    def _forget(self, text: str) -> None:
+        key = self._keys.pop(text)
+        delivery = self._deliveries.pop(text, None)
+        if delivery is not None:
+            key.account.listeners.remove(delivery)
