@@ -37,9 +37,11 @@ class Door:
         self.journal = journal
         self.run_id = run_id
         self._marked_ms = 0
+        self._marked: tuple[Decimal, Decimal, int] | None = None
         self._decided = journal.decided_in(run_id)
         self.refresh_latches()
         load_marks(journal, gate.exposure)
+        self._marked = self._marks()
 
     def decide(
         self, intent: OrderIntent, now_ms: int, inputs: Mapping[str, Any] | None = None
@@ -62,6 +64,7 @@ class Door:
                 )
             return DecidedBefore(intent, approved=known[0])
         self.gate.latch([*self._stored_latches, *self.journal.latches.on_file()])
+        self._keep_marks(now_ms)
         outcome = self.gate.check(intent, now_ms, inputs)
         self._decided.add(intent.client_order_id)
         may_go = self.journal.record(outcome, self.run_id, sending=True)
@@ -81,13 +84,29 @@ class Door:
         return applied
 
     def on_price(self, symbol: str, price: Decimal, ts_ms: int) -> StateChange | None:
-        """Mark the account; the peak and the day's start survive a restart."""
+        """Mark the account; the peak and the day's start survive a restart.
+
+        They are written when a day begins, when trading halts, before an order is judged by them, and
+        otherwise once a second of wall time: a fast replay must not write once per frame.
+        """
+        day = self.gate.exposure.day
         change = self.gate.on_price(symbol, price, ts_ms)
-        now_ms = self.journal.clock.now_ms()  # wall time: a fast replay must not write once per frame
-        if change is not None or now_ms - self._marked_ms >= MARK_EVERY_MS:
-            save_marks(self.journal, self.gate.exposure, ts_ms)
-            self._marked_ms = now_ms
+        due = self.journal.clock.now_ms() - self._marked_ms >= MARK_EVERY_MS
+        if change is not None or due or self.gate.exposure.day != day:
+            self._keep_marks(ts_ms)
         return change
+
+    def _marks(self) -> tuple[Decimal, Decimal, int]:
+        exposure = self.gate.exposure
+        return exposure.peak, exposure.day_start, exposure.day
+
+    def _keep_marks(self, ts_ms: int) -> None:
+        """Write the marks if they are not on disk as they stand."""
+        self._marked_ms = self.journal.clock.now_ms()
+        marks = self._marks()
+        if marks != self._marked:
+            save_marks(self.journal, self.gate.exposure, ts_ms)
+            self._marked = marks
 
     def _lock(self, intent: OrderIntent, reason: str) -> None:
         """A strategy that repeats itself too fast stays locked over restarts, until a person releases it."""
