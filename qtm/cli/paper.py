@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from qtm.paper.exchange import LoopbackExchange
     from qtm.paper.feed import MarketFeed
 
 paper = typer.Typer(help="The paper exchange: Binance's protocol on loopback.", no_args_is_help=True)
@@ -25,6 +26,9 @@ def register(app: typer.Typer) -> None:
 
 @paper.command()
 def serve(
+    venue: Annotated[
+        str, typer.Option(help="`spot` or `um` (USD-M futures): one process serves one market on its port.")
+    ] = "spot",
     market: Annotated[
         str, typer.Option(help="`replay` of lake bars, `synthetic`, or `frames` (recorded).")
     ] = "replay",
@@ -67,13 +71,14 @@ def serve(
     Example: qtm paper serve --symbols BTCUSDT,ETHUSDT --from 2025-06-01 --to 2025-06-02 --speed 600
     """
     from qtm.errors import ConfigError
+    from qtm.market.instruments import Market
     from qtm.paper import sources
     from qtm.paper.limits import without_limits
     from qtm.paper.scenario import load_scenario
     from qtm.paper.server import AccountSpec, PaperExchange
     from qtm.paper.spot.venue import RATE_LIMITS
     from qtm.settings import settings
-    from qtm.trading.costs import SPOT_COSTS
+    from qtm.trading.costs import SPOT_COSTS, UM_COSTS
 
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO,
@@ -83,7 +88,16 @@ def serve(
     if ready_file is not None:
         ready_file.unlink(missing_ok=True)
     config = settings()
-    costs = SPOT_COSTS._replace(slippage_bps=slippage_bps)
+    if venue not in ("spot", "um"):
+        raise ConfigError(f"unknown venue {venue!r}", where="--venue", remedy="use spot or um")
+    traded = Market(venue)
+    if traded is Market.UM and (market == "frames" or state is not None or scenario is not None):
+        raise ConfigError(
+            "the futures venue plays no recordings or scenarios and keeps no state file",
+            where="--venue um",
+            remedy="use --market replay or synthetic without --state and --scenario",
+        )
+    costs = (SPOT_COSTS if traded is Market.SPOT else UM_COSTS)._replace(slippage_bps=slippage_bps)
     names = tuple(name.strip().upper() for name in symbols.split(",") if name.strip())
     feed: MarketFeed
     if market == "replay":
@@ -96,9 +110,12 @@ def serve(
             speed=speed,
             history=history,
             costs=costs,
+            venue=traded,
         )
     elif market == "synthetic":
-        feed = sources.synthetic_market(names, start=from_, end=to, speed=speed, history=history, seed=seed)
+        feed = sources.synthetic_market(
+            names, start=from_, end=to, speed=speed, history=history, seed=seed, venue=traded
+        )
     elif market == "frames" and recording is not None:
         feed = sources.recorded_market(recording, names, lake or config.lake_uri, speed=speed)
     elif market == "frames":
@@ -116,6 +133,26 @@ def serve(
         config.paper.api_secret.get_secret_value(),
         dict.fromkeys(sorted(quotes), str(config.paper.quote_balance)),
     )
+    if traded is Market.UM:
+        from qtm.paper.replay import BarReplay
+        from qtm.paper.um.server import UmPaperExchange
+        from qtm.paper.um.venue import RATE_LIMITS as UM_LIMITS
+
+        futures = UmPaperExchange(
+            feed,
+            accounts=[account],
+            funding=sources.funding_from_lake(lake or config.lake_uri, feed)
+            if isinstance(feed, BarReplay)
+            else None,
+            host=host or config.paper.host,
+            port=config.paper.um_port if port < 0 else port,
+            costs=costs,
+            seed=seed,
+            begin=begin,
+            rate_limits=UM_LIMITS if limits else without_limits(UM_LIMITS),
+        )
+        _run(futures, ready_file)
+        return
     exchange = PaperExchange(
         feed,
         accounts=[account],
@@ -132,11 +169,7 @@ def serve(
     _run(exchange, ready_file)
 
 
-def _run(exchange: object, ready_file: Path | None) -> None:
-    from qtm.paper.server import PaperExchange
-
-    assert isinstance(exchange, PaperExchange)
-
+def _run(exchange: LoopbackExchange, ready_file: Path | None) -> None:
     async def serve_until_stopped() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -157,12 +190,9 @@ def _run(exchange: object, ready_file: Path | None) -> None:
     uvloop.run(serve_until_stopped())
 
 
-def _announce(exchange: object, ready_file: Path) -> None:
+def _announce(exchange: LoopbackExchange, ready_file: Path) -> None:
     import os
 
-    from qtm.paper.server import PaperExchange
-
-    assert isinstance(exchange, PaperExchange)
     facts = {"url": exchange.url, "ws_url": exchange.ws_url, "port": exchange.port, "pid": os.getpid()}
     partial = ready_file.with_suffix(ready_file.suffix + ".partial")
     partial.write_text(json.dumps(facts))
