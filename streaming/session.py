@@ -22,7 +22,7 @@ from qtm.execution.reconcile import reconcile
 from qtm.execution.trader import TradingPlan
 from qtm.execution.venue import BinanceSpot
 from qtm.market.instruments import Instrument
-from qtm.risk.gate import STATE_NAMES, Gate
+from qtm.risk.gate import PAPER, STATE_NAMES, Gate
 from qtm.risk.limits import load_limits
 from qtm.settings import RiskSettings
 from qtm.store.database import open_database
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from streaming.feed import Feed
 
 log = logging.getLogger(__name__)
+
+CLOCKS_APART_MS = 60_000
+"""How far a market's time may be from ours, beyond one bar, and still be the present."""
 
 
 class Session:
@@ -78,7 +81,9 @@ class Session:
     async def _open(self, risk: RiskSettings) -> None:
         config = self.config
         self.instruments = {one.symbol: one for one in await self.venue.instruments(config.symbols)}
+        tree = load_limits(risk, self.instruments.values(), path=config.limits_file)
         now_ms = await self.market_now_ms()
+        await self._refuse_another_time(now_ms)
         self.run = Run.load(config, self.strategy.version) or await self._new_run(now_ms)
         self.plans = {symbol: self._plan(one) for symbol, one in self.instruments.items()}
         self._register(now_ms)
@@ -90,7 +95,6 @@ class Session:
             self.journal.apply(settled)
             log.info("left open by the last process: %s is %s", settled.client_order_id, settled.status)
         exposure = await reconcile(self.journal, self.venue, self.instruments.values())
-        tree = load_limits(risk, self.instruments.values(), path=config.limits_file)
         self.gate = Gate(tree, self.instruments.values(), exposure, venue=config.venue)
         self.door = Door(self.gate, self.journal, self.run.run_id)
         if any(latch.scope == "firm" for latch in self.gate.latches):
@@ -187,6 +191,24 @@ class Session:
         if not self.config.replay:
             return self.clock.now_ms()
         return int((await self.paper("GET", "status"))["market_time_ms"])
+
+    async def _refuse_another_time(self, now_ms: int) -> None:
+        """A replayed market taken for the present would pass as history, bar by bar, and never be traded.
+
+        Raises
+        ------
+        ConfigError
+            When the paper exchange's market is not at `now_ms`.
+        """
+        if self.config.replay or self.config.venue != PAPER:
+            return
+        market_ms = int((await self.paper("GET", "status"))["market_time_ms"])
+        if abs(now_ms - market_ms) > self.config.interval.ms + CLOCKS_APART_MS:
+            raise ConfigError(
+                f"the paper exchange's market stands at {iso_utc(market_ms)}, not at the present",
+                where=self.config.rest_url,
+                remedy="add --replay, or --lockstep when it serves --speed step",
+            )
 
     async def paper(self, method: str, path: str, body: dict[str, int] | None = None) -> dict[str, Any]:
         """A request to the paper exchange's own control endpoints."""

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from qtm.cli.arguments import print_json
 from qtm.clock import SystemClock
 from qtm.errors import ConfigError
 from qtm.settings import Settings, settings
@@ -55,7 +56,7 @@ def stream(context: typer.Context) -> None:
         return
     summary = json.loads(output)
     if as_json:
-        _print_json(summary)
+        print_json(summary)
     else:
         _print_summary(summary)
 
@@ -70,7 +71,7 @@ def status(account: AccountOption = "", as_json: JsonOption = False) -> None:
     have = settings()
     content = account_status(_journal(have, account or _account(have)), SystemClock())
     if as_json:
-        _print_json(content)
+        print_json(content)
     else:
         _print_status(content)
 
@@ -89,7 +90,7 @@ def explain(
     have = settings()
     content = explain_order(_journal(have, account or _account(have)), client_order_id)
     if as_json:
-        _print_json(content)
+        print_json(content)
     else:
         _print_explanation(content)
 
@@ -114,11 +115,11 @@ def kill(
     who = actor or getpass.getuser()
     if release:
         released = _journal(have, account or _account(have)).latches.release(actor=who)
-        _print_json({"released": released, "by": who})
+        print_json({"released": released, "by": who})
         return
     report = asyncio.run(_kill(have, scope, target, reason, who, account, spot_url))
     if as_json:
-        _print_json(report)
+        print_json(report)
     else:
         Console(stderr=True).print(
             f"[bold red]killed[/bold red] {report['scope']} {report['target']}: {report['cancelled']} orders "
@@ -166,10 +167,6 @@ def _account(have: Settings) -> str:
         return venue_access(have).account
     except ConfigError:
         return f"binance-{have.live.api_key[:8]}"
-
-
-def _print_json(content: Any) -> None:
-    sys.stdout.write(json.dumps(content) + "\n")
 
 
 def _print_summary(summary: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -12,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from qtm.cli.arguments import print_json
 from qtm.cli.lake import register as register_lake
 from qtm.errors import ConfigError, DataError
 from qtm.settings import Settings, settings
@@ -191,7 +191,7 @@ def ingest_instruments(
         for one in taken
     ]
     if as_json:
-        _print_json({"source": chosen.source.name, "reason": chosen.reason, "instruments": rows})
+        print_json({"source": chosen.source.name, "reason": chosen.reason, "instruments": rows})
         return
     _say_source(chosen)
     table = Table("Symbol", "Tick", "Step", "Least notional", "Filters from")
@@ -221,7 +221,7 @@ def quality_run(
     lake = Lake.from_settings(settings())
     report = _judged(lake, kind, market, Interval.parse(interval), symbols, start, end)
     if as_json:
-        _print_json(report.as_json())
+        print_json(report.as_json())
     else:
         _show_quality(report)
     if not report.passed:
@@ -271,7 +271,7 @@ def quality_show(
         for waiver in granted
     ]
     if as_json:
-        _print_json({"quarantine": quarantine, "waivers": waived})
+        print_json({"quarantine": quarantine, "waivers": waived})
         return
     console = Console()
     for title, rows in (("Quarantine", quarantine), ("Waivers", waived)):
@@ -315,7 +315,7 @@ def quality_waive(
     )
     grant_waiver(Lake.from_settings(settings()), waiver)
     if as_json:
-        _print_json({"waived": {"dataset": dataset, "symbol": symbol, "check": check, "until": until}})
+        print_json({"waived": {"dataset": dataset, "symbol": symbol, "check": check, "until": until}})
     else:
         Console().print(f"{who} waives {check} of {symbol} from {start} to {end}, until {until}")
 
@@ -333,7 +333,7 @@ def sql(
 
     answer = Lake.from_settings(settings()).sql(query)
     if as_json:
-        _print_json({"columns": answer.columns, "rows": answer.to_dicts()})
+        print_json({"columns": answer.columns, "rows": answer.to_dicts()})
         return
     table = Table(*answer.columns)
     for row in answer.head(rows).iter_rows():
@@ -520,7 +520,7 @@ def _show_ingest(
     from qtm.clock import iso_utc
 
     if as_json:
-        _print_json(
+        print_json(
             {
                 **report.as_json(),
                 "reason": chosen.reason,
@@ -597,7 +597,3 @@ def _observed(result: CheckResult) -> str:
     if result.check.metric.endswith("_ms"):
         return f"{result.observed / 3_600_000:,.1f} h"
     return f"{result.observed:,.6g} ({result.check.allowed} allowed)"
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    typer.echo(json.dumps(value, default=str))

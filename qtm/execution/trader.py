@@ -17,7 +17,7 @@ import numpy as np
 from qtm.errors import StrategyError
 from qtm.execution.updates import OrderUpdate
 from qtm.market.bars import Bar
-from qtm.market.instruments import Instrument, Market
+from qtm.market.instruments import Instrument
 from qtm.strategies.contract import StepStrategy
 from qtm.trading.book import (
     SUB_BOOK,
@@ -25,6 +25,7 @@ from qtm.trading.book import (
     Grid,
     Sizing,
     equity,
+    grid_of,
     limit_price_ticks,
     new_sub_book,
     on_complete,
@@ -83,11 +84,7 @@ class TradingPlan:
     @property
     def grid(self) -> Grid:
         """The venue's grid as compiled code takes it."""
-        one = self.instrument
-        spot = one.market is Market.SPOT
-        return Grid(
-            float(one.tick_size), float(one.step_size), float(one.min_qty), float(one.min_notional), spot
-        )
+        return grid_of(self.instrument)
 
 
 class SymbolTrader:

@@ -130,6 +130,7 @@ def test_two_symbols_share_one_account_and_one_gate(tmp_path: Path) -> None:
             "this machine",
         ),
         (("--strategy", "trend", "--symbols", "BTCUSDT", "--limits", "nowhere.toml"), 2, "limit file"),
+        (("--strategy", "trend", "--symbols", "BTCUSDT"), 2, "add --replay"),
     ],
 )
 def test_bad_input_ends_in_one_sentence_and_sends_nothing(
