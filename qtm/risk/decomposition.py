@@ -15,7 +15,9 @@ from qtm.errors import RiskError
 from qtm.risk.measures import Floats, historical_cvar, tail_weights
 
 
-def marginal_cvar(scenarios: Floats, weights: Floats, alpha: float) -> Floats:
+def marginal_cvar(
+    scenarios: Floats, weights: Floats, alpha: float, probabilities: Floats | None = None
+) -> Floats:
     """Change of the portfolio's historical CVaR per unit of weight, shape (N,).
 
     Parameters
@@ -26,14 +28,18 @@ def marginal_cvar(scenarios: Floats, weights: Floats, alpha: float) -> Floats:
         Portfolio weights of shape (N,), or positions in money.
     alpha
         Confidence level in (0, 1).
+    probabilities
+        Chance of each scenario, shape (T,); equally likely if not given.
     """
     _checked(scenarios, weights)
-    return -(tail_weights(scenarios @ weights, alpha) @ scenarios)
+    return -(tail_weights(scenarios @ weights, alpha, probabilities) @ scenarios)
 
 
-def component_cvar(scenarios: Floats, weights: Floats, alpha: float) -> Floats:
+def component_cvar(
+    scenarios: Floats, weights: Floats, alpha: float, probabilities: Floats | None = None
+) -> Floats:
     """Each position's share of the portfolio's historical CVaR, shape (N,), summing to it."""
-    return weights * marginal_cvar(scenarios, weights, alpha)
+    return weights * marginal_cvar(scenarios, weights, alpha, probabilities)
 
 
 def incremental_cvar(scenarios: Floats, weights: Floats, change: Floats, alpha: float) -> float:

@@ -55,12 +55,23 @@ def tail_count(observations: int, alpha: float) -> tuple[int, float]:
     return whole, share if share > _ROUNDING or whole == 0 else 0.0
 
 
-def tail_weights(returns: Floats, alpha: float) -> Floats:
+def tail_weights(returns: Floats, alpha: float, probabilities: Floats | None = None) -> Floats:
     """The weight of each return in CVaR, shape (T,), summing to one: `cvar == -weights @ returns`.
 
     Ties are given to the earlier return, so that the same input always names the same tail.
+
+    Parameters
+    ----------
+    returns
+        Shape (T,), finite.
+    alpha
+        Confidence level in (0, 1).
+    probabilities
+        Chance of each return, shape (T,), summing to one; equally likely if not given.
     """
     _checked(returns)
+    if probabilities is not None:
+        return _likely_tail(returns, alpha, probabilities)
     whole, share = tail_count(returns.shape[0], alpha)
     order = np.argsort(returns, kind="stable")
     weights = np.zeros(returns.shape[0])
@@ -70,15 +81,21 @@ def tail_weights(returns: Floats, alpha: float) -> Floats:
     return weights / (whole + share)
 
 
-def historical_var(returns: Floats, alpha: float) -> float:
-    """Value at risk: minus the ceil((1 - alpha) n)-th smallest return, in the unit of `returns`."""
+def historical_var(returns: Floats, alpha: float, probabilities: Floats | None = None) -> float:
+    """Value at risk: minus the ceil((1 - alpha) n)-th smallest return, in the unit of `returns`.
+
+    With `probabilities` (T,) it is the smallest loss whose tail, itself included, has a chance of 1 - alpha.
+    """
     _checked(returns)
+    if probabilities is not None:
+        weights = _likely_tail(returns, alpha, probabilities)
+        return -float(returns[weights > 0.0].max())
     whole, share = tail_count(returns.shape[0], alpha)
     rank = whole if share == 0.0 else whole + 1
     return -float(np.partition(returns, rank - 1)[rank - 1])
 
 
-def historical_cvar(returns: Floats, alpha: float) -> float:
+def historical_cvar(returns: Floats, alpha: float, probabilities: Floats | None = None) -> float:
     """Conditional value at risk (expected shortfall) with the fractional tail, in the unit of `returns`.
 
     Parameters
@@ -87,13 +104,17 @@ def historical_cvar(returns: Floats, alpha: float) -> float:
         Shape (T,), finite.
     alpha
         Confidence level in (0, 1).
+    probabilities
+        Chance of each return, shape (T,), summing to one; equally likely if not given.
 
     Raises
     ------
     RiskError
-        If `returns` is empty or holds NaN or infinity, or `alpha` is out of range.
+        If `returns` is empty or holds NaN or infinity, or `alpha` or `probabilities` are out of range.
     """
     _checked(returns)
+    if probabilities is not None:
+        return -float(_likely_tail(returns, alpha, probabilities) @ returns)
     whole, share = tail_count(returns.shape[0], alpha)
     if share == 0.0:
         return -float(np.partition(returns, whole - 1)[:whole].sum()) / whole
@@ -152,6 +173,29 @@ def cdar(falls: Floats, alpha: float) -> float:
         Confidence level in (0, 1). Source: Chekhlov, Uryasev and Zabarankin (2005).
     """
     return historical_cvar(-falls, alpha)
+
+
+def _likely_tail(returns: Floats, alpha: float, probabilities: Floats) -> Floats:
+    """`tail_weights` of returns that are not equally likely."""
+    tail_count(returns.shape[0], alpha)
+    if (
+        probabilities.shape != returns.shape
+        or not (probabilities >= 0.0).all()
+        or abs(float(probabilities.sum()) - 1.0) > _ROUNDING
+    ):
+        raise RiskError(
+            "probabilities must be one per return, not negative, and sum to one",
+            where=f"shape {probabilities.shape}, sum {float(probabilities.sum()):.9f}",
+        )
+    order = np.argsort(returns, kind="stable")
+    mass = 1.0 - alpha
+    chances = probabilities[order]
+    before = np.cumsum(chances) - chances
+    weights = np.zeros(returns.shape[0])
+    weights[order] = np.clip(mass - before, 0.0, chances)
+    weights[weights < _ROUNDING * mass / returns.shape[0]] = 0.0
+    normal: Floats = weights / weights.sum()
+    return normal
 
 
 def _checked(values: Floats) -> None:

@@ -104,3 +104,29 @@ def test_cvar_is_subadditive_and_monotone(pair, alpha):
         historical_cvar(one + two, alpha) <= historical_cvar(one, alpha) + historical_cvar(two, alpha) + 1e-9
     )
     assert historical_cvar(np.maximum(one, two), alpha) <= historical_cvar(one, alpha) + 1e-12
+
+
+@given(SERIES, ALPHAS)
+def test_equal_probabilities_change_nothing(returns, alpha):
+    equal = np.full(returns.shape[0], 1.0 / returns.shape[0])
+    assert historical_cvar(returns, alpha, equal) == pytest.approx(
+        historical_cvar(returns, alpha), rel=1e-9, abs=1e-12
+    )
+    assert historical_var(returns, alpha, equal) == pytest.approx(historical_var(returns, alpha))
+
+
+def test_a_return_of_double_probability_counts_like_two_of_its_kind():
+    """Losses 1..10, the worst twice as likely: CVaR of the repeated series of eleven."""
+    chances = np.append(np.ones(9), 2.0) / 11
+    repeated = np.append(ONE_TO_TEN, ONE_TO_TEN.min())
+    order = np.argsort(-ONE_TO_TEN)
+    for alpha in (0.8, 0.9, 0.95):
+        expected = historical_cvar(repeated, alpha)
+        assert historical_cvar(ONE_TO_TEN[order], alpha, chances) == pytest.approx(expected)
+        assert historical_var(ONE_TO_TEN[order], alpha, chances) == historical_var(repeated, alpha)
+
+
+@pytest.mark.parametrize("chances", [np.ones(10), np.full(9, 1 / 9), np.append(np.full(9, 0.2), -0.8)])
+def test_what_is_no_distribution_over_the_returns_is_refused(chances):
+    with pytest.raises(RiskError, match="probabilities"):
+        historical_cvar(ONE_TO_TEN, 0.9, chances)
