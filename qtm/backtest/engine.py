@@ -32,7 +32,7 @@ from qtm.risk.rules import GateLimits, controls
 from qtm.strategies.compile_errors import explain_compile_error
 from qtm.strategies.contract import StepStrategy
 from qtm.trading.book import Sizing, grid_of, new_sub_book
-from qtm.trading.costs import CostModel
+from qtm.trading.costs import CostModel, numbers_of
 from qtm.trading.margin import NO_MARGIN, UM_MARGIN, Margin
 
 Floats = npt.NDArray[np.float64]
@@ -281,9 +281,7 @@ def make_rules(
     return Rules(
         grid=grid_of(instrument),
         sizing=Sizing(int(sizing.mode), float(sizing.amount)),
-        costs=CostModel(
-            float(costs.maker_rate), float(costs.taker_rate), float(costs.slippage_bps), int(costs.fee_in)
-        ),
+        costs=numbers_of(costs),
         limits=floats._replace(rounding=max(floats.rounding, _ROUNDING)),
         gated=limits is not None,
         margin=_account(instrument, margin),

@@ -16,7 +16,7 @@ import numpy as np
 
 from qtm.compiled import compiled
 from qtm.market.instruments import Instrument, Market
-from qtm.trading.costs import FEE_IN_RECEIVED_ASSET, CostModel
+from qtm.trading.costs import CostModel, commission
 
 SUB_BOOK = np.dtype(
     [
@@ -134,22 +134,10 @@ def order_lots(book: Any, close: float, sizing: Sizing, grid: Grid, band: float)
 
 @compiled
 def on_fill(book: Any, lots: float, price: float, maker: bool, costs: CostModel, grid: Grid) -> float:
-    """Book a fill of signed `lots` at `price`, commission by `costs`; returns the fee in quote currency.
-
-    A commission is truncated to 1e-8 of its asset, as Binance does. With `FEE_IN_RECEIVED_ASSET` a buy's is
-    taken from the base received and a sell's from the quote received.
-    """
-    rate = costs.maker_rate if maker else costs.taker_rate
-    qty = abs(lots) * grid.step_size
-    if costs.fee_in == FEE_IN_RECEIVED_ASSET and lots > 0.0:
-        return on_reported_fill(book, lots, price, truncated(qty * rate), 0.0, grid)
-    return on_reported_fill(book, lots, price, 0.0, truncated(qty * price * rate), grid)
-
-
-@compiled
-def truncated(amount: float) -> float:
-    """`amount` of an asset without anything beyond its eighth decimal."""
-    return float(np.floor(amount * 1e8 + 1e-6) / 1e8)
+    """Book a fill of signed `lots` at `price`, commission by `costs`; returns the fee in quote currency."""
+    side = 1 if lots > 0.0 else -1
+    fee_base, fee_quote = commission(side, abs(lots) * grid.step_size, price, maker, costs)
+    return on_reported_fill(book, lots, price, fee_base, fee_quote, grid)
 
 
 @compiled

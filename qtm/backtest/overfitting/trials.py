@@ -62,11 +62,12 @@ class Conditions:
         return dataclasses.replace(self, bars=self.bars.slice(start, stop), cash=cash)
 
     def at_doubled_costs(self) -> Conditions:
-        """The same with twice the fees and twice the slippage."""
+        """The same with twice the fees, twice the slippage and twice the impact."""
         costs = self.costs._replace(
             maker_rate=2 * self.costs.maker_rate,
             taker_rate=2 * self.costs.taker_rate,
             slippage_bps=2 * self.costs.slippage_bps,
+            impact=2 * self.costs.impact,
         )
         return dataclasses.replace(self, costs=costs)
 
