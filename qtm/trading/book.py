@@ -105,23 +105,40 @@ def limit_price_ticks(side: int, close: float, tick_size: float, band: float) ->
 def order_lots(book: Any, close: float, sizing: Sizing, grid: Grid, band: float) -> float:
     """Signed whole lots to trade now to move from the achieved to the desired target; 0.0 for none.
 
-    Quantities round towards zero. A spot book never sells what it does not hold and never buys more than its
-    cash covers at the protective limit price. Below the venue's minimum quantity or notional the answer is
-    0.0 and the target counts as achieved, because the venue would refuse the order.
+    The book's own equity is what a weight is a share of, and its own cash is what a buy may spend; see
+    `lots_towards` for the rest.
     """
     if book.desired == book.achieved:
         return 0.0
+    wanted = wanted_qty(book, close, equity(book, close), sizing, grid)
+    return lots_towards(book, wanted, book.cash, close, grid, band)
+
+
+@compiled
+def wanted_qty(book: Any, close: float, worth: float, sizing: Sizing, grid: Grid) -> float:
+    """The position in base units that the desired target means, when its weight is a share of `worth`."""
     if sizing.mode == SIZE_BY_UNITS:
         wanted = book.desired * sizing.amount
     else:
-        wanted = book.desired * sizing.amount * equity(book, close) / close
+        wanted = book.desired * sizing.amount * worth / close
     if grid.spot and wanted < 0.0:
         wanted = 0.0
+    return float(wanted)
+
+
+@compiled
+def lots_towards(book: Any, wanted: float, spendable: float, close: float, grid: Grid, band: float) -> float:
+    """Signed whole lots from the present position to `wanted` base units; 0.0 for none.
+
+    Quantities round towards zero. A spot book never sells what it does not hold and never buys more than
+    `spendable` covers at the protective limit price. Below the venue's minimum quantity or notional the
+    answer is 0.0 and the target counts as achieved, because the venue would refuse the order.
+    """
     lots = np.trunc((wanted - book.qty) / grid.step_size + np.copysign(1e-9, wanted - book.qty))
     side = 1 if lots > 0 else -1
     limit = limit_price_ticks(side, close, grid.tick_size, band) * grid.tick_size
     if grid.spot and lots > 0.0:
-        lots = min(lots, np.floor(book.cash / (limit * grid.step_size) + 1e-9))
+        lots = min(lots, np.floor(spendable / (limit * grid.step_size) + 1e-9))
     if grid.spot and lots < 0.0:
         lots = max(lots, -np.floor(book.qty / grid.step_size + 1e-9))
     qty = abs(lots) * grid.step_size
