@@ -91,11 +91,11 @@ def serve(
     if venue not in ("spot", "um"):
         raise ConfigError(f"unknown venue {venue!r}", where="--venue", remedy="use spot or um")
     traded = Market(venue)
-    if traded is Market.UM and (market == "frames" or state is not None or scenario is not None):
+    if traded is Market.UM and (market == "frames" or state is not None):
         raise ConfigError(
-            "the futures venue plays no recordings or scenarios and keeps no state file",
+            "the futures venue plays no recordings and keeps no state file",
             where="--venue um",
-            remedy="use --market replay or synthetic without --state and --scenario",
+            remedy="use --market replay or synthetic without --state",
         )
     costs = (SPOT_COSTS if traded is Market.SPOT else UM_COSTS)._replace(slippage_bps=slippage_bps)
     names = tuple(name.strip().upper() for name in symbols.split(",") if name.strip())
@@ -150,6 +150,7 @@ def serve(
             seed=seed,
             begin=begin,
             rate_limits=UM_LIMITS if limits else without_limits(UM_LIMITS),
+            scenario=load_scenario(scenario) if scenario is not None else None,
         )
         _run(futures, ready_file)
         return

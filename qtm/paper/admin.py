@@ -16,7 +16,7 @@ from qtm.paper.http import Request, Response
 from qtm.paper.wire import dumps, units_of
 
 if TYPE_CHECKING:
-    from qtm.paper.server import PaperExchange
+    from qtm.paper.exchange import LoopbackExchange
 
 STATUSES = ("TRADING", "HALT", "BREAK", "END_OF_DAY", "CANCEL_ONLY")
 
@@ -24,7 +24,7 @@ STATUSES = ("TRADING", "HALT", "BREAK", "END_OF_DAY", "CANCEL_ONLY")
 class Admin:
     """Answers the admin pages of one exchange."""
 
-    def __init__(self, exchange: PaperExchange) -> None:
+    def __init__(self, exchange: LoopbackExchange) -> None:
         self.exchange = exchange
         self._pages: dict[tuple[str, str], Callable[[dict[str, Any]], Any]] = {
             ("GET", "/paper/status"): self._status,
@@ -108,19 +108,16 @@ class Admin:
     def _symbol_status(self, body: dict[str, Any]) -> dict[str, Any]:
         if body["status"] not in STATUSES:
             raise ValueError(f"status must be one of {', '.join(STATUSES)}")
-        self.exchange.venue.markets[body["symbol"]].status = body["status"]
+        self.exchange.venue_base.markets[body["symbol"]].status = body["status"]
         return {"symbol": body["symbol"], "status": body["status"]}
 
     def _symbol_filters(self, body: dict[str, Any]) -> dict[str, Any]:
-        symbol = self.exchange.venue.symbols[body["symbol"]]
-        changed = {entry["filterType"]: entry for entry in body["filters"]}
-        kept = [changed.pop(entry["filterType"], entry) for entry in symbol.filters]
-        symbol.set_filters([*kept, *changed.values()])
-        return {"symbol": body["symbol"], "filters": symbol.filters}
+        filters = self.exchange.venue_base.change_filters(body["symbol"], body["filters"])
+        return {"symbol": body["symbol"], "filters": filters}
 
     def _deposit(self, body: dict[str, Any]) -> dict[str, Any]:
-        account = self.exchange.venue.accounts[body["account"]]
-        self.exchange.venue.deposit(account, str(body["asset"]), units_of(str(body["amount"])))
+        account = self.exchange.venue_base.accounts[body["account"]]
+        self.exchange.venue_base.deposit(account, str(body["asset"]), units_of(str(body["amount"])))
         return {"account": account.name, "asset": body["asset"]}
 
     def _disconnect(self, body: dict[str, Any]) -> dict[str, Any]:

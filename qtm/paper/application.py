@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -14,6 +15,8 @@ from qtm.paper.streams import StreamConnection, StreamHub, stream_request
 from qtm.paper.websocket import WebSocket
 from qtm.paper.wire import dumps
 from qtm.paper.ws_api import WsApiConnection
+
+log = logging.getLogger(__name__)
 
 CONNECTION_LIFE_S = 86_400.0
 PING_EVERY_S = 20.0
@@ -76,12 +79,12 @@ class VenueApplication:
             return Response(404, b'{"code":-1000,"msg":"Not found."}')
         opened = OpenSocket(socket, kind, asyncio.get_running_loop().time())
         self.sockets[socket] = opened
-        self.gateway.metrics.websockets.labels(self.gateway.market, kind).inc()
+        log.debug("%s %s socket of %s opened", self.gateway.market, kind, request.peer)
         after = socket.on_close
 
         def closed() -> None:
             self.sockets.pop(socket, None)
-            self.gateway.metrics.websockets.labels(self.gateway.market, kind).dec()
+            log.debug("%s %s socket of %s closed", self.gateway.market, kind, request.peer)
             if after is not None:
                 after()
 

@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from qtm.errors import ConfigError, VenueError
+from qtm.paper.admin import Admin
 from qtm.paper.application import VenueApplication
+from qtm.paper.auth import api_key
 from qtm.paper.faults import Faults
 from qtm.paper.feed import MarketFeed
 from qtm.paper.http import HttpConnection
 from qtm.paper.metrics import Metrics
-from qtm.paper.venue import Venue
+from qtm.paper.scenario import Scenario, ScenarioPlayer
+from qtm.paper.venue import Venue, VenueStore
+from qtm.paper.wire import units_of
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +35,9 @@ class Publisher(Protocol):
     def flush(self, cadence: int) -> None:
         """Publish now what streams of this cadence (`FAST_MS` or `SLOW_MS`) owe."""
         ...
+
+
+ApplicationBuilder = Callable[[Faults, Metrics], tuple[VenueApplication, Publisher]]
 
 
 @dataclass(frozen=True)
@@ -48,39 +56,67 @@ class LoopbackExchange:
 
     Parameters
     ----------
+    feed
+        Drives the market; see `qtm.paper.feed`.
+    venue
+        The market.
+    build
+        Makes the market's application and the publisher of its streams.
+    market
+        The market's name in metrics and logs.
+    accounts
+        Accounts to open.
     port
         0 picks a free one; see `port` after the start.
+    seed
+        Seed of the faults' chance; a scenario's own seed takes its place.
     begin
         `subscribed` lets a paced feed start with the first market-data subscription, `now` at once.
+    store
+        Keeps accounts, orders and trades over restarts.
+    scenario
+        Faults and events to play.
     """
 
     def __init__(
         self,
         feed: MarketFeed,
         venue: Venue,
-        application: VenueApplication,
-        publisher: Publisher,
-        faults: Faults,
-        metrics: Metrics,
+        build: ApplicationBuilder,
         *,
+        market: str,
+        accounts: Sequence[AccountSpec],
         host: str,
         port: int,
+        seed: int,
         begin: str,
+        store: VenueStore | None = None,
+        scenario: Scenario | None = None,
     ) -> None:
         if begin not in ("subscribed", "now"):
             raise ConfigError(f"unknown start {begin!r}", where="begin", remedy="use subscribed or now")
         self.feed = feed
         self.venue_base = venue
-        self.application = application
-        self.publisher = publisher
-        self.faults = faults
-        self.metrics = metrics
+        self.metrics = Metrics(market)
+        chosen = scenario.seed if scenario is not None and scenario.seed is not None else seed
+        self.faults = Faults(chosen, on_strike=self.metrics.struck)
+        self.application, self.publisher = build(self.faults, self.metrics)
         self.host = host
         self.port = port
         self._begin = begin
         self._connections: set[HttpConnection] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._server: asyncio.Server | None = None
+        self._measure()
+        admin = Admin(self)
+        self.application.admin = admin
+        feed.open(venue)
+        if store is not None:
+            store.restore(venue)
+            venue.store = store
+        for spec in accounts:
+            self.open_account(spec)
+        self._scenario = ScenarioPlayer(scenario or Scenario(), admin, self.faults, venue)
 
     @property
     def url(self) -> str:
@@ -91,6 +127,15 @@ class LoopbackExchange:
     def ws_url(self) -> str:
         """WebSocket base URL."""
         return f"ws://{self.host}:{self.port}"
+
+    def open_account(self, spec: AccountSpec) -> None:
+        """Open an account; one that exists already keeps its balances and gets the key."""
+        key = api_key(spec.api_key, spec.name, secret=spec.secret, public_pem=spec.public_key)
+        known = self.venue_base.accounts.get(spec.name)
+        account = known if known is not None else self.venue_base.open_account(spec.name)
+        self.application.gateway.keys[spec.api_key] = key
+        for asset, amount in spec.balances.items() if known is None else ():
+            self.venue_base.deposit(account, asset, units_of(amount))
 
     def advance(self, steps: int) -> int:
         """Move the market by whole steps; returns how many were made."""
@@ -106,11 +151,12 @@ class LoopbackExchange:
             **self.feed.status(),
             "symbols": sorted(self.venue_base.markets),
             "accounts": sorted(self.application.gateway.accounts),
+            "open_orders": self._open_orders(),
             "websockets": len(self.application.sockets),
         }
 
     async def start(self) -> None:
-        """Listen, and let the feed run.
+        """Listen, let the feed run, start the scenario's clock.
 
         Raises
         ------
@@ -135,10 +181,15 @@ class LoopbackExchange:
             ) from None
         self.port = self._server.sockets[0].getsockname()[1]
         self._tasks = [asyncio.create_task(self._run_feed()), asyncio.create_task(self._tick())]
-        log.info("listening on %s (%s)", self.url, ", ".join(sorted(self.venue_base.markets)))
+        self._scenario.start()
+        log.info(
+            "%s exchange listening on %s (%s)",
+            self.metrics.market, self.url, ", ".join(sorted(self.venue_base.markets)),
+        )  # fmt: skip
 
     async def stop(self) -> None:
-        """Announce the shutdown, close every connection, stop listening."""
+        """Announce the shutdown, close every connection and the state file, stop listening."""
+        self._scenario.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -154,6 +205,10 @@ class LoopbackExchange:
         if self._server is not None:
             await self._server.wait_closed()
             self._server = None
+        if self.venue_base.store is not None:
+            self.venue_base.store.commit(self.venue_base)
+            self.venue_base.store.close()
+            self.venue_base.store = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -167,6 +222,24 @@ class LoopbackExchange:
     async def wait_done(self) -> None:
         """Wait until the feed has ended."""
         await asyncio.wait({self._tasks[0]})
+
+    def _open_orders(self) -> int:
+        return sum(len(account.open_orders) for account in self.venue_base.accounts.values())
+
+    def _measure(self) -> None:
+        """Name what a scrape reads from the running exchange."""
+        metrics = self.metrics
+        metrics.sockets = lambda: Counter(opened.kind for opened in self.application.sockets.values())
+        metrics.gauges["qtm_paper_connections"] = (
+            "Open connections, WebSockets included", lambda: len(self._connections),
+        )  # fmt: skip
+        metrics.gauges["qtm_paper_open_orders"] = ("Open orders of all accounts", self._open_orders)
+        metrics.gauges["qtm_paper_market_time_seconds"] = (
+            "Market time", lambda: self.venue_base.clock.now_ms() / 1000,
+        )  # fmt: skip
+        metrics.counters["qtm_paper_stream_messages"] = (
+            "Market-data messages handed to subscribers", lambda: self.application.hub.delivered,
+        )  # fmt: skip
 
     async def _run_feed(self) -> None:
         if self._begin == "subscribed":

@@ -7,6 +7,7 @@ matching call; at most `times` times. Rules are added by the admin API or a scen
 from __future__ import annotations
 
 import fnmatch
+import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from typing import Any
 
 from qtm.errors import ConfigError
 from qtm.paper.errors import ApiError
+
+log = logging.getLogger(__name__)
 
 REQUEST_KINDS = frozenset(
     {"rate_limited", "banned", "unavailable", "unknown_executed", "unknown_not_executed", "timeout_executed",
@@ -61,7 +64,7 @@ class FaultRule:
 class Faults:
     """The rules in force, the clock's skew, and their seeded chance."""
 
-    def __init__(self, seed: int = 0, on_strike: Callable[[str], None] | None = None) -> None:
+    def __init__(self, seed: int = 0, on_strike: Callable[[str, str], None] | None = None) -> None:
         self._chance = random.Random(seed)
         self._on_strike = on_strike
         self.rules: list[FaultRule] = []
@@ -90,8 +93,7 @@ class Faults:
             return None
         for rule in self.rules:
             if rule.kind in REQUEST_KINDS and rule.strikes(operation, self._chance):
-                if self._on_strike is not None:
-                    self._on_strike(rule.kind)
+                self._struck(rule, operation)
                 return _outcome(rule)
         return None
 
@@ -101,10 +103,14 @@ class Faults:
             return None
         for rule in self.rules:
             if rule.kind in EVENT_KINDS and rule.strikes(name, self._chance):
-                if self._on_strike is not None:
-                    self._on_strike(rule.kind)
+                self._struck(rule, name)
                 return rule
         return None
+
+    def _struck(self, rule: FaultRule, what: str) -> None:
+        log.info("fault %s strikes %s (call %d, strike %d)", rule.kind, what, rule.calls, rule.struck)
+        if self._on_strike is not None:
+            self._on_strike(rule.kind, what)
 
     def describe(self) -> list[dict[str, Any]]:
         """The rules with their counts."""

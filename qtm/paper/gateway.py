@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Any
 
 from qtm.clock import Clock
@@ -25,6 +26,12 @@ from qtm.paper.wire import dumps
 log = logging.getLogger(__name__)
 
 NONE, KEY_ONLY, USER_DATA, TRADE = "NONE", "KEY_ONLY", "USER_DATA", "TRADE"
+
+SECRET = frozenset({"apiKey", "signature", "listenKey", "timestamp", "recvWindow"})
+"""Parameters that never reach a log: credentials, and what says nothing about the order."""
+
+_NO_PARAMS = Params({})
+_LOGGED_BYTES = 400
 
 
 @dataclass(slots=True)
@@ -134,11 +141,27 @@ class Gateway:
         now_s = self.wall.now_ms() / 1000
         return [(counter.limit, counter.roll(now_s)) for counter in limits.counters]
 
+    def answered(
+        self, door: str, operation: Operation, account: Any, params: Params, status: int, answer: Any,
+        seconds: float,
+    ) -> None:  # fmt: skip
+        """Count an answer; orders (and whatever else trades) also leave a line in the debug log."""
+        self.metrics.answered(door, operation.name, status, seconds)
+        if operation.security == TRADE and log.isEnabledFor(logging.DEBUG):
+            asked = " ".join(f"{name}={value!r}" for name, value in params.items() if name not in SECRET)
+            name = account.name if account is not None else "?"
+            log.debug(
+                "%s %s %s %s %s -> %d in %.0f us: %s",
+                self.market, name, door, operation.name, asked, status, 1e6 * seconds, _short(dumps(answer)),
+            )  # fmt: skip
+
     def _answer(self, operation: Operation, request: Request) -> Response:
+        started = perf_counter()
         limits = self.address(request.peer)
         headers: list[tuple[str, str]] = []
         account: Any = None
         status = 200
+        params = _NO_PARAMS
         try:
             params = parse_form(request.query, request.body.decode("utf-8", "replace"))
             weight = operation.weight if isinstance(operation.weight, int) else operation.weight(params)
@@ -150,12 +173,12 @@ class Gateway:
             params.finish()
             if operation.free_on_success:
                 limits.refund(weight)
-            body = dumps(result)
         except ApiError as error:
             status = error.status
             headers.extend(error.headers)
-            body = dumps(error.body(with_data=error.code in (-2021, -2022)))
-        self.metrics.request(self.market, operation.name, status)
+            result = error.body(with_data=error.code in (-2021, -2022))
+        body = dumps(result)
+        self.answered("rest", operation, account, params, status, result, perf_counter() - started)
         self._usage(limits, headers)
         if operation.counts_orders and account is not None:
             headers.extend(
@@ -206,10 +229,15 @@ class Gateway:
             error = outcome.error
             headers = list(error.headers)
             self._usage(self.address(request.peer), headers)
-            self.metrics.request(self.market, operation.name, error.status)
+            self.metrics.answered("rest", operation.name, error.status, 0.0)
             return Response(error.status, dumps(error.body()), headers)
         assert response is not None
         return response
+
+
+def _short(body: bytes) -> str:
+    text = body[:_LOGGED_BYTES].decode("utf-8", "replace")
+    return text if len(body) <= _LOGGED_BYTES else f"{text}... ({len(body)} bytes)"
 
 
 def rejected_key() -> ApiError:

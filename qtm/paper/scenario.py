@@ -14,17 +14,25 @@ start, `at_market` is a moment of market time.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from qtm.errors import ConfigError
-from qtm.paper.faults import FaultRule
+from qtm.paper.faults import FaultRule, Faults
 from qtm.paper.klines import Kline
-from qtm.paper.venue import MarketTrade, SymbolMarket
+from qtm.paper.pacing import parse_moment
+from qtm.paper.venue import MarketTrade, SymbolMarket, Venue
+
+if TYPE_CHECKING:
+    from qtm.paper.admin import Admin
+
+log = logging.getLogger(__name__)
 
 
 class ScenarioEvent(BaseModel):
@@ -102,6 +110,50 @@ def _texts(data: Any) -> Any:
     if isinstance(data, list):
         return [_texts(value) for value in data]
     return data.isoformat() if hasattr(data, "isoformat") else data
+
+
+class ScenarioPlayer:
+    """Plays a scenario on one exchange: its faults at once, each event at its time.
+
+    Raises
+    ------
+    ConfigError
+        When the scenario names an unknown action or fault.
+    """
+
+    def __init__(self, scenario: Scenario, admin: Admin, faults: Faults, venue: Venue) -> None:
+        for event in scenario.events:
+            admin.page(event.do)
+        for spec in scenario.faults:
+            faults.add(spec.rule())
+        self._admin = admin
+        self._timed = [event for event in scenario.events if event.after_s is not None]
+        self._timers: list[asyncio.TimerHandle] = []
+        by_market = [
+            (parse_moment(event.at_market, "scenario") or 0, event)
+            for event in scenario.events
+            if event.at_market is not None
+        ]
+        if by_market:
+            venue.listeners.append(MarketAlarm(sorted(by_market, key=lambda pair: pair[0]), self._happen))
+
+    def start(self) -> None:
+        """Start the clock of the events that have a wall time."""
+        loop = asyncio.get_running_loop()
+        self._timers = [loop.call_later(event.after_s or 0.0, self._happen, event) for event in self._timed]
+
+    def stop(self) -> None:
+        """Forget what has not happened yet."""
+        for timer in self._timers:
+            timer.cancel()
+
+    def _happen(self, event: ScenarioEvent) -> None:
+        try:
+            answer = self._admin.act(event.do, event.body)
+        except ConfigError as error:
+            log.error("scenario: %s", error)
+        else:
+            log.info("scenario: %s %s -> %s", event.do, event.body, answer)
 
 
 class MarketAlarm:

@@ -27,6 +27,8 @@ class StreamHub:
         self._listeners: dict[tuple[str, int], set[StreamConnection]] = {}
         self._by_subject: defaultdict[str, set[str]] = defaultdict(set)
         self.first_subscription = asyncio.Event()
+        self.delivered = 0
+        """Messages handed to listeners, each listener counted."""
 
     def names(self, subject: str) -> set[str]:
         """Streams with a listener whose name starts with `subject@` (a lower-case symbol) or `!`."""
@@ -45,6 +47,7 @@ class StreamHub:
         listeners = self._listeners.get((name, div))
         if not listeners:
             return
+        self.delivered += len(listeners)
         raw = combined = b""
         for connection in listeners:
             if connection.combined:

@@ -6,10 +6,11 @@ A market feed (`qtm.paper.replay`, `qtm.paper.synthetic`) drives a `Venue` throu
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from qtm.clock import Clock, SystemClock
 from qtm.market.instruments import Instrument
@@ -100,8 +101,27 @@ class MarketClock:
         self._replay_us = max(self._replay_us or 0, ts_ms * 1000)
 
 
+class VenueStore(Protocol):
+    """Keeps a venue's accounts, orders and trades on disk."""
+
+    def restore(self, venue: Any) -> bool:
+        """Bring a venue (with its symbols listed) to what was kept; False when nothing was."""
+        ...
+
+    def commit(self, venue: Any) -> None:
+        """Write everything changed since the last commit, as one."""
+        ...
+
+    def close(self) -> None:
+        """Release the file."""
+        ...
+
+
 class Venue(Matcher):
-    """One market of the paper exchange."""
+    """One market of the paper exchange. `accounts` holds the market's own account objects by name."""
+
+    accounts: dict[str, Any]
+    store: Any = None
 
     def __init__(self, wall: Clock | None = None) -> None:
         self.wall: Clock = wall or SystemClock()
@@ -114,6 +134,18 @@ class Venue(Matcher):
         market = SymbolMarket(instrument, klines, status=instrument.status)
         self.markets[instrument.symbol] = market
         return market
+
+    @abstractmethod
+    def open_account(self, name: str) -> Any:
+        """Open an account that holds nothing."""
+
+    @abstractmethod
+    def deposit(self, account: Any, asset: str, units: int) -> None:
+        """Add (or with negative units withdraw) an amount."""
+
+    @abstractmethod
+    def change_filters(self, symbol: str, filters: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Replace filters of a symbol by type, as exchangeInfo writes them; returns all it has now."""
 
     # --- what a feed calls ---------------------------------------------------------------------------------
     def move_clock(self, ts_ms: int) -> None:

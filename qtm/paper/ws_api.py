@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any
 from urllib.parse import parse_qs, quote
 
@@ -115,9 +116,12 @@ class WsApiConnection:
         self, reference: Any, method: str, operation: Operation | None, raw: Any, *, mute: bool = False,
         delay_s: float = 0.0,
     ) -> None:  # fmt: skip
+        started = perf_counter()
         gateway = self.gateway
         limits = gateway.address(self.peer)
         account: Any = None
+        params = params_of({})
+        special = self._methods.get(method)
         show = self.show_limits
         status, result, error = 200, None, None
         try:
@@ -125,7 +129,6 @@ class WsApiConnection:
                 raise ApiError(-1135, "Invalid JSON Request")
             params = params_of(raw or {})
             show = params.flag("returnRateLimits", show)
-            special = self._methods.get(method)
             if operation is None and special is None:
                 raise ApiError(-1020, "This operation is not supported.")
             if operation is None:
@@ -144,7 +147,12 @@ class WsApiConnection:
                     limits.refund(weight)
         except ApiError as failure:
             status, error = failure.status, failure
-        gateway.metrics.request(gateway.market, operation.name if operation is not None else method, status)
+        seconds = perf_counter() - started
+        if operation is not None:
+            answer = error.body() if error is not None else result
+            gateway.answered("ws", operation, account, params, status, answer, seconds)
+        elif special is not None:
+            gateway.metrics.answered("ws", method, status, seconds)
         if mute:
             return
         counted = account if operation is not None and operation.counts_orders else None

@@ -52,7 +52,8 @@ async def test_what_the_client_sees_and_what_has_happened(
         assert (time.perf_counter() - started >= 0.2) == ("delay" in kind)
         assert len(ex.venue.accounts["desk"].open_orders) == executed
         assert (await rest.order(**BUY))[0] == 200
-        assert b'qtm_paper_faults_total{kind="' + kind.encode() + b'"} 1.0' in ex.metrics.text()
+        sample = f'qtm_paper_faults_total{{kind="{kind}",market="spot",operation="order.place"}} 1.0'
+        assert sample in ex.metrics.text().decode()
 
 
 async def test_user_events_are_lost_doubled_late_and_out_of_order() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -98,6 +99,13 @@ class SpotSymbol:
             }
             for entry in filters
         }
+
+    def change_filters(self, filters: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Replace filters by type; a new type joins the others. Returns all of them."""
+        changed = {str(entry["filterType"]): dict(entry) for entry in filters}
+        kept = [changed.pop(entry["filterType"], entry) for entry in self.filters]
+        self.set_filters([*kept, *changed.values()])
+        return self.filters
 
     def filter(self, name: str) -> dict[str, int] | None:
         """A filter's numbers: decimals in 1e-8 units, counts and flags as they are."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qtm.clock import Clock
@@ -81,6 +82,9 @@ class SpotVenue(Venue):
         account = SpotAccount(
             name, 10_000_000 + len(self.accounts), fees or default, OrderLimits(self.rate_limits)
         )
+        for market in self.symbols.values():
+            account.balance(market.base)
+            account.balance(market.quote)
         self.accounts[name] = account
         return account
 
@@ -95,6 +99,10 @@ class SpotVenue(Venue):
         self.publish_position(account)
         if self.store is not None:
             self.store.commit(self)
+
+    def change_filters(self, symbol: str, filters: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Replace filters of a symbol; those of a new type join the others."""
+        return self.symbols[symbol].change_filters(filters)
 
     def symbol(self, name: str) -> SpotSymbol:
         """The listing; raises -1121."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +19,19 @@ TIFS = ("GTC", "IOC", "FOK", "GTX", "GTD")
 MAX_ORDERS = 200
 LIQUIDATION_FEE = 1_250_000
 """Share of notional an account pays to the insurance fund when it is liquidated, in 1e-8."""
+
+
+_RULES = {
+    ("PRICE_FILTER", "minPrice"): "min_price",
+    ("PRICE_FILTER", "maxPrice"): "max_price",
+    ("PRICE_FILTER", "tickSize"): "tick_size",
+    ("LOT_SIZE", "minQty"): "min_qty",
+    ("LOT_SIZE", "maxQty"): "max_qty",
+    ("LOT_SIZE", "stepSize"): "step_size",
+    ("MARKET_LOT_SIZE", "maxQty"): "market_max_qty",
+    ("MIN_NOTIONAL", "notional"): "min_notional",
+}
+"""Which field of the instrument a member of a filter shows."""
 
 
 def decimals(value: Decimal) -> int:
@@ -43,6 +57,7 @@ class UmSymbol:
     brackets: tuple[Bracket, ...]
     percent: int = 5_000_000
     """How far a limit price may lie from the mark price, in 1e-8."""
+    max_orders: int = MAX_ORDERS
 
     @classmethod
     def of(cls, instrument: Instrument) -> UmSymbol:
@@ -126,10 +141,70 @@ class UmSymbol:
                 "(unless you choose reduce only).",
             )
 
+    def filters(self) -> list[dict[str, Any]]:
+        """The filters as exchangeInfo writes them."""
+        rules = self.instrument
+        step = self.qty(self.step)
+        return [
+            {
+                "filterType": "PRICE_FILTER",
+                "minPrice": self.price(units_of(rules.min_price) or self.tick),
+                "maxPrice": self.price(units_of(rules.max_price) or 1_000_000 * E8),
+                "tickSize": self.price(self.tick),
+            },
+            {
+                "filterType": "LOT_SIZE",
+                "minQty": self.qty(units_of(rules.min_qty)),
+                "maxQty": self.qty(units_of(rules.max_qty)),
+                "stepSize": step,
+            },
+            {
+                "filterType": "MARKET_LOT_SIZE",
+                "minQty": self.qty(units_of(rules.min_qty)),
+                "maxQty": self.qty(units_of(rules.market_max_qty or rules.max_qty)),
+                "stepSize": step,
+            },
+            {"filterType": "MAX_NUM_ORDERS", "limit": self.max_orders},
+            {"filterType": "MIN_NOTIONAL", "notional": f"{rules.min_notional.normalize():f}"},
+            {
+                "filterType": "PERCENT_PRICE",
+                "multiplierUp": fixed(E8 + self.percent, 4),
+                "multiplierDown": fixed(E8 - self.percent, 4),
+                "multiplierDecimal": "4",
+            },
+            {
+                "filterType": "POSITION_RISK_CONTROL",
+                "positionControlSide": "NONE",
+                "noticeThreshold": "0",
+            },
+        ]
+
+    def with_filters(self, filters: Sequence[Mapping[str, Any]]) -> UmSymbol:
+        """The contract with some filters replaced.
+
+        Raises
+        ------
+        ValueError
+            For a filter the contract does not have, or a member it does not know.
+        """
+        rules: dict[str, Any] = {}
+        own: dict[str, Any] = {}
+        for entry in filters:
+            kind = str(entry["filterType"])
+            for name, value in entry.items():
+                if (kind, name) in _RULES:
+                    rules[_RULES[kind, name]] = Decimal(str(value))
+                elif (kind, name) == ("MAX_NUM_ORDERS", "limit"):
+                    own["max_orders"] = int(value)
+                elif (kind, name) == ("PERCENT_PRICE", "multiplierUp"):
+                    own["percent"] = units_of(str(value)) - E8
+                elif name != "filterType":
+                    raise ValueError(f"{kind}.{name} of a contract cannot be changed")
+        return replace(self, instrument=replace(self.instrument, **rules), **own)
+
     def public(self, status: str) -> dict[str, Any]:
         """The entry in exchangeInfo's `symbols`."""
         rules = self.instrument
-        step = self.qty(self.step)
         return {
             "symbol": self.name,
             "pair": self.name,
@@ -153,39 +228,7 @@ class UmSymbol:
             "liquidationFee": fixed(LIQUIDATION_FEE, 6),
             "marketTakeBound": fixed(self.percent, 2),
             "maxMoveOrderLimit": 10000,
-            "filters": [
-                {
-                    "filterType": "PRICE_FILTER",
-                    "minPrice": self.price(units_of(rules.min_price) or self.tick),
-                    "maxPrice": self.price(units_of(rules.max_price) or 1_000_000 * E8),
-                    "tickSize": self.price(self.tick),
-                },
-                {
-                    "filterType": "LOT_SIZE",
-                    "minQty": self.qty(units_of(rules.min_qty)),
-                    "maxQty": self.qty(units_of(rules.max_qty)),
-                    "stepSize": step,
-                },
-                {
-                    "filterType": "MARKET_LOT_SIZE",
-                    "minQty": self.qty(units_of(rules.min_qty)),
-                    "maxQty": self.qty(units_of(rules.market_max_qty or rules.max_qty)),
-                    "stepSize": step,
-                },
-                {"filterType": "MAX_NUM_ORDERS", "limit": MAX_ORDERS},
-                {"filterType": "MIN_NOTIONAL", "notional": f"{rules.min_notional.normalize():f}"},
-                {
-                    "filterType": "PERCENT_PRICE",
-                    "multiplierUp": fixed(E8 + self.percent, 4),
-                    "multiplierDown": fixed(E8 - self.percent, 4),
-                    "multiplierDecimal": "4",
-                },
-                {
-                    "filterType": "POSITION_RISK_CONTROL",
-                    "positionControlSide": "NONE",
-                    "noticeThreshold": "0",
-                },
-            ],
+            "filters": self.filters(),
             "orderTypes": list(ORDER_TYPES),
             "timeInForce": list(TIFS),
             "permissionSets": ["GRID", "COPY"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from qtm.paper.um.accounts import Income, Position, UmAccount
 from qtm.paper.um.brackets import max_notional
 from qtm.paper.um.funding import FundingSchedule
 from qtm.paper.um.orders import NewUmOrder, UmOrder, UmTrade, order_update
-from qtm.paper.um.symbols import MAX_ORDERS, UmSymbol
+from qtm.paper.um.symbols import UmSymbol
 from qtm.paper.venue import MarketTrade, SymbolMarket, Venue
 from qtm.paper.wire import E8, text_of, units_of
 from qtm.trading.costs import CostModel
@@ -71,6 +71,11 @@ class UmVenue(Venue):
             raise ApiError(-2018, "Balance is insufficient.")
         self.book_income(account, "", "TRANSFER", asset, units)
         self.publish_account(account, "DEPOSIT" if units >= 0 else "WITHDRAW", asset, change=units)
+
+    def change_filters(self, symbol: str, filters: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Replace filters of a contract."""
+        changed = self.symbols[symbol] = self.symbols[symbol].with_filters(filters)
+        return changed.filters()
 
     def symbol(self, name: str) -> UmSymbol:
         """The contract; raises -1121."""
@@ -164,7 +169,7 @@ class UmVenue(Venue):
             symbol.check_notional(price * qty // E8)
         if request.client_id in account.open_client_ids:
             raise ApiError(-4116, "ClientOrderId is duplicated.")
-        if len([o for o in account.open_orders.values() if o.symbol == request.symbol]) >= MAX_ORDERS:
+        if len([o for o in account.open_orders.values() if o.symbol == request.symbol]) >= symbol.max_orders:
             raise ApiError(-2025, "Reach max open order limit.")
         if not closing:
             self._check_margin(account, symbol, request, price * qty // E8)
