@@ -11,8 +11,8 @@ import numpy.typing as npt
 from qtm.backtest.engine import BacktestResult
 from qtm.backtest.loop import DAY_MS, FILLED
 from qtm.backtest.statistics import DAYS_PER_YEAR, daily_equity, daily_returns
+from qtm.reports.blocks import ACCENT, BAD, GOOD, INK, NEUTRAL, Block, figure, numbers, paragraph, times
 from qtm.reports.formats import percent
-from qtm.reports.page import ACCENT, BAD, GOOD, INK, NEUTRAL, Html, figure, numbers, paragraph, times
 
 Floats = npt.NDArray[np.float64]
 
@@ -41,7 +41,7 @@ def drawdown_path(equity: Floats, cash: float) -> Floats:
     return np.asarray(equity / np.maximum(np.maximum.accumulate(equity), cash) - 1.0)
 
 
-def equity_figure(result: BacktestResult) -> Html:
+def equity_figure(result: BacktestResult) -> Block:
     """Equity against buying and holding, with the drawdown underneath."""
     moments, equity = result.bars.open_time_ms + result.bars.interval.ms, result.equity
     holding = result.cash * result.bars.close / result.bars.open[0]
@@ -77,7 +77,7 @@ def equity_figure(result: BacktestResult) -> Html:
     )
 
 
-def rolling_sharpe(result: BacktestResult) -> Html:
+def rolling_sharpe(result: BacktestResult) -> Block:
     """Sharpe ratio of the last `ROLLING_DAYS` days at each day."""
     days, _ = daily_equity(result.bars.open_time_ms, result.equity)
     returns = daily_returns(result.bars.open_time_ms, result.equity, result.cash)
@@ -107,7 +107,7 @@ def rolling_sharpe(result: BacktestResult) -> Html:
     )
 
 
-def distribution(result: BacktestResult) -> Html:
+def distribution(result: BacktestResult) -> Block:
     """Histogram of daily returns with VaR and CVaR at 95 %."""
     returns = daily_returns(result.bars.open_time_ms, result.equity, result.cash)
     if returns.size < 20:
@@ -156,7 +156,7 @@ def filled(result: BacktestResult) -> npt.NDArray[np.void]:
     return rows
 
 
-def price_figure(result: BacktestResult) -> Html:
+def price_figure(result: BacktestResult) -> Block:
     """The close with buys and sells marked."""
     bars, fills = result.bars, filled(result)[-MARKERS:]
     kept = thinned(bars.close)

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
+from qtm.reports.blocks import Block, columns, definitions, paragraph
 from qtm.reports.formats import percent, ratio
-from qtm.reports.page import Html, columns, definitions, paragraph
 from qtm.reports.risk_charts import DUST
 from qtm.reports.risk_figures import RiskFigures
 from qtm.risk.concentration import diversification_ratio, effective_bets, effective_positions, factor_model
@@ -18,7 +18,7 @@ from qtm.trading.costs import SPOT_COSTS
 LEVEL = 0.99
 
 
-def exposure_facts(figures: RiskFigures) -> Html:
+def exposure_facts(figures: RiskFigures) -> Block:
     """Concentration and liquidity of the book, side by side."""
     weights = figures.answer.allocation.weights
     if not np.abs(weights).max(initial=0.0) > DUST:

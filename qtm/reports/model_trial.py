@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from qtm.clock import iso_utc
+from qtm.reports.blocks import BAD, NEUTRAL, SERIES, Block, Document, Section, figure, numbers, times
 from qtm.reports.model_lights import engines_section
-from qtm.reports.page import BAD, NEUTRAL, SERIES, Html, Section, figure, numbers, render_page, times
+from qtm.reports.page import render_page
 from qtm.risk.rolling_backtest import YEAR, EngineVerdict, RolledEngine
 
 
@@ -49,15 +50,16 @@ def model_trial_page(
             f"Exceptions of VaR 99 % in the last {YEAR} forecasts: yellow from 5, red from 10.",
         ),
     ]
-    return render_page(
+    document = Document(
         "Model back-test",
         f"{book} · {len(open_time_ms)} forecasts from {first} to {last} · window {shown.window}",
         sections,
         footer="Losses are positive; a model is tested on returns it had not seen. All times UTC.",
     )
+    return render_page(document)
 
 
-def _forecasts(days: npt.NDArray[np.int64], rolled: Sequence[RolledEngine], shown: RolledEngine) -> Html:
+def _forecasts(days: npt.NDArray[np.int64], rolled: Sequence[RolledEngine], shown: RolledEngine) -> Block:
     bars = {
         "type": "bar", "name": "Return", "x": times(days), "y": numbers(shown.returns),
         "marker": {"color": [BAD if hit else NEUTRAL for hit in shown.exceptions]},
@@ -74,7 +76,7 @@ def _forecasts(days: npt.NDArray[np.int64], rolled: Sequence[RolledEngine], show
     return figure([bars, *lines], layout, height=360)
 
 
-def _counts(days: npt.NDArray[np.int64], rolled: Sequence[RolledEngine]) -> Html:
+def _counts(days: npt.NDArray[np.int64], rolled: Sequence[RolledEngine]) -> Block:
     lines = [
         {
             "type": "scatter", "mode": "lines", "name": one.engine, "x": times(days[YEAR - 1 :]),

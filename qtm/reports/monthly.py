@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from qtm.reports.blocks import BAD, GOOD, Block, Cell, table
 from qtm.reports.formats import percent
-from qtm.reports.page import Cell, Html, table
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _FULL_COLOUR = 0.10
@@ -25,7 +25,7 @@ def monthly_returns(
     return {(1970 + n // 12, n % 12 + 1): float(r) for n, r in zip(numbers.tolist(), returns, strict=True)}
 
 
-def monthly_table(days: npt.NDArray[np.int64], equity: npt.NDArray[np.float64], cash: float) -> Html:
+def monthly_table(days: npt.NDArray[np.int64], equity: npt.NDArray[np.float64], cash: float) -> Block:
     """A row per year, a column per month, and the year's return."""
     found = monthly_returns(days, equity, cash)
     rows = []
@@ -42,5 +42,7 @@ def _cell(value: float | None) -> str | Cell:
     if value is None:
         return ""
     strength = min(1.0, abs(value) / _FULL_COLOUR) * 0.38
-    colour = "23,121,90" if value > 0 else "185,58,50"
-    return Cell(percent(value, 1, signed=True), background=f"rgba({colour},{strength:.2f})" if value else "")
+    colour = GOOD if value > 0 else BAD
+    return Cell(
+        percent(value, 1, signed=True), colour=f"{colour}{round(strength * 255):02x}" if value else ""
+    )

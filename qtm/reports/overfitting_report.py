@@ -15,21 +15,22 @@ from qtm.backtest.overfitting.stability import stability_map
 from qtm.backtest.overfitting.trials import Trials, sharpe_ratios
 from qtm.backtest.statistics import DAYS_PER_YEAR
 from qtm.clock import iso_utc
-from qtm.reports.formats import percent
-from qtm.reports.page import (
+from qtm.reports.blocks import (
     ACCENT,
     BAD,
     NEUTRAL,
-    Html,
+    Block,
+    Document,
     Section,
     columns,
     definitions,
     figure,
     numbers,
     paragraph,
-    render_page,
     table,
 )
+from qtm.reports.formats import percent
+from qtm.reports.page import render_page
 from qtm.reports.verdict_section import verdict_section
 
 _YEAR = math.sqrt(DAYS_PER_YEAR)
@@ -52,15 +53,16 @@ def overfitting_page(assessment: Assessment) -> str:
         Section("Stress events", [_stress_table(assessment)]),
         Section("Made from", [_made_from(assessment)]),
     ]
-    return render_page(
+    document = Document(
         f"Overfitting report: {subject.strategy} on {subject.symbol} {subject.interval}",
         f"{iso_utc(subject.first_ms)[:10]} to {iso_utc(subject.last_ms)[:10]} · {chosen}",
         sections,
         footer="Sharpe ratios are of net daily returns, per year of 365 days. All times UTC.",
     )
+    return render_page(document)
 
 
-def _sharpe_histogram(assessment: Assessment) -> Html:
+def _sharpe_histogram(assessment: Assessment) -> Block:
     ratios = sharpe_ratios(assessment.trials.returns) * _YEAR
     counted = assessment.measured.counted
     by_luck = expected_maximum_sharpe(counted.trials, counted.sharpe_variance) * _YEAR
@@ -75,7 +77,7 @@ def _sharpe_histogram(assessment: Assessment) -> Html:
     )
 
 
-def _halves_figure(assessment: Assessment) -> Html:
+def _halves_figure(assessment: Assessment) -> Block:
     found = assessment.measured.overfitting
     if found is None:
         return paragraph(assessment.measured.unmeasured["overfitting"], "muted")
@@ -124,7 +126,7 @@ def _parameter_sections(trials: Trials) -> list[Section]:
     return [Section("Parameters", [figure([heat], layout, height=360)], note)]
 
 
-def _paths(assessment: Assessment) -> Html:
+def _paths(assessment: Assessment) -> Block:
     measured = assessment.measured
     if measured.resampled is None:
         return paragraph(measured.unmeasured["resampled"], "muted")
@@ -155,7 +157,7 @@ def _paths_note(assessment: Assessment) -> str:
     return " ".join(words)
 
 
-def _distribution(found: Distribution, title: str) -> Html:
+def _distribution(found: Distribution, title: str) -> Block:
     return figure(
         [_histogram(found.simulated, title)],
         {
@@ -188,7 +190,7 @@ def _note(at: float, text: str, colour: str, height: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _stress_table(assessment: Assessment) -> Html:
+def _stress_table(assessment: Assessment) -> Block:
     events = assessment.measured.stress
     if not events:
         return paragraph("The history covers none of the dated stress events.", "muted")
@@ -207,7 +209,7 @@ def _stress_table(assessment: Assessment) -> Html:
     return table(heads, rows, text_columns=3)
 
 
-def _made_from(assessment: Assessment) -> Html:
+def _made_from(assessment: Assessment) -> Block:
     subject, trials = assessment.verdict.subject, assessment.trials
     return definitions(
         {

@@ -4,25 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from qtm.reports.page import (
-    ACCENT,
-    BAD,
-    NEUTRAL,
-    SERIES,
-    WARN,
-    Html,
-    figure,
-    numbers,
-    paragraph,
-    times,
-)
+from qtm.reports.blocks import ACCENT, BAD, NEUTRAL, SERIES, WARN, Block, figure, numbers, paragraph, times
 from qtm.reports.risk_figures import RiskFigures
 
 DUST = 5e-5
 """Weights below half a basis point are not drawn."""
 
 
-def component_bars(figures: RiskFigures) -> Html:
+def component_bars(figures: RiskFigures) -> Block:
     """Weight beside share of CVaR for every holding, the largest contributor on top."""
     total = figures.answer.allocation.cvar
     held = sorted(
@@ -55,7 +44,7 @@ def component_bars(figures: RiskFigures) -> Html:
     )  # fmt: skip
 
 
-def tail_histogram(figures: RiskFigures) -> Html:
+def tail_histogram(figures: RiskFigures) -> Block:
     """The book's daily returns with VaR and CVaR at the mandate's level."""
     path = figures.path
     level = figures.answer.mandate.alpha
@@ -100,7 +89,7 @@ def tail_histogram(figures: RiskFigures) -> Html:
     )  # fmt: skip
 
 
-def drawdown_figure(figures: RiskFigures) -> Html:
+def drawdown_figure(figures: RiskFigures) -> Block:
     """Today's weights held through the window, and how far they fell below their peak."""
     days = times(figures.open_time_ms)
     return figure(
@@ -126,7 +115,7 @@ def drawdown_figure(figures: RiskFigures) -> Html:
     )  # fmt: skip
 
 
-def stress_bars(figures: RiskFigures) -> Html:
+def stress_bars(figures: RiskFigures) -> Block:
     """Loss of the book in every dated event, on closes and on lows."""
     if not figures.stress:
         return paragraph("The lake's daily bars cover none of the dated events.", "muted")
@@ -154,7 +143,7 @@ def stress_bars(figures: RiskFigures) -> Html:
     )  # fmt: skip
 
 
-def forecast_figure(figures: RiskFigures) -> Html:
+def forecast_figure(figures: RiskFigures) -> Block:
     """Daily back-cast returns against the VaR that was forecast the evening before."""
     forecasts = figures.forecasts
     if forecasts is None:
@@ -184,7 +173,7 @@ def forecast_figure(figures: RiskFigures) -> Html:
     )  # fmt: skip
 
 
-def correlation_heatmap(figures: RiskFigures) -> Html:
+def correlation_heatmap(figures: RiskFigures) -> Block:
     """Correlation of daily returns over the universe, largest weight first."""
     order = sorted(range(len(figures.exposures)), key=lambda i: -abs(figures.exposures[i].weight))
     names = [figures.exposures[i].symbol.removesuffix("USDT") for i in order]

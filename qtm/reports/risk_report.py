@@ -13,10 +13,11 @@ import numpy as np
 
 from qtm.portfolio.allocation import Outcome
 from qtm.portfolio.daily import DailyAllocation, DailyHistory
+from qtm.reports.blocks import Block, Card, Document, Section, cards, columns, paragraph
 from qtm.reports.exposure_facts import exposure_facts
 from qtm.reports.formats import money, percent
 from qtm.reports.model_lights import lights_paragraph
-from qtm.reports.page import Card, Html, Section, cards, columns, paragraph, render_page, write_report
+from qtm.reports.page import render_page, write_report
 from qtm.reports.risk_charts import (
     component_bars,
     correlation_heatmap,
@@ -79,12 +80,12 @@ def write_risk_report(
     day = day_of(answer.as_of_ms)
     figures = measure_book(history, answer, settings, _previous_body(folder, day))
     data = write_report(folder / f"risk-{day}.json", json.dumps(figures_body(figures), indent=1) + "\n")
-    page = write_report(folder / f"risk-{day}.html", risk_report_page(figures))
+    page = write_report(folder / f"risk-{day}.html", render_page(risk_report_document(figures)))
     return RiskReport(page, data, figures)
 
 
-def risk_report_page(figures: RiskFigures) -> str:
-    """The report as one self-contained HTML page."""
+def risk_report_document(figures: RiskFigures) -> Document:
+    """The report before it becomes a page or a PDF."""
     mandate = figures.answer.mandate
     level = f"{mandate.alpha * 100:g}"
     sections = [
@@ -132,7 +133,7 @@ def risk_report_page(figures: RiskFigures) -> str:
         Section("Correlation", [correlation_heatmap(figures)]),
         Section("Made from", [columns(lineage(figures), optimiser_trail(figures))]),
     ]
-    return render_page(
+    return Document(
         "Daily risk report",
         f"Close of {day_of(figures.answer.as_of_ms)} UTC · capital {money(figures.capital)} USDT · mandate: "
         f"CVaR {level} % within {percent(mandate.cvar_cap)}, "
@@ -161,7 +162,7 @@ def verdict(figures: RiskFigures) -> str:
     return " ".join(sentences)
 
 
-def _cards(figures: RiskFigures) -> Html:
+def _cards(figures: RiskFigures) -> Block:
     allocation, mandate = figures.answer.allocation, figures.answer.mandate
     use = allocation.cvar / mandate.cvar_cap
     stressed = figures.tail("Historical, stressed", 0.975)
@@ -194,7 +195,7 @@ def _cards(figures: RiskFigures) -> Html:
     return cards(items)
 
 
-def _reasons(figures: RiskFigures) -> list[Html]:
+def _reasons(figures: RiskFigures) -> list[Block]:
     """What the optimiser has to say for itself: a fallback, or the constraints that hold the book back."""
     allocation = figures.answer.allocation
     if allocation.outcome is Outcome.FALLBACK:

@@ -16,24 +16,24 @@ from pathlib import Path
 from typing import Any
 
 from qtm.errors import DataError
-from qtm.reports.formats import MISSING, money, percent
-from qtm.reports.model_lights import light_cell, lights_paragraph
-from qtm.reports.page import (
+from qtm.reports.blocks import (
     ACCENT,
     BAD,
     GOOD,
+    Block,
     Card,
     Cell,
-    Html,
+    Document,
     Section,
     cards,
     figure,
     numbers,
     paragraph,
-    render_page,
     table,
-    write_report,
 )
+from qtm.reports.formats import MISSING, money, percent
+from qtm.reports.model_lights import light_cell, lights_paragraph
+from qtm.reports.page import render_page, write_report
 from qtm.reports.risk_charts import DUST
 from qtm.risk.model_backtests import Light
 
@@ -180,13 +180,13 @@ def write_roll_up(folder: Path, last: date, period: Period) -> tuple[Path, RollU
     roll_up = read_roll_up(folder, last, period)
     name = f"risk-{period}-{last.isoformat()}"
     write_report(folder / f"{name}.json", json.dumps(roll_up.body(), indent=1) + "\n")
-    page = render_page(
+    document = Document(
         f"{period.value.capitalize()} risk roll-up",
         f"{roll_up.first} to {roll_up.last} · {len(roll_up.bodies)} daily reports",
         roll_up_sections(roll_up),
         footer="Made from the daily risk reports; nothing is measured again. All times UTC.",
     )
-    return write_report(folder / f"{name}.html", page), roll_up
+    return write_report(folder / f"{name}.html", render_page(document)), roll_up
 
 
 def _read(file: Path) -> Mapping[str, Any]:
@@ -208,7 +208,7 @@ def _read(file: Path) -> Mapping[str, Any]:
     return body
 
 
-def _cards(roll_up: RollUp) -> Html:
+def _cards(roll_up: RollUp) -> Block:
     cvars, breaches = roll_up.cvars, roll_up.breaches
     known = [pnl for pnl in roll_up.pnl if math.isfinite(pnl)]
     capital = float(roll_up.bodies[-1]["capital"])
@@ -237,14 +237,14 @@ def _cards(roll_up: RollUp) -> Html:
     )
 
 
-def _gaps(roll_up: RollUp) -> list[Html]:
+def _gaps(roll_up: RollUp) -> list[Block]:
     if not roll_up.missing:
         return []
     named = ", ".join(day.isoformat() for day in roll_up.missing)
     return [paragraph(f"No daily report for {named}.", "warn")]
 
 
-def _chart(roll_up: RollUp) -> Html:
+def _chart(roll_up: RollUp) -> Block:
     days = [day.isoformat() for day in roll_up.days]
     caps = [_cap(body) for body in roll_up.bodies]
     pnl = [value if math.isfinite(value) else 0.0 for value in roll_up.pnl]
@@ -272,7 +272,7 @@ def _cap(body: Mapping[str, Any]) -> float:
     return float(caps[0]) if caps else math.nan
 
 
-def _limits_table(roll_up: RollUp) -> Html:
+def _limits_table(roll_up: RollUp) -> Block:
     highest: dict[str, float] = {}
     for body in roll_up.bodies:
         for limit in body["limits"]:
@@ -300,7 +300,7 @@ def _lights(roll_up: RollUp) -> dict[str, list[Light]]:
     return rows
 
 
-def _lights_table(roll_up: RollUp) -> Html:
+def _lights_table(roll_up: RollUp) -> Block:
     lights = _lights(roll_up)
     if not lights:
         return paragraph("No model was judged in this period.", "muted")
@@ -311,7 +311,7 @@ def _lights_table(roll_up: RollUp) -> Html:
     return table(("Model", "Days green", "Days yellow", "Days red", "Last"), rows)
 
 
-def _positions_table(roll_up: RollUp) -> Html:
+def _positions_table(roll_up: RollUp) -> Block:
     before, now = (_weights(roll_up.bodies[end]) for end in (0, -1))
     held = {name for name, weight in (*before.items(), *now.items()) if abs(weight) > DUST}
     names: Sequence[str] = sorted(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from qtm.clock import iso_utc
+from qtm.reports.blocks import Block, Cell, Section, Tone, columns, definitions, paragraph, table
 from qtm.reports.formats import money, percent, ratio
-from qtm.reports.page import Cell, Html, Section, Tone, columns, definitions, paragraph, table
 from qtm.reports.risk_charts import DUST
 from qtm.reports.risk_figures import LimitUse, RiskFigures
 from qtm.risk.model_backtests import Light
@@ -18,21 +18,19 @@ NEAR = 0.8
 LIGHT_TONE: dict[Light, Tone] = {Light.GREEN: "good", Light.YELLOW: "warn", Light.RED: "bad"}
 
 
-def limits_table(limits: tuple[LimitUse, ...]) -> Html:
+def limits_table(limits: tuple[LimitUse, ...]) -> Block:
     """Every limit with its use as a bar."""
     rows = []
     for limit in limits:
         tone = use_tone(limit.use)
         colour = {"bad": "#f6d5d3", "warn": "#f7e6c8"}.get(tone, "#dbe7f7")
-        filled = min(max(limit.use, 0.0), 1.0)
-        bar = f"linear-gradient(90deg,{colour} {filled:.1%},transparent {filled:.1%})"
         show = money if limit.money else percent
         rows.append(
             (
                 limit.name,
                 show(limit.value),
                 show(limit.limit),
-                Cell(percent(limit.use, 0), tone, bar),
+                Cell(percent(limit.use, 0), tone, colour, min(max(limit.use, 0.0), 1.0)),
                 Cell(_state(limit), tone),
             )
         )
@@ -47,7 +45,7 @@ def _state(limit: LimitUse) -> str:
     return "near" if limit.use >= NEAR else "within"
 
 
-def holdings_table(figures: RiskFigures) -> Html:
+def holdings_table(figures: RiskFigures) -> Block:
     """The holdings and their parts of the CVaR."""
     allocation = figures.answer.allocation
     total = allocation.cvar
@@ -99,7 +97,7 @@ def change_section(figures: RiskFigures) -> Section:
     )
 
 
-def tails_table(figures: RiskFigures) -> Html:
+def tails_table(figures: RiskFigures) -> Block:
     """VaR and CVaR of every engine."""
     engines = list(dict.fromkeys(estimate.engine for estimate in figures.tails))
     rows: list[tuple[str | Cell, ...]] = []
@@ -114,7 +112,7 @@ def tails_table(figures: RiskFigures) -> Html:
     return table(headers, rows, text_columns=2)
 
 
-def stress_table(figures: RiskFigures) -> Html:
+def stress_table(figures: RiskFigures) -> Block:
     """The dated events and the made-up ones."""
     rows: list[tuple[str | Cell, ...]] = [
         (
@@ -135,7 +133,7 @@ def stress_table(figures: RiskFigures) -> Html:
     return table(headers, rows)
 
 
-def reverse_stress_words(figures: RiskFigures) -> Html:
+def reverse_stress_words(figures: RiskFigures) -> Block:
     """The smallest moves that reach the daily loss limit."""
     reverse = figures.reverse
     move = (
@@ -150,7 +148,7 @@ def reverse_stress_words(figures: RiskFigures) -> Html:
     )
 
 
-def worst_days_table(figures: RiskFigures) -> Html:
+def worst_days_table(figures: RiskFigures) -> Block:
     """The worst days of the window for this book."""
     rows = [
         (
@@ -164,7 +162,7 @@ def worst_days_table(figures: RiskFigures) -> Html:
     return table(("Worst days of the window", "Loss", "USDT", "Largest part"), rows)
 
 
-def models_table(figures: RiskFigures) -> Html:
+def models_table(figures: RiskFigures) -> Block:
     """Every model with its tests and lights."""
     rows = [
         (
@@ -187,7 +185,7 @@ def models_table(figures: RiskFigures) -> Html:
     return table(headers, rows)
 
 
-def exposure_table(figures: RiskFigures) -> Html:
+def exposure_table(figures: RiskFigures) -> Block:
     """Every symbol of the universe."""
     rows = [
         (
@@ -216,7 +214,7 @@ def _exit_time(days: float) -> str:
     return f"{minutes:,.0f} min" if minutes < 600 else f"{days:,.1f} days"
 
 
-def lineage(figures: RiskFigures) -> Html:
+def lineage(figures: RiskFigures) -> Block:
     """What the figures were made from."""
     answer = figures.answer
     scenarios = answer.scenarios
@@ -236,7 +234,7 @@ def lineage(figures: RiskFigures) -> Html:
     return definitions(items)
 
 
-def optimiser_trail(figures: RiskFigures) -> Html:
+def optimiser_trail(figures: RiskFigures) -> Block:
     """How the weights came about."""
     allocation = figures.answer.allocation
     proven = np.isfinite(allocation.gap)

@@ -22,9 +22,10 @@ from qtm.reports.backtest_figures import (
     price_figure,
     rolling_sharpe,
 )
+from qtm.reports.blocks import Block, Card, Cell, Document, Section, Tone, cards, columns, definitions, table
 from qtm.reports.formats import money, percent, price, ratio
 from qtm.reports.monthly import monthly_table
-from qtm.reports.page import Card, Cell, Html, Section, Tone, cards, columns, definitions, render_page, table
+from qtm.reports.page import render_page
 from qtm.reports.verdict_section import verdict_section
 from qtm.risk.rules import CONTROL_NAMES
 from qtm.trading.book import SIZE_BY_WEIGHT
@@ -34,6 +35,11 @@ LISTED_TRADES = 250
 
 def tear_sheet_page(result: BacktestResult, verdict: Verdict | None = None) -> str:
     """The tear sheet as one self-contained HTML page; `verdict` is that of an examination, if any."""
+    return render_page(tear_sheet_document(result, verdict))
+
+
+def tear_sheet_document(result: BacktestResult, verdict: Verdict | None = None) -> Document:
+    """The tear sheet before it becomes a page or a PDF; `verdict` is that of an examination, if any."""
     made_from = result.lineage
     figures = result.statistics
     title = f"{made_from.strategy} on {made_from.symbol} {made_from.interval}"
@@ -61,12 +67,14 @@ def tear_sheet_page(result: BacktestResult, verdict: Verdict | None = None) -> s
         Section("Trades", [_trade_list(result)], _listed_note(result)),
         Section("Made from", [_lineage_table(result)]),
     ]
-    return render_page(
+    return Document(
         title,
         f"{period} · {chosen}",
         sections,
         footer="Returns are net of fees and slippage. Ratios use daily returns over "
         f"{DAYS_PER_YEAR:.0f} days; {figures.days:,.1f} days measured. All times UTC.",
+        lineage=f"{made_from.strategy} {made_from.strategy_version} · "
+        f"bars {made_from.data_version or 'not from the lake'}",
     )
 
 
@@ -94,7 +102,7 @@ def _verdict(result: BacktestResult) -> str:
     return words
 
 
-def _key_figures(result: BacktestResult) -> Html:
+def _key_figures(result: BacktestResult) -> Block:
     s = result.statistics
     return cards(
         [
@@ -128,7 +136,7 @@ def _markers_note(result: BacktestResult) -> str:
     )
 
 
-def _costs_table(result: BacktestResult) -> Html:
+def _costs_table(result: BacktestResult) -> Block:
     """Gross to net; slippage is measured on entries, against the open they were filled at."""
     fills = filled(result)
     fills = fills[fills["cause"] == ENTRY]
@@ -149,7 +157,7 @@ def _costs_table(result: BacktestResult) -> Html:
     return table(("", quote), rows, caption="From gross to net")
 
 
-def _orders_table(result: BacktestResult) -> Html:
+def _orders_table(result: BacktestResult) -> Block:
     status, cause = result.order_rows["status"], result.order_rows["cause"]
     rows = [
         ("Filled at the next open", f"{int(((status == FILLED) & (cause == ENTRY)).sum()):,}"),
@@ -179,7 +187,7 @@ def _listed_note(result: BacktestResult) -> str:
     )
 
 
-def _trade_list(result: BacktestResult) -> Html:
+def _trade_list(result: BacktestResult) -> Block:
     opened = result.bars.open_time_ms
     rows = []
     for trade in result.trades[::-1][:LISTED_TRADES]:
@@ -202,7 +210,7 @@ def _trade_list(result: BacktestResult) -> Html:
     return table(headers, rows, text_columns=3, tall=True)
 
 
-def _lineage_table(result: BacktestResult) -> Html:
+def _lineage_table(result: BacktestResult) -> Block:
     made_from = result.lineage
     costs, limits, margin = made_from.costs, made_from.limits, made_from.margin
     by_weight = made_from.sizing["mode"] == SIZE_BY_WEIGHT

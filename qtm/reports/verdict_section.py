@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from qtm.backtest.overfitting.verdict import Bound, Control, Verdict
+from qtm.reports.blocks import Cell, Section, table
 from qtm.reports.formats import percent, ratio
-from qtm.reports.page import Cell, Section, table
 
 _PERCENT_GATES = frozenset(Control) - {Control.DEFLATED_SHARPE}
 

@@ -13,9 +13,10 @@ from qtm.backtest.look_ahead import proof_market
 from qtm.errors import StoreError
 from qtm.market.instruments import Market
 from qtm.reports.backtest_figures import thinned
+from qtm.reports.blocks import Document, Section, figure, paragraph, table
 from qtm.reports.formats import money, percent, price
 from qtm.reports.monthly import monthly_returns
-from qtm.reports.page import Section, figure, paragraph, render_page, table, write_report
+from qtm.reports.page import render_page, write_report
 from qtm.reports.tear_sheet import tear_sheet_page
 from qtm.risk.rules import GateLimits
 from qtm.strategies.registry import load_strategy
@@ -66,8 +67,9 @@ def test_it_loads_nothing_from_the_network(result: BacktestResult) -> None:
 
 def test_text_from_outside_cannot_become_markup() -> None:
     evil = "</script><b>&"
-    page = render_page(evil, evil, [Section(evil, [paragraph(evil), table([evil], [[evil]])], evil)])
-    page += figure([{"name": evil, "x": [1], "y": [1]}])
+    blocks = [paragraph(evil), table([evil], [[evil]]), figure([{"name": evil, "x": [1], "y": [1]}])]
+    page = render_page(Document(evil, evil, [Section(evil, blocks, evil)]))
+    page = page.partition("</style>")[2].partition("<script>")[0]
     assert "<b>" not in page and evil not in page
 
 
