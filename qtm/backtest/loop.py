@@ -105,11 +105,20 @@ def meet_open(session: Any, book: Any, price: float, rules: Any) -> tuple[int, f
 
 @inlined
 def mark_close(session: Any, book: Any, open_time_ms: int, close: float, step_size: float) -> float:
-    """Mark the book at a close and keep peak and start-of-day equity up to date; returns the equity.
+    """Mark the book at a close; returns the equity."""
+    worth = equity(book, close)
+    mark_equity(session, open_time_ms, worth)
+    if abs(book.qty) >= step_size:
+        session.bars_invested += 1
+    return worth
+
+
+@inlined
+def mark_equity(session: Any, open_time_ms: int, worth: float) -> None:
+    """Keep last, peak and start-of-day equity up to date.
 
     A day begins with the first bar opened on it; its starting equity is that of the close before.
     """
-    worth = equity(book, close)
     day = open_time_ms // DAY_MS
     if day != session.day:
         session.day = day
@@ -118,9 +127,6 @@ def mark_close(session: Any, book: Any, open_time_ms: int, close: float, step_si
     if worth > session.peak_equity:
         session.peak_equity = worth
     session.bars += 1
-    if abs(book.qty) >= step_size:
-        session.bars_invested += 1
-    return worth
 
 
 @inlined
