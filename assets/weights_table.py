@@ -86,15 +86,6 @@ def read_books(lake: Lake, window: Window) -> dict[int, Book]:
 
 
 def _mandate(text: str) -> Mandate:
-    from qtm.portfolio.daily import Mandate, MeanModel, ScenarioModel
-    from qtm.portfolio.problem import Objective
+    from qtm.portfolio.daily import Mandate
 
-    values = json.loads(text)
-    return Mandate(
-        **{
-            **values,
-            "objective": Objective(values["objective"]),
-            "scenarios": ScenarioModel(values["scenarios"]),
-            "mean": MeanModel(values["mean"]),
-        }
-    )
+    return Mandate.from_record(json.loads(text))

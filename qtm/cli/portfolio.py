@@ -86,8 +86,9 @@ def optimize(
 
     Example: [bold]qtm optimize --walk-forward --window 365 --cost-bps 10[/bold]
     """
-    from qtm.portfolio.daily import Mandate, MeanModel, ScenarioModel
+    from qtm.portfolio.daily import Mandate, MeanModel
     from qtm.portfolio.problem import Objective
+    from qtm.portfolio.scenarios.recipe import ScenarioModel, ScenarioRecipe
 
     base = Mandate.from_settings(settings().risk)
     mandate = Mandate(
@@ -99,7 +100,7 @@ def optimize(
         risk_aversion=risk_aversion,
         window=window,
         least_history=min(base.least_history, window),
-        scenarios=_choice(ScenarioModel, scenarios, "scenarios"),
+        scenarios=ScenarioRecipe(_choice(ScenarioModel, scenarios, "scenarios")),
         mean=_choice(MeanModel, mean, "mean"),
         cost_rate=cost_bps / 10_000,
         turnover_cap=turnover_cap,

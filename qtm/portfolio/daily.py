@@ -5,9 +5,10 @@ This is the one path that the command line, the Dagster assets and the risk repo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,19 +20,14 @@ from qtm.market.instruments import Market
 from qtm.market.intervals import Interval
 from qtm.market.lake import Lake, bars_dataset
 from qtm.portfolio.allocation import Allocation
-from qtm.portfolio.means import bayes_stein_mean
+from qtm.portfolio.means import after_funding, bayes_stein_mean, funding_carry
 from qtm.portfolio.optimise import optimise
 from qtm.portfolio.problem import Objective, PortfolioProblem, TailCap
-from qtm.portfolio.scenarios import Exclusion, ScenarioSet, filtered_historical, historical_scenarios
+from qtm.portfolio.scenarios.history import historical_scenarios
+from qtm.portfolio.scenarios.recipe import ScenarioRecipe, make_scenarios
+from qtm.portfolio.scenarios.scenario_set import Exclusion, ScenarioSet
 from qtm.risk.measures import Floats
 from qtm.settings import RiskSettings
-
-
-class ScenarioModel(StrEnum):
-    """How the past becomes tomorrow's scenarios."""
-
-    HISTORICAL = "historical"
-    FILTERED = "filtered"
 
 
 class MeanModel(StrEnum):
@@ -58,7 +54,7 @@ class Mandate:
     risk_aversion: float = 0.05
     window: int = 730
     least_history: int = 180
-    scenarios: ScenarioModel = ScenarioModel.HISTORICAL
+    scenarios: ScenarioRecipe = field(default_factory=ScenarioRecipe)
     mean: MeanModel = MeanModel.SHRUNK
     cost_rate: float = 0.0
     turnover_cap: float | None = None
@@ -83,10 +79,37 @@ class Mandate:
         """The mandate the settings' risk section describes."""
         return cls(alpha=settings.cvar_alpha, cvar_cap=settings.cvar_cap, max_weight=settings.max_weight)
 
+    @classmethod
+    def from_record(cls, values: Mapping[str, Any]) -> Mandate:
+        """The mandate whose `dataclasses.asdict` went through JSON.
+
+        Raises
+        ------
+        DataError
+            If the record does not describe a mandate of this version.
+        """
+        try:
+            return cls(
+                **{
+                    **values,
+                    "objective": Objective(values["objective"]),
+                    "mean": MeanModel(values["mean"]),
+                    "scenarios": ScenarioRecipe.from_record(values["scenarios"]),
+                }
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"this is no record of a mandate: {error}", where="mandate", remedy="make the weights again"
+            ) from error
+
 
 @dataclass(frozen=True, slots=True)
 class DailyHistory:
-    """Daily bars of a universe side by side, each table of shape (D, S), NaN where there is no bar."""
+    """Daily bars of a universe side by side, each table of shape (D, S), NaN where there is no bar.
+
+    `funding` is the sum of a day's funding rates of perpetual futures, what a long position pays on its
+    value; None for spot.
+    """
 
     symbols: tuple[str, ...]
     open_time_ms: npt.NDArray[np.int64]
@@ -96,6 +119,7 @@ class DailyHistory:
     lake: str
     version: int | None
     absent: tuple[Exclusion, ...] = ()
+    funding: Floats | None = None
 
     @property
     def as_of_ms(self) -> int:
@@ -110,12 +134,16 @@ class DailyHistory:
             closes=self.closes[: row + 1],
             lows=self.lows[: row + 1],
             quote_volumes=self.quote_volumes[: row + 1],
+            funding=None if self.funding is None else self.funding[: row + 1],
         )
 
     def close_frame(self, window: int) -> pl.DataFrame:
-        """Closes of the last `window` returns as a wide frame with nulls."""
+        """Closes of the last `window` returns as a wide frame with nulls; of perpetuals, after funding."""
         rows = slice(-(window + 1), None)
-        columns = {symbol: self.closes[rows, i] for i, symbol in enumerate(self.symbols)}
+        closes = self.closes[rows]
+        if self.funding is not None:
+            closes = after_funding(closes, self.funding[rows])
+        columns = {symbol: closes[:, i] for i, symbol in enumerate(self.symbols)}
         frame = pl.DataFrame({"open_time_ms": self.open_time_ms[rows], **columns})
         return frame.fill_nan(None)
 
@@ -132,22 +160,25 @@ class DailyAllocation:
     lake_version: int | None
 
 
-def daily_history(lake: Lake, symbols: Sequence[str], *, as_of_ms: int | None = None) -> DailyHistory:
-    """Daily spot bars of `symbols` up to and including the day that opens at or before `as_of_ms`.
+def daily_history(
+    lake: Lake, symbols: Sequence[str], *, as_of_ms: int | None = None, market: Market = Market.SPOT
+) -> DailyHistory:
+    """Daily bars of `symbols` up to and including the day that opens at or before `as_of_ms`.
 
     A symbol without a single bar is left out and listed in `absent`; the rest of the universe is still
-    measured.
+    measured. On a futures market the funding of each day comes along; a day without a funding rate in the
+    lake has paid none.
 
     Raises
     ------
     DataError
         If the lake holds no daily bar of any of the symbols up to then.
     """
-    dataset = bars_dataset(Market.SPOT, Interval.D1)
+    dataset = bars_dataset(market, Interval.D1)
     version = lake.version(dataset)
     end_ms = None if as_of_ms is None else as_of_ms + 1
     bars = (
-        lake.scan_bars(Market.SPOT, Interval.D1, symbols=symbols, end_ms=end_ms, version=version)
+        lake.scan_bars(market, Interval.D1, symbols=symbols, end_ms=end_ms, version=version)
         .select("symbol", "open_time_ms", "close", "low", "quote_volume")
         .collect()
     )
@@ -168,9 +199,10 @@ def daily_history(lake: Lake, symbols: Sequence[str], *, as_of_ms: int | None = 
         column: frame.select(present).cast(pl.Float64).fill_null(np.nan).to_numpy()
         for column, frame in wide.items()
     }
+    times = wide["close"]["open_time_ms"].to_numpy().astype(np.int64)
     return DailyHistory(
         symbols=present,
-        open_time_ms=wide["close"]["open_time_ms"].to_numpy().astype(np.int64),
+        open_time_ms=times,
         closes=tables["close"],
         lows=tables["low"],
         quote_volumes=tables["quote_volume"],
@@ -179,18 +211,70 @@ def daily_history(lake: Lake, symbols: Sequence[str], *, as_of_ms: int | None = 
         absent=tuple(
             Exclusion(symbol, "no daily bar in the lake") for symbol in symbols if symbol not in held
         ),
+        funding=None if market is Market.SPOT else _daily_funding(lake, market, present, times),
     )
 
 
+def _daily_funding(
+    lake: Lake, market: Market, symbols: Sequence[str], times: npt.NDArray[np.int64]
+) -> Floats:
+    """Sum of the funding rates of each day that opens at `times`, shape (D, S)."""
+    day = Interval.D1.ms
+    rates = (
+        lake.scan_funding(market, symbols=symbols, start_ms=int(times[0]), end_ms=int(times[-1]) + day)
+        .select(
+            "symbol",
+            (pl.col("funding_time_ms") // day * day).alias("open_time_ms"),
+            pl.col("rate").cast(pl.Float64),
+        )
+        .collect()
+    )
+    table = np.zeros((times.shape[0], len(symbols)))
+    rows = {int(time): row for row, time in enumerate(times)}
+    columns = {symbol: column for column, symbol in enumerate(symbols)}
+    for symbol, time, rate in rates.iter_rows():
+        if time in rows:
+            table[rows[time], columns[symbol]] += rate
+    return table
+
+
 def daily_scenarios(history: DailyHistory, mandate: Mandate) -> ScenarioSet:
-    """Scenarios of the mandate's window and model, with every exclusion on record."""
+    """Scenarios of the mandate's window and model, with every exclusion and their origin on record."""
     scenarios = historical_scenarios(history.close_frame(mandate.window), least_history=mandate.least_history)
-    scenarios = replace(scenarios, excluded=(*history.absent, *scenarios.excluded))
-    return filtered_historical(scenarios) if mandate.scenarios is ScenarioModel.FILTERED else scenarios
+    scenarios = replace(
+        scenarios,
+        excluded=(*history.absent, *scenarios.excluded),
+        provenance=replace(scenarios.provenance, lake=history.lake, lake_version=history.version),
+    )
+    recipe = mandate.scenarios
+    whole = _whole_history(history, scenarios.symbols) if recipe.stressed_rows else None
+    return make_scenarios(scenarios, recipe, long_history=whole)
+
+
+def _whole_history(history: DailyHistory, symbols: Sequence[str]) -> ScenarioSet:
+    """Historical scenarios of `symbols` over every day held, newly listed ones filled in."""
+    closes = history.close_frame(history.closes.shape[0]).select("open_time_ms", *symbols)
+    return historical_scenarios(closes, least_history=2)
+
+
+def daily_mean(history: DailyHistory, mandate: Mandate) -> Floats:
+    """Expected returns of the symbols `daily_scenarios` measures, shape (N,), by the mandate's model.
+
+    They come from the days of the window, whatever the scenario model: a thousand draws tell no more about
+    the mean than the days they are drawn from. Of perpetuals, the price's mean is shrunk and the recent
+    funding, which persists where price trends do not, is added whole.
+    """
+    prices = replace(history, funding=None)
+    scenarios = historical_scenarios(prices.close_frame(mandate.window), least_history=mandate.least_history)
+    mean = _mean(scenarios, mandate.mean)
+    if history.funding is None:
+        return mean
+    columns = [history.symbols.index(symbol) for symbol in scenarios.symbols]
+    return mean + funding_carry(history.funding[-mandate.window :, columns])
 
 
 def daily_problem(
-    scenarios: ScenarioSet, mandate: Mandate, held: dict[str, float] | None = None
+    scenarios: ScenarioSet, mean: Floats, mandate: Mandate, held: dict[str, float] | None = None
 ) -> PortfolioProblem:
     """The optimisation problem of `mandate` over `scenarios`, starting from the `held` weights.
 
@@ -211,7 +295,8 @@ def daily_problem(
     return PortfolioProblem(
         symbols=scenarios.symbols,
         scenarios=scenarios.returns,
-        mean=_mean(scenarios, mandate.mean),
+        probabilities=scenarios.probabilities,
+        mean=mean,
         lower=np.zeros(count),
         upper=np.full(count, mandate.max_weight),
         alpha=mandate.alpha,
@@ -236,7 +321,7 @@ def allocate_daily(
         As `optimise` and the scenario builder do; an infeasible mandate ends in a recorded fallback instead.
     """
     scenarios = daily_scenarios(history, mandate)
-    problem = daily_problem(scenarios, mandate, held)
+    problem = daily_problem(scenarios, daily_mean(history, mandate), mandate, held)
     allocation = optimise(problem, start=problem.held)
     return DailyAllocation(
         as_of_ms=history.as_of_ms,

@@ -7,6 +7,8 @@ the sample tells them apart.
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from qtm.errors import RiskError
@@ -41,3 +43,38 @@ def bayes_stein_mean(returns: Floats) -> Floats:
     shrinkage = (count + 2) / (count + 2 + observations * distance)
     shrunk: Floats = (1 - shrinkage) * sample + shrinkage * target
     return shrunk
+
+
+def funding_carry(funding: Floats, *, half_life: float = 30.0) -> Floats:
+    """Expected return a day of holding perpetual futures long, from funding alone, shape (N,).
+
+    The exponentially weighted mean of past daily funding, with the sign turned: a long pays a positive rate.
+
+    Parameters
+    ----------
+    funding
+        Sum of each day's funding rates, shape (D, N), oldest first.
+    half_life
+        Days after which a day counts half.
+    """
+    if not funding.shape[0] or not np.isfinite(funding).all():
+        raise RiskError("carry needs finite funding rates", where=f"shape {funding.shape}")
+    weights = np.exp2(-np.arange(funding.shape[0])[::-1] / half_life)
+    carry: Floats = -(weights @ funding) / weights.sum()
+    return carry
+
+
+def after_funding(closes: Floats, funding: Floats) -> Floats:
+    """Prices of perpetual futures whose returns are those of a long position after funding, shape (D, N).
+
+    The first known price of each column is kept. A day's funding is paid on its close; NaN stays NaN, and
+    what falls due while there is no price is paid with the next one.
+    """
+    adjusted = closes.copy()
+    for column in range(closes.shape[1]):
+        known = np.flatnonzero(np.isfinite(closes[:, column]))
+        due = np.concatenate((np.zeros(1), np.cumsum(funding[:, column])))
+        for before, now in itertools.pairwise(known):
+            move = closes[now, column] / closes[before, column] - (due[now + 1] - due[before + 1])
+            adjusted[now, column] = adjusted[before, column] * max(move, 1e-6)
+    return adjusted

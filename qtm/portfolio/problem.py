@@ -72,7 +72,7 @@ class PortfolioProblem:
     symbols
         N distinct names.
     scenarios
-        Returns of shape (T, N), finite, equally likely.
+        Returns of shape (T, N), finite.
     mean
         Expected returns of shape (N,), net of carry.
     alpha
@@ -103,6 +103,8 @@ class PortfolioProblem:
         number. In units of return at a full unit of weight traded.
     drawdown_cap
         CDaR constraint on the scenario path.
+    probabilities
+        Chance of each scenario, shape (T,), summing to one; equally likely if not given.
     risk_aversion
         Return given up per unit of CVaR saved; read by MAX_UTILITY alone.
     """
@@ -125,6 +127,7 @@ class PortfolioProblem:
     impact: float = 0.0
     drawdown_cap: DrawdownCap | None = None
     risk_aversion: float = 1.0
+    probabilities: Floats | None = None
 
     def __post_init__(self) -> None:
         count = len(self.symbols)
@@ -173,6 +176,16 @@ class PortfolioProblem:
         return levels if self.drawdown_cap is None else [*levels, self.drawdown_cap.alpha]
 
     def _require_finite(self) -> None:
+        chances = self.probabilities
+        if chances is not None and (
+            chances.shape != self.scenarios.shape[:1]
+            or not (chances >= 0.0).all()
+            or abs(float(chances.sum()) - 1.0) > 1e-9
+        ):
+            raise RiskError(
+                "scenario probabilities must be one per scenario, not negative, and sum to one",
+                where=f"shape {chances.shape}, sum {float(chances.sum()):.9f}",
+            )
         if not np.isfinite(self.scenarios).all():
             row, column = np.argwhere(~np.isfinite(self.scenarios))[0]
             raise RiskError(

@@ -19,10 +19,10 @@ import numpy.typing as npt
 from qtm.clock import iso_utc
 from qtm.errors import RiskError
 from qtm.portfolio.allocation import Outcome
-from qtm.portfolio.daily import DailyHistory, Mandate, daily_problem, daily_scenarios
+from qtm.portfolio.daily import DailyHistory, Mandate, daily_mean, daily_problem, daily_scenarios
 from qtm.portfolio.minimum_variance import minimum_variance
 from qtm.portfolio.optimise import optimise
-from qtm.portfolio.scenarios import ScenarioSet
+from qtm.portfolio.scenarios.scenario_set import ScenarioSet
 from qtm.risk.measures import Floats, drawdowns, equity_of, historical_cvar
 
 DAYS_PER_YEAR = 365
@@ -163,6 +163,8 @@ def _moves(history: DailyHistory) -> Floats:
         gap = ~np.isfinite(closes[row])
         closes[row, gap] = closes[row - 1, gap]
     moves = closes[1:] / closes[:-1] - 1.0
+    if history.funding is not None:
+        moves = moves - history.funding[1:]
     return np.where(np.isfinite(moves), moves, 0.0)
 
 
@@ -174,13 +176,15 @@ def _decide(
     columns = [history.symbols.index(symbol) for symbol in scenarios.symbols]
     if book is Book.MANDATE:
         measured = {s: float(held[c]) for s, c in zip(scenarios.symbols, columns, strict=True)}
-        answer = optimise(daily_problem(scenarios, mandate, measured if mandate.cost_rate else None))
+        trading = mandate.cost_rate > 0.0 or mandate.turnover_cap is not None
+        mean = daily_mean(history, mandate)
+        answer = optimise(daily_problem(scenarios, mean, mandate, measured if trading else None))
         weights, outcome = answer.weights, answer.outcome
     else:
         weights, outcome = _benchmark(scenarios, mandate, book), Outcome.OPTIMAL
     target = np.zeros(len(history.symbols))
     target[columns] = weights
-    return target, historical_cvar(scenarios.returns @ weights, mandate.alpha), outcome
+    return target, scenarios.cvar(weights, mandate.alpha), outcome
 
 
 def _benchmark(scenarios: ScenarioSet, mandate: Mandate, book: Book) -> Floats:

@@ -9,8 +9,9 @@ from qtm.market.intervals import Interval
 from qtm.market.lake import bars_dataset
 from qtm.portfolio.allocation import Outcome
 from qtm.portfolio.constraints import violated
-from qtm.portfolio.daily import Mandate, ScenarioModel, allocate_daily, daily_history
+from qtm.portfolio.daily import Mandate, allocate_daily, daily_history
 from qtm.portfolio.problem import Objective
+from qtm.portfolio.scenarios.recipe import ScenarioModel, ScenarioRecipe
 from tests.portfolio.lake import DAY_MS, FIRST_MS, SYMBOLS, daily_lake
 
 MANDATE = Mandate(window=365, cvar_cap=0.03, max_weight=0.4)
@@ -76,7 +77,8 @@ def test_min_cvar_and_filtered_scenarios_are_other_books(lake):
     least = allocate_daily(history, Mandate(window=365, max_weight=0.4, objective=Objective.MIN_CVAR))
     assert least.allocation.weights.sum() == pytest.approx(1.0)
     filtered = allocate_daily(
-        history, Mandate(window=365, cvar_cap=0.03, max_weight=0.4, scenarios=ScenarioModel.FILTERED)
+        history,
+        Mandate(window=365, cvar_cap=0.03, max_weight=0.4, scenarios=ScenarioRecipe(ScenarioModel.FILTERED)),
     )
     assert filtered.scenarios.model.startswith("filtered")
     assert not np.allclose(filtered.scenarios.returns, least.scenarios.returns)

@@ -16,7 +16,6 @@ Rules, each recorded in the result and never silent:
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -24,46 +23,8 @@ import polars as pl
 
 from qtm.clock import iso_utc
 from qtm.errors import DataError, RiskError
+from qtm.portfolio.scenarios.scenario_set import Backfill, Exclusion, Provenance, ScenarioSet
 from qtm.risk.measures import Floats
-from qtm.risk.volatility import filtered_returns
-
-
-@dataclass(frozen=True, slots=True)
-class Exclusion:
-    """A symbol left out, and why."""
-
-    symbol: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Backfill:
-    """Returns of a newly listed symbol that come from its regression and not from prices."""
-
-    symbol: str
-    rows: int
-    listed_ms: int
-    beta: float
-
-
-@dataclass(frozen=True, slots=True)
-class ScenarioSet:
-    """Equally likely joint returns, with the record of how they came about.
-
-    `returns` has shape (T, N), one column per entry of `symbols`; `open_time_ms` (T,) is the open time of the
-    bar at whose close the return is complete.
-    """
-
-    symbols: tuple[str, ...]
-    open_time_ms: npt.NDArray[np.int64]
-    returns: Floats
-    model: str = "historical"
-    excluded: tuple[Exclusion, ...] = ()
-    backfilled: tuple[Backfill, ...] = ()
-
-    def column(self, symbol: str) -> Floats:
-        """Returns of one symbol, shape (T,)."""
-        return self.returns[:, self.symbols.index(symbol)]
 
 
 def historical_scenarios(
@@ -112,18 +73,14 @@ def historical_scenarios(
         )
     symbols = tuple(columns)
     table, backfilled = _backfill(symbols, np.column_stack(list(columns.values())), times)
-    return ScenarioSet(symbols, times[1:], table, "historical", tuple(excluded), backfilled)
-
-
-def filtered_historical(scenarios: ScenarioSet, *, decay: float = 0.94) -> ScenarioSet:
-    """Historical days rescaled to the volatility of tomorrow (Barone-Adesi, Giannopoulos and Vosper 1999).
-
-    Each return is divided by the volatility that was expected for its day and multiplied by the one expected
-    for the next period. Volatility is exponentially weighted with `decay` (0.94: half-life 11 bars); days
-    stay together across symbols, so their dependence is the historical one.
-    """
-    rescaled = filtered_returns(scenarios.returns, decay)
-    return replace(scenarios, returns=rescaled, model=f"filtered historical, EWMA {decay:g}")
+    return ScenarioSet(
+        symbols=symbols,
+        open_time_ms=times[1:],
+        returns=table,
+        excluded=tuple(excluded),
+        backfilled=backfilled,
+        provenance=Provenance((int(times[1]), int(times[-1]))),
+    )
 
 
 def _prices(closes: pl.DataFrame, symbol: str, times: npt.NDArray[np.int64]) -> Floats:

@@ -6,7 +6,8 @@ import pytest
 
 from qtm.errors import DataError, RiskError
 from qtm.portfolio.means import bayes_stein_mean
-from qtm.portfolio.scenarios import filtered_historical, historical_scenarios
+from qtm.portfolio.scenarios.history import historical_scenarios
+from qtm.portfolio.scenarios.reshaped import filtered_historical
 from tests.portfolio.problems import heavy_tailed_returns
 
 DAY_MS = 86_400_000

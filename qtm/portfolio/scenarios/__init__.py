@@ -1,0 +1,1 @@
+"""Scenarios of the next period: from closes to joint returns, by the model of choice, with their record."""
