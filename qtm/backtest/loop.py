@@ -144,10 +144,18 @@ def messages_in_window(session: Any, now_ms: int, window_ms: float) -> float:
 @inlined
 def judge(session: Any, book: Any, lots: float, limit: float, close: float, now_ms: int, rules: Any) -> int:
     """The gate's answer to an order at a close: 0, or the mask of breached controls."""
+    return judge_change(session, book.qty, lots, limit, close, now_ms, rules)
+
+
+@inlined
+def judge_change(
+    session: Any, held: float, lots: float, limit: float, close: float, now_ms: int, rules: Any
+) -> int:
+    """As `judge`, for a position of `held` base units that is nobody's book."""
     view = GateView(
         close,
         0.0,
-        book.qty,
+        held,
         0.0,
         0.0,
         session.last_equity,
