@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from qtm.clock import iso_utc
+from qtm.clock import SystemClock, iso_utc
 from qtm.errors import ConfigError
 from qtm.settings import settings
 
@@ -126,15 +126,17 @@ def report(
     held: Held = None,
     as_of: AsOf = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the report (default: settings).")] = None,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Print it too, beside the page.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write the daily risk report (HTML and JSON) of the optimised book.
+    """Write the daily risk report (HTML, JSON and, if asked, PDF) of the optimised book.
 
-    Example: [bold]qtm report --as-of 2025-06-30[/bold]
+    Example: [bold]qtm report --as-of 2025-06-30 --pdf[/bold]
     """
     from qtm.market.lake import Lake
     from qtm.portfolio.daily import Mandate, allocate_daily, daily_history
-    from qtm.reports.risk_report import verdict, write_risk_report
+    from qtm.reports.pdf import write_pdf
+    from qtm.reports.risk_report import risk_report_document, verdict, write_risk_report
 
     config = settings()
     base = Mandate.from_settings(config.risk)
@@ -148,13 +150,17 @@ def report(
     history = daily_history(Lake.from_settings(config), config.market.daily_universe, as_of_ms=_day_ms(as_of))
     answer = allocate_daily(history, mandate, None if held is None else _weights(held))
     written = write_risk_report(history, answer, config.risk, config.reports_dir if out is None else out)
+    files = {"page": written.page, "data": written.data}
+    if pdf:
+        document = risk_report_document(written.figures)
+        files["pdf"] = write_pdf(written.page.with_suffix(".pdf"), document, made_ms=SystemClock().now_ms())
     if as_json:
-        typer.echo(json.dumps({"page": str(written.page), "data": str(written.data), **written.body}))
+        typer.echo(json.dumps({**{name: str(path) for name, path in files.items()}, **written.body}))
         return
     console = Console()
     console.print(verdict(written.figures))
-    console.print(f"report: {written.page}", soft_wrap=True)
-    console.print(f"data:   {written.data}", soft_wrap=True)
+    for name, path in files.items():
+        console.print(f"{name}: {path}", soft_wrap=True)
 
 
 def _allocate(mandate: Mandate, held: Path | None, as_of: str | None) -> DailyAllocation:

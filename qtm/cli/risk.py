@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from qtm.clock import iso_utc
+from qtm.clock import SystemClock, iso_utc
 from qtm.errors import ConfigError
 from qtm.settings import settings
 
@@ -189,13 +189,15 @@ def roll_up(
     folder: Annotated[
         Path | None, typer.Option(help="Folder of the daily reports; else the settings' one.")
     ] = None,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Print it too, beside the page.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Sum up the daily risk reports of a week or a month: CVaR, P&L, breaches, lights, positions.
 
     Example: [bold]qtm roll-up --period monthly --as-of 2025-06-30[/bold]
     """
-    from qtm.reports.risk_roll_up import Period, newest_report, write_roll_up
+    from qtm.reports.pdf import write_pdf
+    from qtm.reports.risk_roll_up import Period, newest_report, roll_up_document, write_roll_up
 
     try:
         covered = Period(period)
@@ -206,8 +208,12 @@ def roll_up(
     reports = settings().reports_dir if folder is None else folder
     last = newest_report(reports) if as_of is None else _day(as_of)
     page, summed = write_roll_up(reports, last, covered)
+    files = {"page": page}
+    if pdf:
+        document = roll_up_document(summed)
+        files["pdf"] = write_pdf(page.with_suffix(".pdf"), document, made_ms=SystemClock().now_ms())
     if as_json:
-        typer.echo(json.dumps({"page": str(page), **summed.body()}))
+        typer.echo(json.dumps({**{name: str(path) for name, path in files.items()}, **summed.body()}))
         return
     body = summed.body()
     console = Console()
@@ -216,7 +222,8 @@ def roll_up(
         f"(highest {body['cvar']['highest']:.2%}), P&L {body['pnl']:+.2%}, "
         f"breaches: {', '.join(body['breaches']) or 'none'}"
     )
-    console.print(f"roll-up: {page}", soft_wrap=True)
+    for name, path in files.items():
+        console.print(f"{name}: {path}", soft_wrap=True)
 
 
 def _book(held: Path | None, as_of: str | None) -> _Book:

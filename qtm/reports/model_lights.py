@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtm.reports.blocks import Block, Cell, Section, Tone, paragraph, table
+from qtm.reports.blocks import Cell, Paragraph, Section, Tone, paragraph, table
 from qtm.reports.formats import MISSING, percent, ratio
 from qtm.risk.model_backtests import Light, ModelAction, action_for
 from qtm.risk.rolling_backtest import EngineVerdict
@@ -30,7 +30,7 @@ def action_words(action: ModelAction) -> str:
     return f"The lights ask for: {', '.join(asks)}." if asks else "The lights ask for nothing."
 
 
-def lights_paragraph(lights: Sequence[Light]) -> Block:
+def lights_paragraph(lights: Sequence[Light]) -> Paragraph:
     """What the worst of these lights asks for; without any, the models count as red."""
     action = action_for(*lights)
     words = action_words(action)

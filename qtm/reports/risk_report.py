@@ -141,6 +141,7 @@ def risk_report_document(figures: RiskFigures) -> Document:
         sections,
         footer="Losses are positive. Measures are per day unless said, on simple returns, with the "
         "fractional tail of Rockafellar and Uryasev (2002). A day is named by its open, all times UTC.",
+        lineage=f"daily bars version {figures.answer.lake_version}",
     )
 
 

@@ -149,6 +149,16 @@ def newest_report(folder: Path) -> date:
     return max(days)
 
 
+def roll_up_document(roll_up: RollUp) -> Document:
+    """The roll-up before it becomes a page or a PDF."""
+    return Document(
+        f"{roll_up.period.value.capitalize()} risk roll-up",
+        f"{roll_up.first} to {roll_up.last} · {len(roll_up.bodies)} daily reports",
+        roll_up_sections(roll_up),
+        footer="Made from the daily risk reports; nothing is measured again. All times UTC.",
+    )
+
+
 def roll_up_sections(roll_up: RollUp) -> list[Section]:
     """The sections of the page, for this report or another."""
     last_lights = [row[-1] for row in _lights(roll_up).values() if row]
@@ -180,13 +190,7 @@ def write_roll_up(folder: Path, last: date, period: Period) -> tuple[Path, RollU
     roll_up = read_roll_up(folder, last, period)
     name = f"risk-{period}-{last.isoformat()}"
     write_report(folder / f"{name}.json", json.dumps(roll_up.body(), indent=1) + "\n")
-    document = Document(
-        f"{period.value.capitalize()} risk roll-up",
-        f"{roll_up.first} to {roll_up.last} · {len(roll_up.bodies)} daily reports",
-        roll_up_sections(roll_up),
-        footer="Made from the daily risk reports; nothing is measured again. All times UTC.",
-    )
-    return write_report(folder / f"{name}.html", render_page(document)), roll_up
+    return write_report(folder / f"{name}.html", render_page(roll_up_document(roll_up))), roll_up
 
 
 def _read(file: Path) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from qtm.portfolio.daily import Mandate, allocate_daily, daily_history
+from qtm.reports.blocks import paragraph
 from qtm.reports.exposure_facts import concentration, exposure_facts, liquidity
 from qtm.reports.formats import MISSING, percent, ratio
 from qtm.reports.risk_measurement import measure_book
@@ -51,4 +52,4 @@ def test_a_coin_nobody_trades_has_no_liquidity_adjusted_figure(figures):
 def test_an_empty_book_says_so(figures):
     allocation = replace(figures.answer.allocation, weights=np.zeros(len(figures.exposures)))
     empty = replace(figures, answer=replace(figures.answer, allocation=allocation))
-    assert "holds no position" in exposure_facts(empty)
+    assert exposure_facts(empty) == paragraph("The book holds no position.", "muted")

@@ -10,8 +10,9 @@ import pytest
 from qtm.errors import DataError
 from qtm.portfolio.daily import Mandate, allocate_daily, daily_history
 from qtm.reports.model_lights import action_words, engines_section, lights_paragraph
+from qtm.reports.page import render_page
 from qtm.reports.risk_report import write_risk_report
-from qtm.reports.risk_roll_up import Period, newest_report, read_roll_up, roll_up_sections, write_roll_up
+from qtm.reports.risk_roll_up import Period, newest_report, read_roll_up, roll_up_document, write_roll_up
 from qtm.risk.engines import Historical, Normal
 from qtm.risk.model_backtests import Light, action_for
 from qtm.risk.rolling_backtest import judge_engine, roll
@@ -66,7 +67,7 @@ def test_breaches_and_lights_are_counted_by_day(reports, tmp_path):
     week = read_roll_up(tmp_path, days[-1], Period.WEEKLY)
     (breached,) = week.breaches.values()
     assert breached == days[1:]
-    assert "review of the model" in "".join(b for s in roll_up_sections(week) for b in s.blocks)
+    assert "review of the model" in render_page(roll_up_document(week))
     assert next(iter(week.body()["lights"].values()))[-1] == "red"
 
 
@@ -98,14 +99,14 @@ def test_an_empty_period_and_a_broken_report_are_refused(reports, tmp_path):
 def test_lights_say_what_they_ask_for():
     assert action_words(action_for(Light.GREEN)) == "The lights ask for nothing."
     assert "limits times 0.85" in action_words(action_for(Light.YELLOW))
-    assert "only orders that shrink positions" in lights_paragraph([Light.GREEN, Light.RED])
-    assert "counts as red" in lights_paragraph([])
+    assert "only orders that shrink positions" in lights_paragraph([Light.GREEN, Light.RED]).text
+    assert "counts as red" in lights_paragraph([]).text
 
 
 def test_only_the_engine_in_use_decides_what_is_asked():
     fat = np.random.default_rng(5).standard_t(3, size=2250) * 0.02
     verdicts = [judge_engine(roll(engine, fat, 250)) for engine in (Historical(), Normal())]
     section = engines_section(verdicts, used="historical")
-    assert "historical (in use)" in section.blocks[0]
+    assert "historical (in use)" in str(section.blocks[0])
     assert section.blocks[-1] == lights_paragraph([verdicts[0].light])
-    assert "counts as red" in engines_section(verdicts, used="none").blocks[-1]
+    assert "counts as red" in str(engines_section(verdicts, used="none").blocks[-1])
