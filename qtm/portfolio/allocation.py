@@ -12,7 +12,7 @@ import numpy as np
 from qtm.portfolio import constraints as named
 from qtm.portfolio.problem import PortfolioProblem
 from qtm.risk.decomposition import component_cvar
-from qtm.risk.measures import Floats, historical_cvar, historical_var
+from qtm.risk.measures import Floats, historical_var
 
 
 class Infeasible(Exception):  # noqa: N818 - an outcome, not an error: it is caught and turned into a fallback
@@ -91,13 +91,19 @@ class Allocation:
 
     @property
     def cvar(self) -> float:
-        """CVaR at the problem's confidence level, as a positive loss."""
-        return historical_cvar(self.problem.scenarios @ self.weights, self.problem.alpha)
+        """CVaR over the problem's scenarios at its confidence level, as a positive loss."""
+        return self.problem.distributions[0].cvar(self.weights, self.problem.alpha)
+
+    @property
+    def tail_risk(self) -> float:
+        """The CVaR that was capped or minimised: with rivals and a Wasserstein radius more than `cvar`."""
+        return self.problem.tail_risk(self.weights, self.problem.alpha)
 
     @property
     def var(self) -> float:
         """VaR at the problem's confidence level."""
-        return historical_var(self.problem.scenarios @ self.weights, self.problem.alpha)
+        path = self.problem.scenarios @ self.weights
+        return historical_var(path, self.problem.alpha, self.problem.probabilities)
 
     @property
     def expected_return(self) -> float:
@@ -112,7 +118,8 @@ class Allocation:
     @property
     def components(self) -> Floats:
         """Each symbol's share of the CVaR, summing to it, shape (N,)."""
-        return component_cvar(self.problem.scenarios, self.weights, self.problem.alpha)
+        problem = self.problem
+        return component_cvar(problem.scenarios, self.weights, problem.alpha, problem.probabilities)
 
     def summary(self) -> dict[str, Any]:
         """Plain data for JSON: weights, measures, binding constraints and the trail of attempts."""
@@ -131,6 +138,7 @@ class Allocation:
             "cash": 1.0 - float(self.weights.sum()),
             "expected_return": self.expected_return,
             "cvar": self.cvar,
+            "tail_risk": self.tail_risk,
             "var": self.var,
             "turnover": self.turnover,
             "components": {

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qtm.portfolio.problem import PortfolioProblem
-from qtm.risk.measures import Floats, cdar, historical_cvar, uncompounded_drawdowns
+from qtm.risk.measures import Floats, cdar, uncompounded_drawdowns
 
 FEASIBILITY = 1e-7
 """Largest violation, in units of weight or return, that still counts as met."""
@@ -61,11 +61,10 @@ def group_name(group: str, *, at_most: bool) -> str:
 
 def portfolio_rows(problem: PortfolioProblem, weights: Floats) -> tuple[Row, ...]:
     """Every finite constraint on the portfolio as a whole (not the per-symbol bounds)."""
-    path = problem.scenarios @ weights
     total = float(weights.sum())
-    rows = [Row(cap.name, historical_cvar(path, cap.alpha), cap.cap) for cap in problem.tail_caps]
+    rows = [Row(cap.name, problem.tail_risk(weights, cap.alpha), cap.cap) for cap in problem.tail_caps]
     if problem.drawdown_cap is not None:
-        falls = uncompounded_drawdowns(path)
+        falls = uncompounded_drawdowns(problem.scenarios @ weights)
         rows.append(
             Row(problem.drawdown_cap.name, cdar(falls, problem.drawdown_cap.alpha), problem.drawdown_cap.cap)
         )

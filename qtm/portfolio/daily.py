@@ -24,7 +24,7 @@ from qtm.portfolio.means import after_funding, bayes_stein_mean, funding_carry
 from qtm.portfolio.optimise import optimise
 from qtm.portfolio.problem import Objective, PortfolioProblem, TailCap
 from qtm.portfolio.scenarios.history import historical_scenarios
-from qtm.portfolio.scenarios.recipe import ScenarioRecipe, make_scenarios
+from qtm.portfolio.scenarios.recipe import ScenarioModel, ScenarioRecipe, make_scenarios
 from qtm.portfolio.scenarios.scenario_set import Exclusion, ScenarioSet
 from qtm.risk.measures import Floats
 from qtm.settings import RiskSettings
@@ -77,7 +77,22 @@ class Mandate:
     @classmethod
     def from_settings(cls, settings: RiskSettings) -> Mandate:
         """The mandate the settings' risk section describes."""
-        return cls(alpha=settings.cvar_alpha, cvar_cap=settings.cvar_cap, max_weight=settings.max_weight)
+        try:
+            model = ScenarioModel(settings.scenario_model)
+        except ValueError:
+            raise ConfigError(
+                f"unknown scenario model {settings.scenario_model!r}",
+                where="risk.scenario_model",
+                remedy=f"use one of {', '.join(ScenarioModel)}",
+            ) from None
+        return cls(
+            alpha=settings.cvar_alpha,
+            cvar_cap=settings.cvar_cap,
+            max_weight=settings.max_weight,
+            window=settings.scenario_window,
+            least_history=settings.least_history,
+            scenarios=ScenarioRecipe(model),
+        )
 
     @classmethod
     def from_record(cls, values: Mapping[str, Any]) -> Mandate:
@@ -311,16 +326,33 @@ def daily_problem(
 
 
 def allocate_daily(
-    history: DailyHistory, mandate: Mandate, held: dict[str, float] | None = None
+    history: DailyHistory,
+    mandate: Mandate,
+    held: dict[str, float] | None = None,
+    *,
+    scenarios: ScenarioSet | None = None,
 ) -> DailyAllocation:
     """Scenarios, problem and weights for the last day of `history`, starting from the `held` weights.
+
+    Parameters
+    ----------
+    history
+        Daily bars up to the day decided at.
+    mandate
+        What the book may do.
+    held
+        Weights held now.
+    scenarios
+        The day's scenarios, such as those stored in the lake; by default they are made as `daily_scenarios`
+        makes them.
 
     Raises
     ------
     RiskError
         As `optimise` and the scenario builder do; an infeasible mandate ends in a recorded fallback instead.
     """
-    scenarios = daily_scenarios(history, mandate)
+    if scenarios is None:
+        scenarios = daily_scenarios(history, mandate)
     problem = daily_problem(scenarios, daily_mean(history, mandate), mandate, held)
     allocation = optimise(problem, start=problem.held)
     return DailyAllocation(

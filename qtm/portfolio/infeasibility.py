@@ -10,7 +10,7 @@ import numpy as np
 from qtm.portfolio import constraints as named
 from qtm.portfolio.allocation import Relaxation
 from qtm.portfolio.problem import PortfolioProblem
-from qtm.portfolio.programme import conditional_tail, constraint_rows, run, tail_levels
+from qtm.portfolio.programme import constraint_rows, run, tails_of
 from qtm.risk.measures import Floats
 
 LARGEST_RELAXATION = 3
@@ -43,8 +43,7 @@ def least_slack(
     """
     slack = {name: cp.Variable(nonneg=True) for name in relaxed}
     weights = cp.Variable(len(problem.symbols))
-    tails = {alpha: conditional_tail(problem.scenarios, weights, alpha) for alpha in tail_levels(problem)}
-    rows, side = constraint_rows(problem, weights, tails, slack)
+    rows, side = constraint_rows(problem, weights, tails_of(problem, weights), slack)
     total = cp.sum(cp.hstack(list(slack.values())))
     programme = cp.Problem(cp.Minimize(total), [*rows.values(), *side])
     if run(programme, solver) in ("infeasible", "infeasible_inaccurate"):

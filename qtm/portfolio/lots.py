@@ -113,7 +113,8 @@ def _hold_caps(problem: PortfolioProblem, allocation: Allocation, lots: list[int
         weights = np.array(lots) * values
         if not any(row.name not in tolerated for row in _broken_caps(problem, weights)):
             return taken
-        burden = marginal_cvar(problem.scenarios, weights, problem.alpha) * np.sign(lots)
+        slope = marginal_cvar(problem.scenarios, weights, problem.alpha, problem.probabilities)
+        burden = slope * np.sign(lots)
         worst = int(np.argmax(np.where(np.array(lots) != 0, burden, -np.inf)))
         if lots[worst] == 0:
             break

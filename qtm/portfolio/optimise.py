@@ -1,7 +1,7 @@
 """One call from problem to weights: solve; if that cannot be done, say why and fall back in a fixed order.
 
-The fast path takes the problems of its shape, the reference formulation all others and whatever the fast path
-could not prove. Order then: (1) the problem as posed; (2) if no weights satisfy it, the minimum-CVaR
+The fast path takes the problems of its shape; all others, and whatever it could not prove, go to the reference
+programme, on bands of the scenarios where there are many of them. Order then: (1) the problem as posed; (2) if no weights satisfy it, the minimum-CVaR
 portfolio under the remaining constraints; (3) the weights held now, unchanged. Every step is recorded in the
 answer, and the smallest sets of constraints to relax are named. If nothing is held, the call fails. There is
 no equal-weight default.
@@ -71,20 +71,28 @@ def optimise(problem: PortfolioProblem, *, start: Floats | None = None) -> Alloc
 
 
 def _solve(problem: PortfolioProblem, start: Floats | None) -> Allocation:
-    """By the fast path where the problem has its shape, else (or if it gives up) by the reference."""
-    given_up: tuple[Attempt, ...] = ()
-    started = time.perf_counter()
-    try:
-        answer = solve_fast(problem, start=start)
+    """By the fast path, else the reduced programme, else the reference: each where the one before gives up."""
+    given_up: list[Attempt] = []
+    for name, attempt in (("fast", solve_fast), ("reduced", _reduced)):
+        started = time.perf_counter()
+        try:
+            answer = attempt(problem, start=start)
+        except RiskError as failure:
+            given_up.append(Attempt(name, f"gave up: {failure.what}", time.perf_counter() - started))
+            continue
         if answer is not None:
-            return answer
-    except RiskError as failure:
-        given_up = (Attempt("fast", f"gave up: {failure.what}", time.perf_counter() - started),)
-    # cvxpy takes seconds to import; most runs never need it.
+            return replace(answer, attempts=(*given_up, *answer.attempts))
     from qtm.portfolio.reference import solve_reference
 
     answer = solve_reference(problem)
     return replace(answer, attempts=(*given_up, *answer.attempts))
+
+
+def _reduced(problem: PortfolioProblem, *, start: Floats | None) -> Allocation | None:
+    # cvxpy takes seconds to import; most runs never need it.
+    from qtm.portfolio.reduced import solve_reduced
+
+    return solve_reduced(problem, start=start)
 
 
 def _without_tail_demands(problem: PortfolioProblem) -> PortfolioProblem:

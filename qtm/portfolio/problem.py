@@ -13,7 +13,7 @@ from enum import StrEnum
 import numpy as np
 
 from qtm.errors import RiskError
-from qtm.risk.measures import Floats, tail_count
+from qtm.risk.measures import Floats, historical_cvar, tail_count
 
 
 class Objective(StrEnum):
@@ -64,6 +64,37 @@ class DrawdownCap:
 
 
 @dataclass(frozen=True, slots=True)
+class Distribution:
+    """Joint returns (T, N) of the problem's symbols with their probabilities (T,); None: equally likely."""
+
+    returns: Floats
+    probabilities: Floats | None = None
+
+    def cvar(self, weights: Floats, alpha: float) -> float:
+        """CVaR of the portfolio `weights` (N,), as a positive loss."""
+        return historical_cvar(self.returns @ weights, alpha, self.probabilities)
+
+    def density(self, alpha: float) -> Floats:
+        """Largest weight of each scenario in CVaR at `alpha`: its probability over 1 - alpha, shape (T,)."""
+        count = self.returns.shape[0]
+        chances = np.full(count, 1.0 / count) if self.probabilities is None else self.probabilities
+        return chances / (1.0 - alpha)
+
+
+class GroundNorm(StrEnum):
+    """How far apart two scenarios are: the norm on returns behind a Wasserstein distance."""
+
+    SUM = "sum"
+    EUCLIDEAN = "euclidean"
+    LARGEST = "largest"
+
+    @property
+    def dual_order(self) -> float:
+        """Order of the dual norm, which measures the weights."""
+        return {"sum": np.inf, "euclidean": 2.0, "largest": 1.0}[self.value]
+
+
+@dataclass(frozen=True, slots=True)
 class PortfolioProblem:
     """One allocation problem over N symbols and T scenarios.
 
@@ -107,6 +138,13 @@ class PortfolioProblem:
         Chance of each scenario, shape (T,), summing to one; equally likely if not given.
     risk_aversion
         Return given up per unit of CVaR saved; read by MAX_UTILITY alone.
+    rivals
+        Further distributions that may be the true one: every cap and every minimised CVaR is the worst over
+        them and the scenarios.
+    radius, ground
+        Wasserstein distance (order one, in units of return) within which the true distribution may lie from
+        each of these, and the norm it is measured in. CVaR grows by `radius * dual norm(w) / (1 - alpha)`
+        (Esfahani and Kuhn 2018).
     """
 
     symbols: tuple[str, ...]
@@ -128,6 +166,9 @@ class PortfolioProblem:
     drawdown_cap: DrawdownCap | None = None
     risk_aversion: float = 1.0
     probabilities: Floats | None = None
+    rivals: tuple[Distribution, ...] = ()
+    radius: float = 0.0
+    ground: GroundNorm = GroundNorm.EUCLIDEAN
 
     def __post_init__(self) -> None:
         count = len(self.symbols)
@@ -157,6 +198,22 @@ class PortfolioProblem:
         """Whether the problem depends on what is held now."""
         return self.turnover_cap is not None or self.cost_rate > 0.0 or self.impact > 0.0
 
+    @property
+    def distributions(self) -> tuple[Distribution, ...]:
+        """The scenarios and their rivals."""
+        return (Distribution(self.scenarios, self.probabilities), *self.rivals)
+
+    def tail_risk(self, weights: Floats, alpha: float) -> float:
+        """The CVaR that caps and objectives speak of: the worst over the distributions, with the margin."""
+        worst = max(distribution.cvar(weights, alpha) for distribution in self.distributions)
+        return worst + self.margin(weights, alpha)
+
+    def margin(self, weights: Floats, alpha: float) -> float:
+        """What the Wasserstein radius adds to CVaR."""
+        if self.radius == 0.0:
+            return 0.0
+        return self.radius * float(np.linalg.norm(weights, self.ground.dual_order)) / (1.0 - alpha)
+
     def cost(self, weights: Floats) -> float:
         """Expected cost of trading from the held weights to `weights`, in return units."""
         trade = np.abs(weights - self.held_weights)
@@ -176,23 +233,28 @@ class PortfolioProblem:
         return levels if self.drawdown_cap is None else [*levels, self.drawdown_cap.alpha]
 
     def _require_finite(self) -> None:
-        chances = self.probabilities
-        if chances is not None and (
-            chances.shape != self.scenarios.shape[:1]
-            or not (chances >= 0.0).all()
-            or abs(float(chances.sum()) - 1.0) > 1e-9
-        ):
-            raise RiskError(
-                "scenario probabilities must be one per scenario, not negative, and sum to one",
-                where=f"shape {chances.shape}, sum {float(chances.sum()):.9f}",
-            )
-        if not np.isfinite(self.scenarios).all():
-            row, column = np.argwhere(~np.isfinite(self.scenarios))[0]
-            raise RiskError(
-                "a scenario return is missing or infinite",
-                where=f"{self.symbols[column]}, scenario {row}",
-                remedy="build scenarios with qtm.portfolio.scenarios, which says what it does with gaps",
-            )
+        count = len(self.symbols)
+        for rank, distribution in enumerate(self.distributions):
+            returns, chances = distribution.returns, distribution.probabilities
+            which = "scenario" if rank == 0 else f"rival {rank}, scenario"
+            if returns.ndim != 2 or returns.shape[1] != count or returns.shape[0] < 2:
+                raise RiskError("a rival needs one column per symbol", where=f"{which}s {returns.shape}")
+            if not np.isfinite(returns).all():
+                row, column = np.argwhere(~np.isfinite(returns))[0]
+                raise RiskError(
+                    "a scenario return is missing or infinite",
+                    where=f"{self.symbols[column]}, {which} {row}",
+                    remedy="build scenarios with qtm.portfolio.scenarios, which says what it does with gaps",
+                )
+            if chances is not None and (
+                chances.shape != returns.shape[:1]
+                or not (chances >= 0.0).all()
+                or abs(float(chances.sum()) - 1.0) > 1e-9
+            ):
+                raise RiskError(
+                    "scenario probabilities must be one per scenario, not negative, and sum to one",
+                    where=f"{which}s: shape {chances.shape}, sum {float(chances.sum()):.9f}",
+                )
         for index, value in enumerate(self.mean):
             if not np.isfinite(value):
                 raise RiskError("an expected return is missing or infinite", where=self.symbols[index])
@@ -211,7 +273,7 @@ class PortfolioProblem:
                 raise RiskError(f"group {group.name} names unknown symbols", where=", ".join(unknown))
             if not group.lower <= group.upper:
                 raise RiskError(f"group {group.name} has its lower bound above its upper bound")
-        for name in ("gross_cap", "turnover_cap", "cost_rate", "impact", "risk_aversion"):
+        for name in ("gross_cap", "turnover_cap", "cost_rate", "impact", "risk_aversion", "radius"):
             value = getattr(self, name)
             if value is not None and not value >= 0.0:
                 raise RiskError(f"{name} must not be negative", where=str(value))

@@ -9,14 +9,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import cvxpy as cp
 import numpy as np
+import numpy.typing as npt
 
 from qtm.portfolio import constraints as named
-from qtm.portfolio.problem import DrawdownCap, Objective, PortfolioProblem
+from qtm.portfolio.problem import Distribution, DrawdownCap, Objective, PortfolioProblem
 from qtm.risk.measures import Floats
+
+Indices = npt.NDArray[np.int64]
 
 _PRECISION: dict[str, dict[str, Any]] = {
     "CLARABEL": {"tol_gap_abs": 1e-10, "tol_gap_rel": 1e-9, "tol_feas": 1e-9},
@@ -25,12 +28,40 @@ _PRECISION: dict[str, dict[str, Any]] = {
 }
 
 
+class Band(NamedTuple):
+    """Which scenarios of a distribution keep their variable, and which are known to lie in the tail.
+
+    `deep` ones are summed into one linear term, all others left out. Both can only lower the CVaR of the
+    programme, so it stays a relaxation of the whole.
+    """
+
+    rows: Indices
+    deep: Indices
+
+
 @dataclass(frozen=True, slots=True)
-class Tail:
-    """CVaR at one confidence level inside a programme: its expression, and its scenario constraint."""
+class Part:
+    """CVaR of one distribution inside a programme.
+
+    `linear` (N,) holds the deep tail, `room` is the share of CVaR's measure the kept `returns` (M, N) fill,
+    `most` (M,) the largest weight of each of them.
+    """
 
     expression: Any
+    threshold: cp.Variable
     scenario_rows: Any
+    returns: Floats
+    most: Floats
+    linear: Floats
+    room: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The tail risk at one confidence level inside a programme: its expression and what defines it."""
+
+    expression: Any
+    parts: tuple[Part, ...]
     side: tuple[Any, ...]
 
 
@@ -40,13 +71,57 @@ def tail_levels(problem: PortfolioProblem) -> tuple[float, ...]:
     return tuple(sorted(caps if problem.objective is Objective.MAX_RETURN else caps | {problem.alpha}))
 
 
-def conditional_tail(scenarios: Floats, weights: cp.Variable, alpha: float) -> Tail:
-    """Rockafellar and Uryasev's expression for CVaR of the loss `-scenarios @ weights`."""
-    count = scenarios.shape[0]
+def conditional_tail(
+    distribution: Distribution, weights: cp.Variable, alpha: float, band: Band | None = None
+) -> Part:
+    """Rockafellar and Uryasev's expression for CVaR of the loss `-returns @ weights`."""
+    returns, most = distribution.returns, distribution.density(alpha)
+    linear, room = np.zeros(returns.shape[1]), 1.0
+    if band is not None:
+        linear = -(most[band.deep] @ returns[band.deep])
+        room = 1.0 - float(most[band.deep].sum())
+        returns, most = returns[band.rows], most[band.rows]
     threshold = cp.Variable()
-    excess = cp.Variable(count, nonneg=True)
-    scenario_rows = excess >= -(scenarios @ weights) - threshold
-    return Tail(threshold + cp.sum(excess) / ((1.0 - alpha) * count), scenario_rows, (scenario_rows,))
+    excess = cp.Variable(returns.shape[0], nonneg=True)
+    scenario_rows = excess >= -(returns @ weights) - threshold
+    expression = linear @ weights + room * threshold + most @ excess
+    return Part(expression, threshold, scenario_rows, returns, most, linear, room)
+
+
+def tails_of(
+    problem: PortfolioProblem, weights: cp.Variable, bands: Mapping[tuple[float, int], Band] | None = None
+) -> dict[float, Tail]:
+    """The tail risk at every level of the programme: the worst of the distributions, with its margin."""
+    tails = {}
+    for alpha in tail_levels(problem):
+        parts = tuple(
+            conditional_tail(distribution, weights, alpha, None if bands is None else bands[alpha, rank])
+            for rank, distribution in enumerate(problem.distributions)
+        )
+        side = [part.scenario_rows for part in parts]
+        expression = parts[0].expression
+        if len(parts) > 1:
+            expression = cp.Variable()
+            side += [part.expression <= expression for part in parts]
+        tails[alpha] = Tail(expression + _margin(problem, weights, alpha), parts, tuple(side))
+    return tails
+
+
+def linear_tails(
+    problem: PortfolioProblem, weights: cp.Variable, gradients: Mapping[float, Floats]
+) -> dict[float, Tail]:
+    """Lower bounds of the tail risk: valid scenario weights make CVaR linear, the margin stays."""
+    return {
+        alpha: Tail(gradients[alpha] @ weights + _margin(problem, weights, alpha), (), ())
+        for alpha in tail_levels(problem)
+    }
+
+
+def _margin(problem: PortfolioProblem, weights: cp.Variable, alpha: float) -> Any:
+    if problem.radius == 0.0:
+        return 0.0
+    order = problem.ground.dual_order
+    return problem.radius / (1.0 - alpha) * cp.norm(weights, "inf" if np.isinf(order) else int(order))
 
 
 def _drawdown_tail(scenarios: Floats, weights: cp.Variable, cap: DrawdownCap) -> tuple[Any, list[Any]]:

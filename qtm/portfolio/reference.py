@@ -19,8 +19,16 @@ from qtm.errors import RiskError
 from qtm.portfolio import constraints as named
 from qtm.portfolio.allocation import Allocation, Attempt, Infeasible, Outcome, binding_constraints
 from qtm.portfolio.problem import Objective, PortfolioProblem
-from qtm.portfolio.programme import Tail, conditional_tail, constraint_rows, net_return, run, tail_levels
-from qtm.risk.measures import Floats, historical_cvar, tail_weights
+from qtm.portfolio.programme import (
+    Band,
+    Tail,
+    constraint_rows,
+    linear_tails,
+    net_return,
+    run,
+    tails_of,
+)
+from qtm.risk.measures import Floats, tail_weights
 
 SOLVERS = ("CLARABEL", "HIGHS", "SCS")
 """Tried in this order; SCS is the last resort and held to the same feasibility check."""
@@ -29,14 +37,23 @@ SMALLEST_SCALE = 1e-6
 """Values nearer to zero than this are compared absolutely: one hundredth of a basis point."""
 
 
+Bands = Mapping[tuple[float, int], Band]
+"""For each confidence level and distribution, which scenarios a programme keeps."""
+
+
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """Weights of one solve, the value of its objective, and the dual of every named constraint."""
+    """Weights of one solve, the value of its objective, and the dual of every named constraint.
+
+    `gradients` (N,) per confidence level bound the tail risk from below: `gradient @ w`, plus the margin, is
+    at most the tail risk of every portfolio w. `thresholds` are the VaRs of the programme's parts.
+    """
 
     weights: Floats
     value: float
     duals: Mapping[str, float]
-    tails: Mapping[float, Floats]
+    gradients: Mapping[float, Floats]
+    thresholds: Mapping[tuple[float, int], float]
     solver: str
 
 
@@ -59,7 +76,7 @@ def solve_reference(problem: PortfolioProblem, solvers: tuple[str, ...] = SOLVER
     for solver in solvers:
         started = time.perf_counter()
         try:
-            solution = _solve(problem, solver)
+            solution = solve_programme(problem, solver)
         except cp.SolverError as error:
             attempts.append(Attempt(f"reference/{solver}", f"failed: {error}", time.perf_counter() - started))
             continue
@@ -78,7 +95,7 @@ def solve_reference(problem: PortfolioProblem, solvers: tuple[str, ...] = SOLVER
                 weights=weights,
                 outcome=Outcome.OPTIMAL,
                 solver=f"reference/{solver}",
-                gap=proven_gap(problem, weights, solution.tails, solver),
+                gap=proven_gap(problem, weights, solution.gradients, solver),
                 binding=binding_constraints(problem, weights, solution.duals),
                 attempts=tuple(attempts),
             )
@@ -89,7 +106,7 @@ def solve_reference(problem: PortfolioProblem, solvers: tuple[str, ...] = SOLVER
 
 
 def proven_gap(
-    problem: PortfolioProblem, weights: Floats, tails: Mapping[float, Floats], solver: str
+    problem: PortfolioProblem, weights: Floats, gradients: Mapping[float, Floats], solver: str
 ) -> float:
     """Relative distance between the objective of `weights` and a bound that no portfolio can pass.
 
@@ -99,34 +116,46 @@ def proven_gap(
         The problem as posed.
     weights
         A feasible portfolio, shape (N,).
-    tails
-        Scenario weights of shape (T,) per confidence level, as the solver's duals give them. Any such weights
-        in [0, 1 / ((1 - alpha) T)] that sum to one make `-weights @ R w` a lower bound of CVaR.
+    gradients
+        Lower bounds of the tail risk, as `Solution.gradients`.
     solver
         Solves the bounding programme, which has no scenario variables.
     """
-    value = _objective_value(problem, weights)
-    bound = _solve(problem, solver, linear_tails=tails).value
+    value = objective_value(problem, weights)
+    bound = solve_programme(problem, solver, gradients=gradients).value
     worse = value - bound if problem.objective is Objective.MIN_CVAR else bound - value
     return max(worse, 0.0) / max(abs(value), SMALLEST_SCALE)
 
 
-def _solve(
-    problem: PortfolioProblem, solver: str, linear_tails: Mapping[float, Floats] | None = None
+def solve_programme(
+    problem: PortfolioProblem,
+    solver: str,
+    *,
+    bands: Bands | None = None,
+    gradients: Mapping[float, Floats] | None = None,
 ) -> Solution:
+    """One solve of the programme: whole, on bands of its scenarios, or with linear bounds for its tails.
+
+    Raises
+    ------
+    Infeasible
+        If no weights satisfy the constraints.
+    RiskError
+        If the objective is unbounded.
+    cvxpy.SolverError
+        If the solver fails.
+    """
     unit = 1.0 / max(float(problem.scenarios.std()), SMALLEST_SCALE)
     problem = _in_units(problem, unit)
     weights = cp.Variable(len(problem.symbols))
-    levels = tail_levels(problem)
-    if linear_tails is None:
-        tails = {alpha: conditional_tail(problem.scenarios, weights, alpha) for alpha in levels}
+    if gradients is None:
+        tails = tails_of(problem, weights, bands)
     else:
-        tails = {
-            alpha: Tail(-(linear_tails[alpha] @ problem.scenarios) @ weights, None, ()) for alpha in levels
-        }
+        tails = linear_tails(
+            problem, weights, {alpha: gradient * unit for alpha, gradient in gradients.items()}
+        )
     rows, side = constraint_rows(problem, weights, tails, {})
-    objective = _objective(problem, weights, tails)
-    programme = cp.Problem(objective, [*rows.values(), *side])
+    programme = cp.Problem(_objective(problem, weights, tails), [*rows.values(), *side])
     status = run(programme, solver)
     if status in ("infeasible", "infeasible_inaccurate"):
         raise Infeasible(solver)
@@ -138,18 +167,31 @@ def _solve(
         )
     if status not in ("optimal", "optimal_inaccurate"):
         raise cp.SolverError(f"{solver} answered {status}")
+    found = np.asarray(weights.value, dtype=np.float64)
     return Solution(
-        weights=np.asarray(weights.value, dtype=np.float64),
+        weights=found,
         value=float(programme.value) / unit,
         duals=_duals(problem, rows, unit),
-        tails={}
-        if linear_tails
-        else {
-            alpha: _dual_tail(problem, tail, np.asarray(weights.value), alpha)
+        gradients={}
+        if gradients
+        else {a: _gradient(problem, tail, found, a) / unit for a, tail in tails.items()},
+        thresholds={
+            (alpha, rank): float(part.threshold.value) / unit
             for alpha, tail in tails.items()
+            for rank, part in enumerate(tail.parts)
         },
         solver=solver,
     )
+
+
+def objective_value(problem: PortfolioProblem, weights: Floats) -> float:
+    """The objective of `weights`: tail risk for MIN_CVAR, else expected return less the price of risk."""
+    if problem.objective is Objective.MAX_RETURN:
+        return problem.expected_return(weights)
+    risk = problem.tail_risk(weights, problem.alpha)
+    if problem.objective is Objective.MIN_CVAR:
+        return risk
+    return problem.expected_return(weights) - problem.risk_aversion * risk
 
 
 def _objective(problem: PortfolioProblem, weights: cp.Variable, tails: Mapping[float, Tail]) -> Any:
@@ -171,6 +213,8 @@ def _in_units(problem: PortfolioProblem, unit: float) -> PortfolioProblem:
     return replace(
         problem,
         scenarios=problem.scenarios * unit,
+        rivals=tuple(replace(rival, returns=rival.returns * unit) for rival in problem.rivals),
+        radius=problem.radius * unit,
         mean=problem.mean * unit,
         tail_caps=tuple(replace(cap, cap=cap.cap * unit) for cap in problem.tail_caps),
         return_floor=None if problem.return_floor is None else problem.return_floor * unit,
@@ -202,23 +246,30 @@ def _duals(problem: PortfolioProblem, rows: Mapping[str, Any], unit: float) -> d
     return duals
 
 
-def _dual_tail(problem: PortfolioProblem, tail: Tail, weights: Floats, alpha: float) -> Floats:
-    """The scenario weights behind the optimum: nonnegative, at most 1 / ((1 - alpha) T), summing to one."""
-    count = problem.scenarios.shape[0]
-    most = 1.0 / ((1.0 - alpha) * count)
-    raw = np.maximum(np.asarray(tail.scenario_rows.dual_value, dtype=np.float64), 0.0)
-    if raw.sum() < 1e-12:
-        return tail_weights(problem.scenarios @ weights, alpha)
-    capped: Floats = np.minimum(raw / raw.sum(), most)
-    room = most - capped
-    full: Floats = capped + (1.0 - capped.sum()) * room / max(float(room.sum()), 1e-300)
-    return full
+def _gradient(problem: PortfolioProblem, tail: Tail, weights: Floats, alpha: float) -> Floats:
+    """A valid lower bound of the tail risk from the duals of its scenarios, in the programme's units.
+
+    The scenario weights of each distribution are nonnegative, at most their density, and sum to one; the
+    distributions are mixed in the proportion in which the optimum leans on them.
+    """
+    raw = [
+        np.maximum(np.asarray(part.scenario_rows.dual_value, dtype=np.float64), 0.0) for part in tail.parts
+    ]
+    shares = [float(y.sum()) / max(part.room, 1e-12) for y, part in zip(raw, tail.parts, strict=True)]
+    if sum(shares) < 1e-12:
+        worst = max(problem.distributions, key=lambda distribution: distribution.cvar(weights, alpha))
+        return -(tail_weights(worst.returns @ weights, alpha, worst.probabilities) @ worst.returns)
+    gradient = np.zeros(weights.shape[0])
+    for y, part, share in zip(raw, tail.parts, shares, strict=True):
+        if share > 0.0:
+            valid = _filled(y / share, part.most, part.room)
+            gradient += share / sum(shares) * (part.linear - valid @ part.returns)
+    return gradient
 
 
-def _objective_value(problem: PortfolioProblem, weights: Floats) -> float:
-    if problem.objective is Objective.MAX_RETURN:
-        return problem.expected_return(weights)
-    cvar = historical_cvar(problem.scenarios @ weights, problem.alpha)
-    if problem.objective is Objective.MIN_CVAR:
-        return cvar
-    return problem.expected_return(weights) - problem.risk_aversion * cvar
+def _filled(raw: Floats, most: Floats, total: float) -> Floats:
+    """`raw` between zero and `most` with sum `total`."""
+    capped: Floats = np.minimum(raw, most)
+    missing = total - float(capped.sum())
+    room = most - capped if missing > 0.0 else capped
+    return capped + missing * room / max(float(room.sum()), 1e-300)

@@ -11,6 +11,7 @@ import cvxpy as cp
 import numpy as np
 
 from qtm.errors import RiskError
+from qtm.portfolio.problem import Distribution
 from qtm.portfolio.programme import conditional_tail, run
 from qtm.risk.measures import Floats, historical_cvar
 
@@ -46,8 +47,10 @@ def risk_budget_weights(scenarios: Floats, alpha: float, budgets: Floats | None 
             )
     unit = 1.0 / float(scenarios.std())
     weights = cp.Variable(count, pos=True)
-    tail = conditional_tail(scenarios * unit, weights, alpha)
-    programme = cp.Problem(cp.Minimize(tail.expression), [*tail.side, shares @ cp.log(weights) >= 0.0])
+    tail = conditional_tail(Distribution(scenarios * unit), weights, alpha)
+    programme = cp.Problem(
+        cp.Minimize(tail.expression), [tail.scenario_rows, shares @ cp.log(weights) >= 0.0]
+    )
     status = run(programme, "CLARABEL")
     if status not in ("optimal", "optimal_inaccurate"):
         raise RiskError("the risk-budget programme failed", where=status)

@@ -59,6 +59,9 @@ def polytope_of(problem: PortfolioProblem) -> Polytope | None:
         problem.objective is not Objective.MAX_UTILITY
         and not problem.has_trading_terms
         and problem.drawdown_cap is None
+        and problem.probabilities is None
+        and not problem.rivals
+        and problem.radius == 0.0
         and len(levels) == 1
         and len(problem.tail_caps) == (1 if maximise else 0)
         and bool(np.isfinite(problem.lower).all() and np.isfinite(problem.upper).all())

@@ -94,8 +94,8 @@ def fit_t_copula(returns: Floats) -> TCopula:
     correlation = _positive_definite(correlation)
     if count == 1:
         return TCopula(correlation, MOST_FREEDOM)
-    ranks: Floats = np.asarray(rankdata(returns, axis=0) / (rows + 1.0), dtype=np.float64)
-    inverse = np.linalg.inv(correlation)
+    ranks: Floats = rankdata(returns, axis=0) / (rows + 1.0)
+    inverse: Floats = np.asarray(np.linalg.inv(correlation), dtype=np.float64)
     log_determinant = float(np.linalg.slogdet(correlation)[1])
 
     def negative_likelihood(log_freedom: float) -> float:

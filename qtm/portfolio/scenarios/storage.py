@@ -72,8 +72,7 @@ def load_scenarios(lake: Lake, as_of_ms: int | None = None, *, version: int | No
     DataError
         If the lake holds no scenarios of that day.
     """
-    known = lake.tables.exists(DATASET)
-    days = _days(lake, version) if known else []
+    days = scenario_days(lake, version=version)
     wanted = (days[-1] if days else None) if as_of_ms is None else as_of_ms
     if wanted is None or wanted not in days:
         when = "" if as_of_ms is None else f" as of {iso_utc(as_of_ms)[:10]}"
@@ -85,8 +84,9 @@ def load_scenarios(lake: Lake, as_of_ms: int | None = None, *, version: int | No
     at = lake.tables.version(DATASET) if version is None else version
     assert at is not None  # the table has a day, so it has a version
     files = lake.tables.files(DATASET, version=at)
+    of_month = files.filter(pl.col("partition.month") == _month(wanted))
     rows = (
-        pl.scan_parquet(files["uri"].to_list())
+        pl.scan_parquet(of_month["uri"].to_list())
         .filter(pl.col("as_of_ms") == wanted)
         .sort("scenario")
         .collect()
@@ -94,11 +94,11 @@ def load_scenarios(lake: Lake, as_of_ms: int | None = None, *, version: int | No
     return StoredScenarios(wanted, _set_of(rows), at)
 
 
-def _days(lake: Lake, version: int | None) -> list[int]:
-    uris = lake.tables.files(DATASET, version=version)["uri"].to_list()
-    if not uris:
+def scenario_days(lake: Lake, *, version: int | None = None) -> list[int]:
+    """Open times of the days the lake holds scenarios of, oldest first; read from the table's log alone."""
+    if not lake.tables.exists(DATASET):
         return []
-    return pl.scan_parquet(uris).select(pl.col("as_of_ms").unique().sort()).collect()["as_of_ms"].to_list()
+    return lake.tables.files(DATASET, version=version)["min.as_of_ms"].unique().sort().to_list()
 
 
 def _record(scenarios: ScenarioSet) -> str:
