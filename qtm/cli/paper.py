@@ -7,16 +7,45 @@ import json
 import logging
 import signal
 import sys
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from qtm.paper.exchange import LoopbackExchange
+    from qtm.market.instruments import Market
+    from qtm.paper.exchange import AccountSpec, LoopbackExchange
     from qtm.paper.feed import MarketFeed
+    from qtm.paper.scenario import Scenario
+    from qtm.settings import Settings
+    from qtm.trading.costs import CostModel
 
 paper = typer.Typer(help="The paper exchange: Binance's protocol on loopback.", no_args_is_help=True)
+
+MARKETS = ("replay", "synthetic", "frames", "mirror")
+
+_MARKET, _TIME, _ACCOUNT, _ADDRESS, _BEHAVIOUR = (
+    "Market", "Time", "Account and costs", "Address", "Behaviour",
+)  # fmt: skip
+
+_MEANT_FOR = {
+    "lake": {"replay", "frames"},
+    "interval": {"replay"},
+    "from_": {"replay", "synthetic"},
+    "to": {"replay", "synthetic"},
+    "speed": {"replay", "synthetic", "frames"},
+    "history": {"replay", "synthetic", "mirror"},
+    "slippage_bps": {"replay"},
+    "participation": {"replay"},
+    "recording": {"frames"},
+    "mirror_url": {"mirror"},
+    "mirror_rest_url": {"mirror"},
+    "begin": {"replay", "synthetic", "frames"},
+}
+"""Options that mean something to some markets only."""
+
+_SPOT_ONLY = ("state", "legacy_listen_key", "recording", "mirror_url", "mirror_rest_url", "bnb_price")
 
 
 def register(app: typer.Typer) -> None:
@@ -26,45 +55,143 @@ def register(app: typer.Typer) -> None:
 
 @paper.command()
 def serve(
+    context: typer.Context,
     venue: Annotated[
-        str, typer.Option(help="`spot` or `um` (USD-M futures): one process serves one market on its port.")
+        str,
+        typer.Option(
+            help="`spot` or `um` (USD-M futures): one process serves one market on its port.",
+            rich_help_panel=_MARKET,
+        ),
     ] = "spot",
     market: Annotated[
-        str, typer.Option(help="`replay` of lake bars, `synthetic`, or `frames` (recorded).")
+        str,
+        typer.Option(
+            help="`replay` of lake bars, `synthetic`, `frames` (recorded), or `mirror` of Binance's public "
+            "streams.",
+            rich_help_panel=_MARKET,
+        ),
     ] = "replay",
-    lake: Annotated[str, typer.Option(help="Lake to replay from; empty means the configured one.")] = "",
-    symbols: Annotated[str, typer.Option(help="Symbols, separated by commas.")] = "BTCUSDT",
-    interval: Annotated[str, typer.Option(help="Interval of the replayed bars.")] = "1m",
-    from_: Annotated[
-        str, typer.Option("--from", help="First moment, UTC (2024-01-31 or 2024-01-31T12:00).")
+    symbols: Annotated[
+        str, typer.Option(help="Symbols, separated by commas.", rich_help_panel=_MARKET)
+    ] = "BTCUSDT",
+    lake: Annotated[
+        str,
+        typer.Option(help="Lake to replay from; empty means the configured one.", rich_help_panel=_MARKET),
     ] = "",
-    to: Annotated[str, typer.Option("--to", help="Moment after the last bar, UTC.")] = "",
+    interval: Annotated[
+        str, typer.Option(help="Interval of the replayed bars.", rich_help_panel=_MARKET)
+    ] = "1m",
+    from_: Annotated[
+        str,
+        typer.Option(
+            "--from", help="First moment, UTC (2024-01-31 or 2024-01-31T12:00).", rich_help_panel=_TIME
+        ),
+    ] = "",
+    to: Annotated[
+        str, typer.Option("--to", help="Moment after the last bar, UTC.", rich_help_panel=_TIME)
+    ] = "",
     speed: Annotated[
-        str, typer.Option(help="Market seconds per second, `max`, or `step` (POST /paper/advance).")
+        str,
+        typer.Option(
+            help="Market seconds per second, `max`, or `step` (POST /paper/advance).", rich_help_panel=_TIME
+        ),
     ] = "1",
-    history: Annotated[int, typer.Option(help="Bars before --from that clients may ask for.", min=0)] = 1500,
-    port: Annotated[int, typer.Option(help="Port; 0 picks a free one.", min=-1, max=65535)] = -1,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "",
-    slippage_bps: Annotated[float, typer.Option(help="Half spread around the replayed price.", min=0)] = 1.0,
-    begin: Annotated[
-        str, typer.Option(help="`subscribed`: time runs from the first subscription; `now`: at once.")
-    ] = "subscribed",
-    seed: Annotated[int, typer.Option(help="Seed of faults and synthetic markets.")] = 7,
-    ready_file: Annotated[
-        Path | None, typer.Option(help="Write {url, ws_url, port, pid} here once it listens.")
-    ] = None,
+    history: Annotated[
+        int,
+        typer.Option(help="Bars before the start that clients may ask for.", min=0, rich_help_panel=_MARKET),
+    ] = 1500,
     recording: Annotated[
-        Path | None, typer.Option(help="Recorded frames for --market frames (plain or .gz).")
+        Path | None,
+        typer.Option(help="Recorded frames for --market frames (plain or .gz).", rich_help_panel=_MARKET),
     ] = None,
-    scenario: Annotated[Path | None, typer.Option(help="File of faults and events to play.")] = None,
+    mirror_url: Annotated[
+        str,
+        typer.Option(
+            help="Streams to mirror; empty means Binance's public market data.", rich_help_panel=_MARKET
+        ),
+    ] = "",
+    mirror_rest_url: Annotated[
+        str,
+        typer.Option(
+            help="REST interface beside them; empty means Binance's public market data.",
+            rich_help_panel=_MARKET,
+        ),
+    ] = "",
+    begin: Annotated[
+        str,
+        typer.Option(
+            help="`subscribed`: time runs from the first subscription; `now`: at once.", rich_help_panel=_TIME
+        ),
+    ] = "subscribed",
+    port: Annotated[
+        int,
+        typer.Option(
+            help="Port; 0 picks a free one, -1 the configured one (18080, um 18081).",
+            min=-1,
+            max=65535,
+            rich_help_panel=_ADDRESS,
+        ),
+    ] = -1,
+    host: Annotated[
+        str,
+        typer.Option(help="Address to listen on; empty means the configured one.", rich_help_panel=_ADDRESS),
+    ] = "",
+    balances: Annotated[
+        str,
+        typer.Option(
+            help="What the account starts with: USDT=100000,BNB=5; empty funds every quote asset.",
+            rich_help_panel=_ACCOUNT,
+        ),
+    ] = "",
+    vip: Annotated[
+        int, typer.Option(help="Fee tier, 0 for a regular user.", min=0, max=9, rich_help_panel=_ACCOUNT)
+    ] = 0,
+    bnb_price: Annotated[
+        float,
+        typer.Option(
+            help="Pay commission in BNB at the discount; a BNB costs this where no BNB market is listed.",
+            min=0,
+            rich_help_panel=_ACCOUNT,
+        ),
+    ] = 0.0,
+    slippage_bps: Annotated[
+        float, typer.Option(help="Half spread around the replayed price.", min=0, rich_help_panel=_ACCOUNT)
+    ] = 1.0,
+    participation: Annotated[
+        float,
+        typer.Option(
+            help="Largest share of a bar's volume an order may take; 0: no bound.",
+            min=0,
+            max=1,
+            rich_help_panel=_ACCOUNT,
+        ),
+    ] = 0.0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of faults and synthetic markets.", rich_help_panel=_BEHAVIOUR)
+    ] = 7,
+    scenario: Annotated[
+        Path | None, typer.Option(help="File of faults and events to play.", rich_help_panel=_BEHAVIOUR)
+    ] = None,
     state: Annotated[
-        Path | None, typer.Option(help="Keep accounts, orders and trades here over restarts.")
+        Path | None,
+        typer.Option(help="Keep accounts, orders and trades here over restarts.", rich_help_panel=_ACCOUNT),
     ] = None,
-    limits: Annotated[bool, typer.Option(help="Enforce request weights and order counts.")] = True,
+    limits: Annotated[
+        bool, typer.Option(help="Enforce request weights and order counts.", rich_help_panel=_BEHAVIOUR)
+    ] = True,
     legacy_listen_key: Annotated[
-        bool, typer.Option(help="Serve the listenKey user stream the venue has retired.")
+        bool,
+        typer.Option(
+            help="Serve the listenKey user stream the venue has retired.", rich_help_panel=_BEHAVIOUR
+        ),
     ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every order.")] = False,
+    ready_file: Annotated[
+        Path | None,
+        typer.Option(help="Write {url, ws_url, port, pid} here once it listens.", rich_help_panel=_ADDRESS),
+    ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Log every order.", rich_help_panel=_BEHAVIOUR)
+    ] = False,
 ) -> None:
     """Serve the paper exchange until stopped (Ctrl-C or SIGTERM).
 
@@ -72,111 +199,192 @@ def serve(
     """
     from qtm.errors import ConfigError
     from qtm.market.instruments import Market
-    from qtm.paper import sources
-    from qtm.paper.limits import without_limits
     from qtm.paper.scenario import load_scenario
-    from qtm.paper.server import AccountSpec, PaperExchange
-    from qtm.paper.spot.venue import RATE_LIMITS
     from qtm.settings import settings
-    from qtm.trading.costs import SPOT_COSTS, UM_COSTS
+    from qtm.trading.fee_tiers import fee_schedule
 
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO,
         format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    if ready_file is not None:
-        ready_file.unlink(missing_ok=True)
-    config = settings()
+    for noisy in ("httpx", "httpcore", "asyncio", "picows"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     if venue not in ("spot", "um"):
         raise ConfigError(f"unknown venue {venue!r}", where="--venue", remedy="use spot or um")
     traded = Market(venue)
-    if traded is Market.UM and (market == "frames" or state is not None):
-        raise ConfigError(
-            "the futures venue plays no recordings and keeps no state file",
-            where="--venue um",
-            remedy="use --market replay or synthetic without --state",
-        )
-    costs = (SPOT_COSTS if traded is Market.SPOT else UM_COSTS)._replace(slippage_bps=slippage_bps)
-    names = tuple(name.strip().upper() for name in symbols.split(",") if name.strip())
-    feed: MarketFeed
-    if market == "replay":
-        feed = sources.replay_from_lake(
-            lake or config.lake_uri,
-            names,
-            interval,
-            start=from_,
-            end=to,
-            speed=speed,
-            history=history,
-            costs=costs,
-            venue=traded,
-        )
-    elif market == "synthetic":
-        feed = sources.synthetic_market(
-            names, start=from_, end=to, speed=speed, history=history, seed=seed, venue=traded
-        )
-    elif market == "frames" and recording is not None:
-        feed = sources.recorded_market(recording, names, lake or config.lake_uri, speed=speed)
-    elif market == "frames":
-        raise ConfigError(
-            "no recording to play", where="--recording", remedy="name a file of recorded frames"
-        )
-    else:
-        raise ConfigError(
-            f"unknown market {market!r}", where="--market", remedy="use replay, synthetic or frames"
-        )
-    quotes = {instrument.quote for instrument in feed.instruments().values()}
-    account = AccountSpec(
-        "paper",
-        config.paper.api_key,
-        config.paper.api_secret.get_secret_value(),
-        dict.fromkeys(sorted(quotes), str(config.paper.quote_balance)),
+    _refuse_what_means_nothing(context, traded, market)
+    if ready_file is not None:
+        ready_file.unlink(missing_ok=True)
+    config = settings()
+    costs = fee_schedule(
+        traded, vip, bnb=bnb_price or None, slippage_bps=slippage_bps, participation=participation
     )
+    funds = _parse_balances(balances)
+    names = tuple(dict.fromkeys(name.strip().upper() for name in symbols.split(",") if name.strip()))
+    feed = _open_feed(
+        market, names, traded, costs, lake=lake or config.lake_uri, interval=interval, start=from_, end=to,
+        speed=speed, history=history, recording=recording, seed=seed, mirror_url=mirror_url,
+        mirror_rest_url=mirror_rest_url,
+    )  # fmt: skip
+    account = _account(config, feed, funds)
+    played = load_scenario(scenario) if scenario is not None else None
+    host = host or config.paper.host
+    begin = "now" if market == "mirror" else begin
+    exchange: LoopbackExchange
     if traded is Market.UM:
-        from qtm.paper.replay import BarReplay
-        from qtm.paper.um.server import UmPaperExchange
-        from qtm.paper.um.venue import RATE_LIMITS as UM_LIMITS
+        exchange = _um_exchange(
+            feed, account, costs, lake=lake or config.lake_uri, host=host,
+            port=config.paper.um_port if port < 0 else port, seed=seed, begin=begin, limits=limits,
+            scenario=played,
+        )  # fmt: skip
+    else:
+        from qtm.paper.limits import without_limits
+        from qtm.paper.server import PaperExchange
+        from qtm.paper.spot.venue import RATE_LIMITS
 
-        futures = UmPaperExchange(
+        exchange = PaperExchange(
             feed,
             accounts=[account],
-            funding=sources.funding_from_lake(lake or config.lake_uri, feed)
-            if isinstance(feed, BarReplay)
-            else None,
-            host=host or config.paper.host,
-            port=config.paper.um_port if port < 0 else port,
+            host=host,
+            port=config.paper.spot_port if port < 0 else port,
             costs=costs,
             seed=seed,
             begin=begin,
-            rate_limits=UM_LIMITS if limits else without_limits(UM_LIMITS),
-            scenario=load_scenario(scenario) if scenario is not None else None,
+            legacy_listen_key=legacy_listen_key,
+            rate_limits=RATE_LIMITS if limits else without_limits(RATE_LIMITS),
+            state=state,
+            scenario=played,
         )
-        _run(futures, ready_file)
-        return
-    exchange = PaperExchange(
+    waits = begin == "subscribed" and speed != "step"
+    _run(exchange, account, ready_file, waits=waits)
+
+
+def _refuse_what_means_nothing(context: typer.Context, venue: Market, market: str) -> None:
+    """Raise ConfigError for an option that was given and would be passed over."""
+    from qtm.errors import ConfigError
+
+    if market not in MARKETS:
+        raise ConfigError(
+            f"unknown market {market!r}", where="--market", remedy=f"use {', '.join(MARKETS[:-1])} or mirror"
+        )
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+    for name in sorted(given):
+        option = "--" + name.strip("_").replace("_", "-")
+        if venue.value == "um" and name in _SPOT_ONLY:
+            raise ConfigError(
+                f"{option} means nothing to the futures venue", where="--venue um", remedy="leave it out"
+            )
+        if market not in _MEANT_FOR.get(name, set(MARKETS)):
+            wanted = " or ".join(sorted(_MEANT_FOR[name]))
+            raise ConfigError(
+                f"{option} means nothing to --market {market}",
+                where=option,
+                remedy=f"leave it out, or use --market {wanted}",
+            )
+    if venue.value == "um" and market in ("frames", "mirror"):
+        raise ConfigError(
+            f"the futures venue has no --market {market}",
+            where="--venue um",
+            remedy="use --market replay or synthetic",
+        )
+
+
+def _open_feed(
+    market: str, names: tuple[str, ...], venue: Market, costs: CostModel, *, lake: str, interval: str,
+    start: str, end: str, speed: str, history: int, recording: Path | None, seed: int, mirror_url: str,
+    mirror_rest_url: str,
+) -> MarketFeed:  # fmt: skip
+    from qtm.errors import ConfigError
+    from qtm.paper import sources
+
+    if market == "replay":
+        return sources.replay_from_lake(
+            lake,
+            names,
+            interval,
+            start=start,
+            end=end,
+            speed=speed,
+            history=history,
+            costs=costs,
+            venue=venue,
+        )
+    if market == "synthetic":
+        return sources.synthetic_market(
+            names, start=start, end=end, speed=speed, history=history, seed=seed, venue=venue
+        )
+    if market == "mirror":
+        return sources.live_mirror(names, stream_url=mirror_url, rest_url=mirror_rest_url, history=history)
+    if recording is None:
+        raise ConfigError(
+            "no recording to play", where="--recording", remedy="name a file of recorded frames"
+        )
+    return sources.recorded_market(recording, names, lake, speed=speed)
+
+
+def _account(config: Settings, feed: MarketFeed, funds: dict[str, str]) -> AccountSpec:
+    """The account the command opens, with what it starts with."""
+    from qtm.paper.exchange import AccountSpec
+
+    quotes = {instrument.quote for instrument in feed.instruments().values()}
+    funds = funds or dict.fromkeys(quotes, str(config.paper.quote_balance))
+    return AccountSpec(
+        "paper", config.paper.api_key, config.paper.api_secret.get_secret_value(), dict(sorted(funds.items()))
+    )
+
+
+def _parse_balances(text: str) -> dict[str, str]:
+    from qtm.errors import ConfigError
+
+    funds: dict[str, str] = {}
+    for part in text.split(",") if text else ():
+        asset, _, amount = part.strip().partition("=")
+        try:
+            good = asset.isalnum() and Decimal(amount).is_finite() and Decimal(amount) >= 0
+        except InvalidOperation:
+            good = False
+        if not good:
+            raise ConfigError(
+                f"{part.strip()!r} is no balance", where="--balances", remedy="write USDT=100000,BNB=5"
+            )
+        funds[asset.upper()] = amount
+    return funds
+
+
+def _um_exchange(
+    feed: MarketFeed, account: AccountSpec, costs: CostModel, *, lake: str, host: str, port: int, seed: int,
+    begin: str, limits: bool, scenario: Scenario | None,
+) -> LoopbackExchange:  # fmt: skip
+    from qtm.paper import sources
+    from qtm.paper.limits import without_limits
+    from qtm.paper.replay import BarReplay
+    from qtm.paper.um.server import UmPaperExchange
+    from qtm.paper.um.venue import RATE_LIMITS
+
+    return UmPaperExchange(
         feed,
         accounts=[account],
-        host=host or config.paper.host,
-        port=config.paper.spot_port if port < 0 else port,
+        funding=sources.funding_from_lake(lake, feed) if isinstance(feed, BarReplay) else None,
+        host=host,
+        port=port,
         costs=costs,
         seed=seed,
         begin=begin,
-        legacy_listen_key=legacy_listen_key,
         rate_limits=RATE_LIMITS if limits else without_limits(RATE_LIMITS),
-        state=state,
-        scenario=load_scenario(scenario) if scenario is not None else None,
+        scenario=scenario,
     )
-    _run(exchange, ready_file)
 
 
-def _run(exchange: LoopbackExchange, ready_file: Path | None) -> None:
+def _run(exchange: LoopbackExchange, account: AccountSpec, ready_file: Path | None, *, waits: bool) -> None:
     async def serve_until_stopped() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         async with exchange:
+            _introduce(exchange, account, waits=waits)
             if ready_file is not None:
                 _announce(exchange, ready_file)
             await stop.wait()
@@ -189,6 +397,27 @@ def _run(exchange: LoopbackExchange, ready_file: Path | None) -> None:
     gc.collect()
     gc.freeze()  # what was loaded at the start is never garbage; scanning it would only delay orders
     uvloop.run(serve_until_stopped())
+
+
+def _introduce(exchange: LoopbackExchange, account: AccountSpec, *, waits: bool) -> None:
+    """Say how to reach the exchange; its log goes to the error stream, so this can be read by itself."""
+    spot = exchange.metrics.market == "spot"
+    funds = ", ".join(f"{amount} {asset}" for asset, amount in account.balances.items())
+    lines = [
+        f"{'Spot' if spot else 'USD-M futures'} paper exchange, {exchange.feed.status()['market']} market: "
+        + ", ".join(sorted(exchange.feed.instruments())),
+        f"  REST           {exchange.url}{'/api/v3' if spot else '/fapi/v1'}",
+        f"  streams        {exchange.ws_url}/stream, {exchange.ws_url}/ws",
+        f"  WebSocket API  {exchange.ws_url}{'/ws-api/v3' if spot else '/ws-fapi/v1'}",
+        f"  admin, metrics {exchange.url}/paper/status, {exchange.url}/metrics",
+        f"  account        {account.name}: {funds}; API key {account.api_key}",
+        "  secret         paper.api_secret of the settings (paper-secret unless you changed it)",
+        "  ccxt and SDKs  set these addresses: docs/how-to/paper-trade.md",
+    ]
+    if waits:
+        lines.append("  Time begins with the first market-data subscription (or POST /paper/begin).")
+    lines.append("  Ctrl-C stops it.")
+    typer.echo("\n".join(lines))
 
 
 def _announce(exchange: LoopbackExchange, ready_file: Path) -> None:

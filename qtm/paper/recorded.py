@@ -15,6 +15,7 @@ import numpy.typing as npt
 from qtm.errors import DataError
 from qtm.market.instruments import Instrument
 from qtm.paper.bar_builder import BarBuilder
+from qtm.paper.depth_frames import amount_of, levels_of
 from qtm.paper.klines import KlineHistory
 from qtm.paper.pacing import PacedFeed
 from qtm.paper.venue import Venue
@@ -114,19 +115,19 @@ class FrameReplay(_Recorded):
     def apply(self, venue: Venue, symbol: str, event: dict[str, Any]) -> None:
         """A depth update, a depth snapshot, or a trade."""
         if "lastUpdateId" in event:
-            venue.set_depth(symbol, _levels(event["bids"]), _levels(event["asks"]))
+            venue.set_depth(symbol, levels_of(event["bids"]), levels_of(event["asks"]))
         elif event["e"] == "depthUpdate":
             self._uncross(venue, symbol, event)
-            venue.change_depth(symbol, _levels(event["b"]), _levels(event["a"]))
+            venue.change_depth(symbol, levels_of(event["b"]), levels_of(event["a"]))
         else:
-            self._trade(venue, symbol, units_of(event["p"]), units_of(event["q"]), bool(event["m"]))
+            self._trade(venue, symbol, amount_of(event["p"]), amount_of(event["q"]), bool(event["m"]))
 
     @staticmethod
     def _uncross(venue: Venue, symbol: str, event: dict[str, Any]) -> None:
         """Before the first snapshot stale levels may stand on the other side; a new best removes them."""
         book = venue.markets[symbol].book
-        bids = [price for price, qty in _levels(event["b"]) if qty]
-        asks = [price for price, qty in _levels(event["a"]) if qty]
+        bids = [price for price, qty in levels_of(event["b"]) if qty]
+        asks = [price for price, qty in levels_of(event["a"]) if qty]
         stale_asks = [p for p in book.asks.prices() if bids and p <= max(bids)]
         stale_bids = [p for p in book.bids.prices() if asks and p >= min(asks)]
         venue.change_depth(symbol, [(p, 0) for p in stale_bids], [(p, 0) for p in stale_asks])
@@ -187,7 +188,3 @@ class TradeReplay(_Recorded):
                 t.instrument.symbol,
                 (int(t.price[i]), int(t.qty[i]), bool(t.buyer_is_maker[i])),
             )
-
-
-def _levels(rows: Sequence[Sequence[str]]) -> list[tuple[int, int]]:
-    return [(units_of(price), units_of(qty)) for price, qty in rows]

@@ -1,4 +1,4 @@
-"""Markets opened from what a command line names: bars from the lake, a recording, or the synthetic market."""
+"""Markets opened from what a command line names: lake bars, a recording, synthetic ones, a live mirror."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from qtm.market.instruments import Instrument, Market
 from qtm.market.intervals import Interval
 from qtm.market.lake import Lake, funding_dataset
 from qtm.market.synthetic import synthetic_instruments
+from qtm.paper.mirror.feed import REST_URL, STREAM_URL, LiveMirror
 from qtm.paper.pacing import parse_moment, parse_speed
 from qtm.paper.recorded import FrameReplay
 from qtm.paper.replay import BarReplay, ReplayBars
@@ -111,6 +112,21 @@ def recorded_market(path: Path, symbols: tuple[str, ...], uri: str, *, speed: st
             return packaged[symbol]
 
     return FrameReplay(path, [instrument(symbol) for symbol in symbols], speed=parse_speed(speed))
+
+
+def live_mirror(symbols: tuple[str, ...], *, stream_url: str, rest_url: str, history: int) -> LiveMirror:
+    """Open a mirror of a spot venue's public streams; an empty address means Binance's.
+
+    Raises
+    ------
+    VenueError
+        When the venue cannot be reached.
+    DataError
+        For a symbol it does not know.
+    """
+    return LiveMirror(
+        symbols, stream_url=stream_url or STREAM_URL, rest_url=rest_url or REST_URL, history=history
+    )
 
 
 def funding_from_lake(uri: str, replay: BarReplay) -> dict[str, list[FundingEvent]]:

@@ -11,9 +11,27 @@ from qtm.market.instruments import Instrument
 from qtm.paper.wire import text_of, units_of
 
 STP_MODES = ("EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH", "DECREMENT", "TRANSFER")
+"""Modes a request may name; a listing allows some of them."""
+
+ALLOWED_STP = ("EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH", "DECREMENT")
 ORDER_TYPES = (
     "LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT",
 )  # fmt: skip
+
+FEATURES = {
+    "icebergAllowed": True,
+    "ocoAllowed": True,
+    "otoAllowed": True,
+    "opoAllowed": True,
+    "quoteOrderQtyMarketAllowed": True,
+    "allowTrailingStop": True,
+    "cancelReplaceAllowed": True,
+    "amendAllowed": True,
+    "pegInstructionsAllowed": True,
+    "isSpotTradingAllowed": True,
+    "isMarginTradingAllowed": False,
+}
+"""What a listing offers beyond its order types, in the order exchangeInfo shows it."""
 
 
 def default_filters(instrument: Instrument) -> list[dict[str, Any]]:
@@ -74,12 +92,15 @@ def default_filters(instrument: Instrument) -> list[dict[str, Any]]:
 
 @dataclass
 class SpotSymbol:
-    """One listing. `filters` are the public ones; their numbers are read through `units` and `count`."""
+    """One listing. `filters` are the public ones; `filter` gives their numbers."""
 
     instrument: Instrument
     filters: list[dict[str, Any]] = field(default_factory=list)
-    permission_sets: tuple[tuple[str, ...], ...] = (("SPOT",),)
+    permission_sets: list[list[str]] = field(default_factory=lambda: [["SPOT"]])
     default_stp: str = "EXPIRE_MAKER"
+    allowed_stp: tuple[str, ...] = ALLOWED_STP
+    order_types: tuple[str, ...] = ORDER_TYPES
+    features: dict[str, bool] = field(default_factory=lambda: dict(FEATURES))
 
     def __post_init__(self) -> None:
         if not self.filters:
@@ -107,13 +128,22 @@ class SpotSymbol:
         self.set_filters([*kept, *changed.values()])
         return self.filters
 
+    def relist(self, listing: Mapping[str, Any]) -> None:
+        """Become what another venue's exchangeInfo says of the symbol; what it omits is not offered."""
+        self.set_filters([dict(entry) for entry in listing["filters"]])
+        self.order_types = tuple(listing.get("orderTypes", self.order_types))
+        self.features = {name: bool(listing.get(name, False)) for name in FEATURES}
+        self.permission_sets = [list(group) for group in listing.get("permissionSets", self.permission_sets)]
+        self.default_stp = str(listing.get("defaultSelfTradePreventionMode", self.default_stp))
+        self.allowed_stp = tuple(listing.get("allowedSelfTradePreventionModes", self.allowed_stp))
+
     def filter(self, name: str) -> dict[str, int] | None:
         """A filter's numbers: decimals in 1e-8 units, counts and flags as they are."""
         return self.by_type.get(name)
 
     def public(self, status: str, *, show_permission_sets: bool = True) -> dict[str, Any]:
         """The entry in exchangeInfo's `symbols`."""
-        entry: dict[str, Any] = {
+        return {
             "symbol": self.instrument.symbol,
             "status": status,
             "baseAsset": self.base,
@@ -123,22 +153,11 @@ class SpotSymbol:
             "quoteAssetPrecision": 8,
             "baseCommissionPrecision": 8,
             "quoteCommissionPrecision": 8,
-            "orderTypes": list(ORDER_TYPES),
-            "icebergAllowed": True,
-            "ocoAllowed": True,
-            "otoAllowed": True,
-            "opoAllowed": False,
-            "quoteOrderQtyMarketAllowed": True,
-            "allowTrailingStop": True,
-            "cancelReplaceAllowed": True,
-            "amendAllowed": True,
-            "pegInstructionsAllowed": True,
-            "isSpotTradingAllowed": True,
-            "isMarginTradingAllowed": False,
+            "orderTypes": list(self.order_types),
+            **self.features,
             "filters": self.filters,
             "permissions": [],
-            "permissionSets": [list(group) for group in self.permission_sets] if show_permission_sets else [],
+            "permissionSets": self.permission_sets if show_permission_sets else [],
             "defaultSelfTradePreventionMode": self.default_stp,
-            "allowedSelfTradePreventionModes": list(STP_MODES),
+            "allowedSelfTradePreventionModes": list(self.allowed_stp),
         }
-        return entry

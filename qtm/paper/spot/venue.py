@@ -34,6 +34,7 @@ from qtm.paper.spot.orders import (
 )
 from qtm.paper.spot.persistence import SpotStore
 from qtm.paper.spot.requests import generated_id
+from qtm.paper.spot.supported import check_supported
 from qtm.paper.spot.symbols import SpotSymbol
 from qtm.paper.venue import SymbolMarket, Venue
 from qtm.paper.wire import E8, text_of, units_of
@@ -124,15 +125,14 @@ class SpotVenue(Venue):
         market = self.markets[request.symbol]
         if market.status != "TRADING":
             raise ApiError(-1013, "Market is closed.")
+        check_supported(symbol, request)
         if request.peg_type is not None:
             request.price = quoting.pegged_price(market, request)
         if request.iceberg is not None and request.qty is not None and request.iceberg > request.qty:
             raise rejected("IcebergQty exceeds QTY.")
         check_order(symbol, request, lambda minutes: self.reference_price(market, minutes))
         check_counts(symbol, account, request, self._exchange_rules())
-        if request.stp not in ("NONE", symbol.default_stp) and request.stp not in self.allowed_stp(
-            request.symbol
-        ):
+        if request.stp not in ("NONE", symbol.default_stp, *symbol.allowed_stp):
             raise rejected("This symbol does not allow the specified self-trade prevention mode.")
         if (request.symbol, request.client_id) in account.open_client_ids:
             raise rejected("Duplicate order sent.")
@@ -152,10 +152,6 @@ class SpotVenue(Venue):
         )
         if (request.symbol, request.client_id) in account.open_client_ids:
             raise rejected("Duplicate order sent.")
-
-    def allowed_stp(self, symbol: str) -> tuple[str, ...]:
-        """Self-trade prevention modes of a symbol."""
-        return tuple(self.symbols[symbol].public("TRADING")["allowedSelfTradePreventionModes"])
 
     def place(self, account: SpotAccount, request: NewOrder) -> SpotOrder:
         """Take an order: check, lock, announce, match, rest or expire."""
