@@ -15,8 +15,11 @@ STEP = -1.0
 MAX = 0.0
 """Speed without any pause."""
 
-_YIELD_S = 0.005
-"""At full speed, how long the market may hold the event loop before clients get a turn."""
+TURN = 0
+"""A moment that has always come: clients may get a turn, time does not pass."""
+
+_YIELD_S = 0.0005
+"""How long the market may hold the event loop before clients get a turn."""
 
 
 def parse_speed(text: str) -> float:
@@ -66,7 +69,11 @@ class PacedFeed(ABC):
 
     @abstractmethod
     def moments(self, venue: Venue) -> Iterator[int]:
-        """Make one step happen; yields the market time (ms) reached after each of its events."""
+        """Make one step happen; yields the market time (ms) reached after each of its events.
+
+        Between two yields nothing else runs, so `TURN` belongs after every symbol of an event: an order never
+        waits for a whole market to move.
+        """
 
     def begin(self) -> None:
         """Let time run (no effect in step mode)."""
@@ -91,11 +98,8 @@ class PacedFeed(ABC):
         turn = started
         while not self.done:
             for moment in self.moments(venue):
-                if self.speed == MAX:
-                    if loop.time() - turn > _YIELD_S:
-                        await asyncio.sleep(0)
-                        turn = loop.time()
-                    continue
-                wait = started + (moment - origin) / 1000 / self.speed - loop.time()
-                if wait > 0:
-                    await asyncio.sleep(wait)
+                now = loop.time()
+                due = started + (moment - origin) / 1000 / self.speed if self.speed != MAX else now
+                if due > now or now - turn > _YIELD_S:
+                    await asyncio.sleep(max(0.0, due - now))
+                    turn = loop.time()

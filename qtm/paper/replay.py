@@ -19,7 +19,7 @@ from qtm.errors import ConfigError, DataError
 from qtm.market.bars import BarSeries
 from qtm.market.instruments import Instrument
 from qtm.paper.klines import Kline, KlineHistory
-from qtm.paper.pacing import STEP, PacedFeed
+from qtm.paper.pacing import STEP, TURN, PacedFeed
 from qtm.paper.venue import Venue
 from qtm.paper.wire import E8, units_of
 from qtm.trading.costs import CostModel, taker_price_ticks
@@ -139,6 +139,7 @@ class BarReplay(PacedFeed):
             venue.move_clock(start + quarter * self.interval_ms // 4)
             for symbol, bar in bars.items():
                 self._point(venue, symbol, bar, quarter)
+                yield TURN
             yield venue.clock.now_ms()
         self.steps_done += 1
         close = start + self.interval_ms
@@ -147,9 +148,11 @@ class BarReplay(PacedFeed):
         for symbol in active:
             self._row[symbol] += 1
             upcoming[symbol] = self._stand_at_open(venue, symbol)
+            yield TURN
         for symbol, bar in bars.items():
             venue.close_bar(symbol, bar, upcoming[symbol])
             self.klines_published += 1
+            yield TURN
         yield close
 
     def _active(self) -> list[str]:

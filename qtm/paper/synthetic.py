@@ -20,7 +20,7 @@ from qtm.market.intervals import Interval
 from qtm.market.synthetic import synthetic_bars
 from qtm.paper.bar_builder import BarBuilder
 from qtm.paper.klines import KlineHistory
-from qtm.paper.pacing import PacedFeed
+from qtm.paper.pacing import TURN, PacedFeed
 from qtm.paper.venue import Venue
 from qtm.paper.wire import E8, units_of
 
@@ -187,6 +187,7 @@ class SyntheticFeed(PacedFeed):
             venue.move_clock(now)
             for symbol, path in self._paths.items():
                 self._moment(venue, symbol, path, now)
+                yield TURN
             yield now
         self.steps_done += 1
 
