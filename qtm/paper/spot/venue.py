@@ -280,7 +280,8 @@ class SpotVenue(Venue):
         if not is_maker:
             order.fills.append(trade)
         self._trim_lock(account, order, spent)
-        account.limits.give_back(1, self.wall.now_ms() / 1000)
+        if order.executed == qty:  # its first fill gives the order's place back
+            account.limits.give_back(1, self.wall.now_ms() / 1000)
         self.report(account, order, "TRADE", trade=trade)
 
     def _trim_lock(self, account: SpotAccount, order: SpotOrder, asset: str) -> None:
