@@ -5,6 +5,9 @@ bid are `taker_price_ticks(+1/-1, open[i+1], tick, slippage_bps)`. An order sent
 therefore fills at the engine's next-open price. Inside a bar the tape walks open, then low and high (high and
 low for a falling bar), then close; resting orders fill only when that walk trades through them. After the
 last bar the book is empty, because no next open exists.
+
+With `participation` in the cost model the book shows that share of the bar's volume, at one price, and
+resting orders get that share of each print: nobody takes more than the engine would let him.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from qtm.paper.klines import Kline, KlineHistory
 from qtm.paper.pacing import STEP, TURN, PacedFeed
 from qtm.paper.venue import Venue
 from qtm.paper.wire import E8, units_of
-from qtm.trading.costs import CostModel, taker_price_ticks
+from qtm.trading.costs import CostModel, fillable_lots, numbers_of, taker_price_ticks
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class BarReplay(PacedFeed):
     bars
         One entry per symbol, all of one interval.
     costs
-        Supplies the slippage that the book's spread stands for.
+        Supplies the slippage that the book's spread stands for, and the participation that bounds its depth.
     speed
         Market seconds per second of wall time; `MAX` for no pause, `STEP` to move by `advance` only.
     depth_levels
@@ -88,7 +91,7 @@ class BarReplay(PacedFeed):
                 remedy="choose one interval and at least one symbol",
             )
         self.bars = {b.instrument.symbol: b for b in bars}
-        self.costs = costs
+        self.costs = numbers_of(costs)
         self.depth_levels = depth_levels
         self.interval_ms = bars[0].interval_ms
         self.timeline = np.unique(np.concatenate([b.times[b.history :] for b in bars]))
@@ -118,7 +121,7 @@ class BarReplay(PacedFeed):
             before = b.values[row - 1, 3] if row else b.values[row, 0]
             market.last_price = units_of(float(before))
             if row < len(b.times):
-                self._stand(venue, symbol, float(b.values[row, 0]))
+                self._stand(venue, symbol, float(b.values[row, 0]), float(b.values[row, 4]))
 
     def status(self) -> dict[str, object]:
         """Progress of the replay."""
@@ -169,22 +172,37 @@ class BarReplay(PacedFeed):
         if row >= len(b.times):
             venue.set_depth(symbol, (), ())
             return None
-        self._stand(venue, symbol, float(b.values[row, 0]))
+        self._stand(venue, symbol, float(b.values[row, 0]), float(b.values[row, 4]))
         return int(b.times[row])
 
-    def _stand(self, venue: Venue, symbol: str, price: float) -> None:
-        """Put the market's depth around `price`, deep enough for any order the filters allow."""
+    def _stand(self, venue: Venue, symbol: str, price: float, volume: float) -> None:
+        """Put the market's depth around `price`, deep enough for what the filters and the costs allow."""
         instrument = self.bars[symbol].instrument
         tick, size = units_of(instrument.tick_size), float(instrument.tick_size)
         depth = units_of(instrument.max_qty) or 10**6 * E8
         ask = int(taker_price_ticks(+1, price, size, self.costs.slippage_bps))
         bid = int(taker_price_ticks(-1, price, size, self.costs.slippage_bps))
         gap = max(1, (ask - bid) // 2)
+        share = self._share(instrument, volume)
+        if share is not None:
+            venue.set_depth(
+                symbol,
+                [(bid * tick, share)] if share and bid > 0 else [],
+                [(ask * tick, share)] if share else [],
+            )
+            return
         venue.set_depth(
             symbol,
             [((bid - i * gap) * tick, depth) for i in range(self.depth_levels) if bid > i * gap],
             [((ask + i * gap) * tick, depth) for i in range(self.depth_levels)],
         )
+
+    def _share(self, instrument: Instrument, volume: float) -> int | None:
+        """What one order may take of `volume`, in 1e-8 units and whole lots; None without a bound."""
+        if self.costs.participation <= 0:
+            return None
+        most = fillable_lots(float("inf"), volume, float(instrument.step_size), self.costs)
+        return int(most) * units_of(instrument.step_size)
 
     def _point(self, venue: Venue, symbol: str, bar: Kline, quarter: int) -> None:
         """One of the four points of a bar's walk: the book follows, a quarter of the volume trades."""
@@ -194,10 +212,17 @@ class BarReplay(PacedFeed):
         )
         price = path[quarter]
         before = path[quarter - 1] if quarter else price
-        self._stand(venue, symbol, price)
+        self._stand(venue, symbol, price, bar.volume)
         quantity = units_of(f"{bar.volume / 4:.8f}")
         if quantity > 0:
-            venue.print_trade(symbol, units_of(price), quantity, buyer_is_maker=price < before, strict=True)
+            venue.print_trade(
+                symbol,
+                units_of(price),
+                quantity,
+                buyer_is_maker=price < before,
+                strict=True,
+                reaching=self._share(self.bars[symbol].instrument, bar.volume / 4),
+            )
         share = (quarter + 1) / 4
         seen = path[: quarter + 1]
         venue.set_forming(

@@ -180,11 +180,24 @@ class Venue(Matcher):
         self.settled(symbol)
 
     def print_trade(
-        self, symbol: str, price: int, qty: int, *, buyer_is_maker: bool, strict: bool = False
+        self,
+        symbol: str,
+        price: int,
+        qty: int,
+        *,
+        buyer_is_maker: bool,
+        strict: bool = False,
+        reaching: int | None = None,
     ) -> None:
-        """A trade of the market: on the tape, and through resting orders that it reaches."""
+        """A trade of the market: on the tape, and through resting orders that it reaches.
+
+        `reaching` bounds how much of it those orders may take (all of it when None).
+        """
         market = self.markets[symbol]
-        self.print_through(symbol, market.book, price, qty, aggressor_buys=not buyer_is_maker, strict=strict)
+        reach = qty if reaching is None else min(qty, reaching)
+        self.print_through(
+            symbol, market.book, price, reach, aggressor_buys=not buyer_is_maker, strict=strict
+        )
         self.record_trade(market, price, qty, buyer_is_maker=buyer_is_maker)
         self.price_moved(symbol)
         self.settled(symbol)

@@ -14,10 +14,11 @@ from qtm.paper.klines import Kline, KlineHistory
 from qtm.paper.pacing import MAX, STEP, parse_moment, parse_speed
 from qtm.paper.recorded import FrameReplay, TradeReplay, Trades
 from qtm.paper.sources import synthetic_market
+from qtm.paper.spot.orders import NewOrder
 from qtm.paper.spot.venue import SpotVenue
 from qtm.paper.synthetic import SyntheticFeed
 from qtm.paper.wire import E8, units_of
-from qtm.trading.costs import SPOT_COSTS, taker_price_ticks
+from qtm.trading.costs import SPOT_COSTS, fillable_lots, numbers_of, taker_price_ticks
 from tests.paper.worlds import START_MS, bars, instrument, replay
 
 
@@ -183,3 +184,38 @@ def test_trades_are_replayed_in_time_order_over_symbols() -> None:
         [(99 * E8, 5 * E8)],
         [(99 * E8 + units_of("0.01"), 5 * E8)],
     )
+
+
+@pytest.mark.parametrize("participation", [0.1, 0.33])
+def test_the_standing_book_gives_no_more_than_the_engine_s_participation(participation: float) -> None:
+    costs = SPOT_COSTS._replace(participation=participation)
+    venue, series = SpotVenue(costs), bars("BTCUSDT", 12)
+    feed = replay(count=12, costs=costs)
+    feed.open(venue)
+    book = venue.markets["BTCUSDT"].book
+    for row in range(5, 11):
+        lots = fillable_lots(-1e9, float(series.volume[row]), 0.00001, numbers_of(costs))
+        for side in (book.bids, book.asks):
+            assert [level.external for level in side.levels.values()] == [int(-lots) * 1000]
+        feed.advance(venue, 1)
+
+
+def test_prints_give_resting_orders_their_participation_only() -> None:
+    def bought(participation: float) -> int:
+        costs = SPOT_COSTS._replace(participation=participation)
+        venue, feed = SpotVenue(costs), replay(count=12, costs=costs)
+        feed.open(venue)
+        account = venue.open_account("desk")
+        venue.deposit(account, "USDT", 10**7 * E8)
+        price = units_of(round(float(bars("BTCUSDT", 12).low[5]) + 0.02, 2))
+        order = venue.place(
+            account,
+            NewOrder(symbol="BTCUSDT", buy=True, type="LIMIT", qty=100 * E8, price=price, stp="NONE"),
+        )
+        feed.advance(venue, 1)
+        return order.executed
+
+    whole, tenth = bought(0.0), bought(0.1)
+    volume = units_of(float(bars("BTCUSDT", 12).volume[5]))
+    assert whole == pytest.approx(volume / 4, rel=1e-6)
+    assert tenth == pytest.approx(volume / 40, rel=1e-3)
