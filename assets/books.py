@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from assets.partitions import DAY_MS, Window
-from assets.portfolio import rows_of_days
+from assets.scenarios import rows_of_days, scenarios_of_day
 from assets.weights_table import Book, read_books
 from qtm.errors import DataError
 from qtm.market.lake import Lake
@@ -34,14 +34,15 @@ def books_of_run(lake: Lake, window: Window) -> Iterator[tuple[Window, DailyHist
     for day, row in zip(window.each(), rows_of_days(history, window), strict=True):
         known = history.until(row)
         book = books.get(day.start_ms)
-        yield day, known, None if book is None else _solved_again(book, known, day)
+        yield day, known, None if book is None else _solved_again(lake, book, known, day)
 
 
-def _solved_again(book: Book, history: DailyHistory, day: Window) -> DailyAllocation:
-    """The allocation behind the weights of a day, solved again under its own mandate."""
+def _solved_again(lake: Lake, book: Book, history: DailyHistory, day: Window) -> DailyAllocation:
+    """The allocation behind the weights of a day, solved again under its own mandate and scenarios."""
     from qtm.portfolio.daily import allocate_daily
 
-    answer = allocate_daily(history, book.mandate)
+    stored = scenarios_of_day(lake, history, book.mandate)
+    answer = allocate_daily(history, book.mandate, scenarios=stored)
     solved = dict(zip(answer.allocation.problem.symbols, answer.allocation.weights, strict=True))
     for symbol in sorted(solved.keys() | book.weights.keys()):
         held, found = book.weights.get(symbol, 0.0), float(solved.get(symbol, 0.0))

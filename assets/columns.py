@@ -29,6 +29,11 @@ MEANING = {
     "cvar_component": "the symbol's part of the book's CVaR, fraction of capital a day",
     "outcome": "optimal, or fallback when the mandate could not be met",
     "mandate": "the mandate as JSON",
+    "as_of_ms": "UTC milliseconds at which the last day known opens",
+    "scenario": "number of the scenario within its day",
+    "probability": "chance of the scenario; a day's sum to one",
+    "returns": "the scenario's return of every symbol of the record, in its order, as fractions",
+    "record": "symbols, model, window and origin as JSON, the same in every row of a day",
 }
 
 
@@ -42,9 +47,25 @@ def funding_table(dataset: str) -> dict[str, Any]:
     return _table(dataset, FUNDING_SCHEMA)
 
 
+def scenarios_table() -> dict[str, Any]:
+    """Definition metadata of the scenarios."""
+    return _table("scenarios", SCENARIOS_SCHEMA)
+
+
 def weights_table() -> dict[str, Any]:
     """Definition metadata of the weights."""
     return _table(WEIGHTS, WEIGHTS_SCHEMA)
+
+
+SCENARIOS_SCHEMA = {
+    "as_of_ms": "Int64",
+    "scenario": "Int32",
+    "open_time_ms": "Int64",
+    "probability": "Float64",
+    "returns": "List(Float64)",
+    "record": "String",
+}
+"""As `qtm.portfolio.scenarios.storage.SCHEMA`, whose room would load the solvers with the definitions."""
 
 
 def _table(dataset: str, schema: dict[str, Any]) -> dict[str, Any]:

@@ -177,23 +177,25 @@ def um_bars_5m(
     check_specs=funding_check_specs("um_funding"),
     description=(
         "Funding rates of the USD-M perpetuals: what longs pay shorts at each funding time, as a fraction of "
-        "notional. Binance's archive publishes them by the month, so the running month comes late."
+        "notional. Binance's archive publishes them by the month, after its end; the running month is asked "
+        "of the venue."
     ),
 )
 def um_funding(
     context: dg.AssetExecutionContext, lake: MarketLake, history: MarketHistory
 ) -> dg.MaterializeResult:
     """USD-M funding rates from the source, checked."""
-    from qtm.market.ingest import ingest_funding
+    from assets.funding import take_funding
 
     opened, window = lake.open(), run_window(context)
     symbols = settings().market.intraday_symbols
     dataset = funding_dataset(Market.UM)
     with failures_in_words(), history.open() as chosen:
         require_one_kind(opened, dataset, chosen)
-        ingest_funding(opened, chosen.source, Market.UM, symbols, window.start_ms, window.end_ms)
+        taken = take_funding(opened, chosen, symbols, window)
+        months = {"months": table([{"month": month, "from": source} for month, source in taken.items()])}
         return dg.MaterializeResult(
-            metadata={**describe_funding(context, opened, window), **source_metadata(chosen)},
+            metadata={**describe_funding(context, opened, window), **source_metadata(chosen), **months},
             data_version=dg.DataVersion(f"{dataset} {opened.version(dataset)}"),
             check_results=funding_check_results(opened, symbols, window),
         )

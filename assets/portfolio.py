@@ -3,22 +3,23 @@
 from typing import TYPE_CHECKING
 
 import dagster as dg
+import numpy as np
 import polars as pl
 from pydantic import Field
 
 from assets.checks import verdict_over_days
 from assets.columns import weights_table
 from assets.failures import failures_in_words
-from assets.market import bars_1d
 from assets.partitions import DAILY, DAY_MS, Window, day_text, run_window
 from assets.presentation import INK, LOSS, MUTED, plot, table
 from assets.resources import MarketLake
-from assets.weights_table import write_weights
-from qtm.errors import DataError
+from assets.scenarios import require_history, rows_of_days, scenarios, scenarios_of_day
+from assets.weights_table import read_books, write_weights
+from qtm.market.lake import Lake
 from qtm.settings import settings
 
 if TYPE_CHECKING:
-    from qtm.portfolio.daily import DailyAllocation, DailyHistory, Mandate
+    from qtm.portfolio.daily import DailyAllocation, Mandate
 
 GROUP = "portfolio"
 OWNERS = ["team:portfolio"]
@@ -36,7 +37,7 @@ WEIGHT_CHECKS = [
         "cvar_within_cap",
         asset="weights",
         blocking=True,
-        description="CVaR measured again on the scenarios, outside the solver, does not exceed the cap.",
+        description="CVaR of the weights and scenarios read back from the lake does not exceed the cap.",
     ),
     dg.AssetCheckSpec(
         "solved_as_posed",
@@ -51,8 +52,6 @@ class MandateConfig(dg.Config):
 
     cvar_cap: float | None = Field(None, description="Daily CVaR cap as a fraction of capital.")
     max_weight: float | None = Field(None, description="Most weight of one symbol.")
-    window: int = Field(730, description="Daily returns looked at.")
-    least_history: int = Field(180, description="Fewest returns a symbol needs to be held.")
 
     def mandate(self) -> "Mandate":
         """The mandate, checked."""
@@ -65,8 +64,6 @@ class MandateConfig(dg.Config):
             base,
             cvar_cap=base.cvar_cap if self.cvar_cap is None else self.cvar_cap,
             max_weight=base.max_weight if self.max_weight is None else self.max_weight,
-            window=self.window,
-            least_history=self.least_history,
         )
 
 
@@ -76,13 +73,14 @@ class MandateConfig(dg.Config):
     kinds={"cvxpy", "deltalake"},
     partitions_def=DAILY,
     backfill_policy=dg.BackfillPolicy.single_run(),
-    deps=[bars_1d],
+    deps=[scenarios],
     metadata=weights_table(),
     check_specs=WEIGHT_CHECKS,
     description=(
         "Weights of the daily universe at each close: the highest shrunk expected return whose historical "
-        "CVaR stays under the cap (Rockafellar-Uryasev), long only, cash allowed. Uses only bars known at "
-        "that close. If no weights satisfy the mandate, the minimum-CVaR book stands in and the check "
+        "CVaR stays under the cap (Rockafellar-Uryasev), long only, cash allowed. Uses the day's stored "
+        "scenarios and only bars known at that close. If no weights satisfy the mandate, the minimum-CVaR "
+        "book stands in and the check "
         "`solved_as_posed` names the smallest set of constraints to relax. A "
         "day with too few bars before it has no book."
     ),
@@ -106,7 +104,8 @@ def weights(
                     f"no book: {row} daily returns before it, {mandate.least_history} needed"
                 )
                 continue
-            book.append(allocate_daily(history.until(row), mandate))
+            known = history.until(row)
+            book.append(allocate_daily(known, mandate, scenarios=scenarios_of_day(opened, known, mandate)))
             context.log.info(f"{day_text(book[-1].as_of_ms)}: {book[-1].allocation.outcome.value}")
         version = write_weights(opened, window, book)
     for answer in book:
@@ -133,48 +132,7 @@ def weights(
             ),
         },
         data_version=dg.DataVersion(f"bars {history.version}, weights {version}"),
-        check_results=_checks(book, mandate),
-    )
-
-
-def rows_of_days(history: "DailyHistory", window: Window) -> list[int]:
-    """The row of each day of `window` in `history`.
-
-    Raises
-    ------
-    DataError
-        Naming the first day without a bar.
-    """
-    where = {int(time): row for row, time in enumerate(history.open_time_ms)}
-    for day in window.each():
-        if day.start_ms not in where:
-            raise DataError(
-                f"no daily bar opens on {day.first}",
-                where=history.lake,
-                remedy="materialise bars_1d for that day first; held are "
-                f"{day_text(int(history.open_time_ms[0]))} to {day_text(int(history.open_time_ms[-1]))}",
-            )
-    return [where[day.start_ms] for day in window.each()]
-
-
-def require_history(history: "DailyHistory", row: int, mandate: "Mandate") -> None:
-    """Refuse a run whose last day has too little history for any book.
-
-    Earlier days of a range may lack it: the first months of a lake have bars and no book yet.
-
-    Raises
-    ------
-    DataError
-        Naming the day the daily bars must start on.
-    """
-    if row >= mandate.least_history:
-        return
-    day_ms = int(history.open_time_ms[row])
-    first = day_text(day_ms - mandate.least_history * DAY_MS)
-    raise DataError(
-        f"a book for {day_text(day_ms)} needs {mandate.least_history} daily returns, the lake holds {row}",
-        where=f"{history.lake}/spot_bars_1d",
-        remedy=f"materialise bars_1d from {first} on, then weights",
+        check_results=_checks(opened, window, book, mandate),
     )
 
 
@@ -232,21 +190,28 @@ def _book_plot(answer: "DailyAllocation") -> dg.MarkdownMetadataValue:
     return picture.markdown
 
 
-def _checks(book: "list[DailyAllocation]", mandate: "Mandate") -> list[dg.AssetCheckResult]:
-    outside, above, fallback = {}, {}, {}
-    for answer in book:
-        day, allocation = day_text(answer.as_of_ms), answer.allocation
-        heaviest, total = float(allocation.weights.max()), float(allocation.weights.sum())
+def _checks(
+    lake: Lake, window: Window, book: "list[DailyAllocation]", mandate: "Mandate"
+) -> list[dg.AssetCheckResult]:
+    """Hold what the lake now says against the mandate; the solver is not asked."""
+    from qtm.portfolio.scenarios.storage import load_scenarios
+
+    outside, above = {}, {}
+    held = read_books(lake, window) if book else {}
+    for day_ms, kept in held.items():
+        day, found = day_text(day_ms), list(kept.weights.values())
         if (
-            float(allocation.weights.min()) < -TOLERANCE
-            or heaviest > mandate.max_weight + TOLERANCE
-            or total > 1 + TOLERANCE
+            min(found) < -TOLERANCE
+            or max(found) > mandate.max_weight + TOLERANCE
+            or sum(found) > 1 + TOLERANCE
         ):
-            outside[day] = f"weights sum to {total:.4f}, the largest is {heaviest:.4f}"
-        if allocation.cvar > mandate.cvar_cap + TOLERANCE:
-            above[day] = f"CVaR {allocation.cvar:.4%} against a cap of {mandate.cvar_cap:.4%}"
-        if allocation.reason:
-            fallback[day] = allocation.reason
+            outside[day] = f"weights sum to {sum(found):.4f}, the largest is {max(found):.4f}"
+        tomorrow = load_scenarios(lake, day_ms).scenarios
+        weights_ = np.array([kept.weights.get(symbol, 0.0) for symbol in tomorrow.symbols])
+        cvar = tomorrow.cvar(weights_, mandate.alpha)
+        if cvar > mandate.cvar_cap + TOLERANCE:
+            above[day] = f"CVaR {cvar:.4%} against a cap of {mandate.cvar_cap:.4%}"
+    fallback = {day_text(one.as_of_ms): one.allocation.reason for one in book if one.allocation.reason}
     days = len(book)
     return [
         verdict_over_days("weights_within_mandate", days, outside),

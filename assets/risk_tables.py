@@ -5,6 +5,7 @@ They hold the figures of the daily report by day, so that a desk can ask how a m
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -89,7 +90,18 @@ TABLES = (MEASURES, STRESS, MODEL_BACKTESTS)
             "cvar_at_least_var",
             asset=MEASURES.name,
             description="No engine shows a CVaR below its VaR, which no loss distribution can have.",
-        )
+        ),
+        dg.AssetCheckSpec(
+            "rises_with_level",
+            asset=MEASURES.name,
+            description="No engine shows a smaller VaR or CVaR at a higher level.",
+        ),
+        dg.AssetCheckSpec(
+            "components_sum",
+            asset=MEASURES.name,
+            description="The positions' parts of the CVaR sum to the CVaR of the weights on the stored "
+            "scenarios.",
+        ),
     ],
 )
 def risk_tables(context: dg.AssetExecutionContext, lake: MarketLake) -> Iterator[dg.MaterializeResult]:
@@ -98,7 +110,7 @@ def risk_tables(context: dg.AssetExecutionContext, lake: MarketLake) -> Iterator
 
     opened, window = lake.open(), run_window(context)
     rows: dict[str, list[tuple[Any, ...]]] = {one.name: [] for one in TABLES}
-    impossible = {}
+    impossible, falling, torn = {}, {}, {}
     with failures_in_words():
         for day, history, answer in books_of_run(opened, window):
             if answer is None:
@@ -111,6 +123,11 @@ def risk_tables(context: dg.AssetExecutionContext, lake: MarketLake) -> Iterator
             }
             wrong = [e.engine for e in figures.tails if e.cvar < e.var - ROUNDING]
             impossible.update({day.first: ", ".join(wrong)} if wrong else {})
+            sunk = levels_falling(figures)
+            falling.update({day.first: ", ".join(sunk)} if sunk else {})
+            parts = sum(line.component for line in figures.exposures)
+            if abs(parts - answer.scenarios.cvar(answer.allocation.weights, answer.mandate.alpha)) > ROUNDING:
+                torn[day.first] = f"components sum to {parts:.6%}, CVaR is {answer.allocation.cvar:.6%}"
             for one in TABLES:
                 rows[one.name] += [(day.start_ms, *row) for row in found[one.name]]
                 shown = pl.DataFrame(found[one.name], schema=one.columns, orient="row")
@@ -121,7 +138,11 @@ def risk_tables(context: dg.AssetExecutionContext, lake: MarketLake) -> Iterator
                 )
         versions = {one.name: _write(opened, one, rows[one.name], window) for one in TABLES}
     for one in TABLES:
-        measured = verdict_over_days("cvar_at_least_var", window.days, impossible)
+        measured = [
+            verdict_over_days("cvar_at_least_var", window.days, impossible),
+            verdict_over_days("rises_with_level", window.days, falling),
+            verdict_over_days("components_sum", window.days, torn),
+        ]
         yield dg.MaterializeResult(
             asset_key=one.name,
             metadata={
@@ -129,8 +150,20 @@ def risk_tables(context: dg.AssetExecutionContext, lake: MarketLake) -> Iterator
                 "table": dg.MetadataValue.path(opened.tables.uri(one.name)),
             },
             data_version=dg.DataVersion(f"{one.name} {versions[one.name]}"),
-            check_results=[measured] if one is MEASURES else [],
+            check_results=measured if one is MEASURES else [],
         )
+
+
+def levels_falling(figures: "RiskFigures") -> list[str]:
+    """Engines with a smaller VaR or CVaR at a higher level."""
+    found = []
+    for engine in dict.fromkeys(e.engine for e in figures.tails):
+        known = sorted(
+            (e.alpha, e.var, e.cvar) for e in figures.tails if e.engine == engine and e.var == e.var
+        )
+        if any(b[1] < a[1] - ROUNDING or b[2] < a[2] - ROUNDING for a, b in pairwise(known)):
+            found.append(engine)
+    return found
 
 
 def measure_rows(figures: "RiskFigures") -> list[tuple[Any, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from assets import honesty, market, portfolio, quality, research, risk, risk_tables
+from assets import honesty, market, portfolio, quality, research, risk, risk_tables, scenarios
 from pipelines.jobs import JOBS
 from pipelines.resources import resources
 from pipelines.schedules import SCHEDULES
@@ -12,7 +12,9 @@ from pipelines.sensors import SENSORS
 from qtm.settings import settings
 
 defs = dg.Definitions(
-    assets=dg.load_assets_from_modules([market, quality, research, honesty, portfolio, risk, risk_tables]),
+    assets=dg.load_assets_from_modules(
+        [market, quality, research, honesty, scenarios, portfolio, risk, risk_tables]
+    ),
     jobs=JOBS,
     schedules=SCHEDULES,
     sensors=SENSORS,

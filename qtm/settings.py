@@ -75,6 +75,12 @@ class RiskSettings(_Section):
     messages_per_10s: int = Field(default=60, ge=1)
     cvar_alpha: float = Field(default=0.95, gt=0.5, lt=1)
     cvar_cap: float = Field(default=0.04, gt=0)
+    scenario_model: str = "historical"
+    """How the past becomes tomorrow's scenarios, of the weights, the report and the gate's CVaR budget."""
+    scenario_window: int = Field(default=730, ge=30)
+    """Daily returns the scenarios are made from."""
+    least_history: int = Field(default=180, ge=2)
+    """Fewest daily returns a symbol needs to be measured."""
     max_weight: float = Field(default=0.25, gt=0, le=1)
 
 

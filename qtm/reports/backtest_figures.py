@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qtm.backtest.engine import BacktestResult
-from qtm.backtest.loop import DAY_MS, FILLED
+from qtm.backtest.session import DAY_MS
 from qtm.backtest.statistics import DAYS_PER_YEAR, daily_equity, daily_returns
 from qtm.reports.blocks import ACCENT, BAD, GOOD, INK, NEUTRAL, Block, figure, numbers, paragraph, times
 from qtm.reports.formats import percent
@@ -151,8 +151,8 @@ def distribution(result: BacktestResult) -> Block:
 
 
 def filled(result: BacktestResult) -> npt.NDArray[np.void]:
-    """The rows of filled orders."""
-    rows: npt.NDArray[np.void] = result.order_rows[result.order_rows["status"] == FILLED]
+    """The rows of orders filled in whole or in part."""
+    rows: npt.NDArray[np.void] = result.order_rows[result.order_rows["filled_lots"] != 0.0]
     return rows
 
 

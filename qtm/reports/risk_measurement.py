@@ -7,12 +7,14 @@ record and is never called one.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from qtm.portfolio.daily import DailyAllocation, DailyHistory
+from qtm.portfolio.daily import DailyAllocation, DailyHistory, daily_scenarios
+from qtm.portfolio.scenarios.recipe import ScenarioRecipe
+from qtm.portfolio.scenarios.scenario_set import ScenarioSet
 from qtm.reports.risk_figures import BadDay, Change, Exposure, LimitUse, RiskFigures
 from qtm.risk.back_cast import back_cast
 from qtm.risk.decomposition import component_cvar, marginal_cvar
@@ -53,13 +55,14 @@ def measure_book(
     """
     problem, weights = answer.allocation.problem, answer.allocation.weights
     capital = float(settings.capital)
-    path = problem.scenarios @ weights
+    days = _days_of_window(history, answer)
+    path = days.returns @ weights
     equity = equity_of(path)
     falls = drawdowns(equity)
     columns = [history.symbols.index(symbol) for symbol in problem.symbols]
     closes, lows = history.closes[:, columns], history.lows[:, columns]
     full_path, rows = back_cast(closes, weights)
-    exposures = _exposures(history, answer, capital)
+    exposures = _exposures(history, answer, days, capital)
     stress = replay_all(problem.symbols, weights, history.open_time_ms, closes, lows)
     tails = tuple(tail_estimates(path, full_path))
     betas = np.array([exposure.beta for exposure in exposures])
@@ -68,7 +71,7 @@ def measure_book(
         answer=answer,
         capital=capital,
         path=path,
-        open_time_ms=answer.scenarios.open_time_ms,
+        open_time_ms=days.open_time_ms,
         equity=equity,
         falls=falls,
         tails=tails,
@@ -77,26 +80,32 @@ def measure_book(
         stress=stress,
         composite=_composite(problem.symbols, weights, stress),
         reverse=reverse_stress(
-            float(settings.daily_loss), weights, betas, np.atleast_2d(np.cov(problem.scenarios, rowvar=False))
+            float(settings.daily_loss), weights, betas, np.atleast_2d(np.cov(days.returns, rowvar=False))
         ),
-        worst_days=_worst_days(answer.scenarios.open_time_ms, problem.symbols, problem.scenarios, weights),
+        worst_days=_worst_days(days, weights),
         verdicts=verdicts,
         forecasts=forecasts,
         forecast_days_ms=history.open_time_ms[rows[-BACKTEST_DAYS:]],
-        correlation=_correlation(problem.scenarios),
+        correlation=_correlation(days.returns),
         change=None if previous is None else _change(previous, history, answer),
     )
 
 
-def _exposures(history: DailyHistory, answer: DailyAllocation, capital: float) -> tuple[Exposure, ...]:
+def _days_of_window(history: DailyHistory, answer: DailyAllocation) -> ScenarioSet:
+    """The days behind the scenarios, for figures in time: drawn or reweighted scenarios have no calendar."""
+    if answer.mandate.scenarios == ScenarioRecipe():
+        return answer.scenarios
+    return daily_scenarios(history, replace(answer.mandate, scenarios=ScenarioRecipe()))
+
+
+def _exposures(
+    history: DailyHistory, answer: DailyAllocation, days: ScenarioSet, capital: float
+) -> tuple[Exposure, ...]:
     problem, weights = answer.allocation.problem, answer.allocation.weights
-    components = component_cvar(problem.scenarios, weights, problem.alpha)
-    marginals = marginal_cvar(problem.scenarios, weights, problem.alpha)
-    market = (
-        problem.scenarios[:, problem.symbols.index(MARKET_SYMBOL)]
-        if MARKET_SYMBOL in problem.symbols
-        else problem.scenarios.mean(axis=1)
-    )
+    tail = (problem.scenarios, weights, problem.alpha, problem.probabilities)
+    components, marginals = component_cvar(*tail), marginal_cvar(*tail)
+    returns = days.returns
+    market = days.column(MARKET_SYMBOL) if MARKET_SYMBOL in days.symbols else returns.mean(axis=1)
     centred = market - market.mean()
     variance = float(centred @ centred)
     lines = []
@@ -110,9 +119,9 @@ def _exposures(history: DailyHistory, answer: DailyAllocation, capital: float) -
                 symbol=symbol,
                 weight=float(weights[i]),
                 value=value,
-                last_return=float(problem.scenarios[-1, i]),
-                volatility=float(problem.scenarios[:, i].std() * np.sqrt(365)),
-                beta=float(centred @ problem.scenarios[:, i]) / variance if variance > 0.0 else 0.0,
+                last_return=float(returns[-1, i]),
+                volatility=float(returns[:, i].std() * np.sqrt(365)),
+                beta=float(centred @ returns[:, i]) / variance if variance > 0.0 else 0.0,
                 component=float(components[i]),
                 marginal=float(marginals[i]),
                 days_to_exit=abs(value) / (PARTICIPATION * usual) if usual > 0.0 else float("inf"),
@@ -161,15 +170,15 @@ def _composite(
     }
 
 
-def _worst_days(
-    days: npt.NDArray[np.int64], symbols: tuple[str, ...], scenarios: Floats, weights: Floats
-) -> tuple[BadDay, ...]:
+def _worst_days(days: ScenarioSet, weights: Floats) -> tuple[BadDay, ...]:
     """The ten worst days of the measuring window for this book."""
-    parts = -scenarios * weights
+    parts, times, symbols = -days.returns * weights, days.open_time_ms, days.symbols
     losses = parts.sum(axis=1)
     worst = [int(row) for row in np.argsort(-losses, kind="stable")[:SHOWN_BAD_DAYS]]
     return tuple(
-        BadDay(int(days[row]), float(losses[row]), symbols[int(parts[row].argmax())], float(parts[row].max()))
+        BadDay(
+            int(times[row]), float(losses[row]), symbols[int(parts[row].argmax())], float(parts[row].max())
+        )
         for row in worst
     )
 
@@ -201,7 +210,7 @@ def _change(previous: Mapping[str, Any], history: DailyHistory, answer: DailyAll
     now = answer.allocation.weights
     then_ms = int(previous["as_of_ms"])
     cvar_before = float(previous["cvar"])
-    cvar_held = historical_cvar(problem.scenarios @ before, problem.alpha)
+    cvar_held = historical_cvar(problem.scenarios @ before, problem.alpha, problem.probabilities)
     row = int(np.searchsorted(history.open_time_ms, then_ms))
     pnl = {}
     for symbol, weight in old.items():

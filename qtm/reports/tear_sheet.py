@@ -9,8 +9,8 @@ import numpy as np
 
 from qtm.backtest.engine import BacktestResult
 from qtm.backtest.intrabar import CAUSES, ENTRY
-from qtm.backtest.loop import EXPIRED, FILLED, REFUSED, REJECTED
 from qtm.backtest.overfitting.verdict import Verdict
+from qtm.backtest.session import EXPIRED, FILLED, PARTIAL, REFUSED, REJECTED
 from qtm.backtest.statistics import DAYS_PER_YEAR, daily_equity
 from qtm.clock import iso_utc
 from qtm.reports.backtest_figures import (
@@ -142,7 +142,7 @@ def _costs_table(result: BacktestResult) -> Block:
     fills = fills[fills["cause"] == ENTRY]
     step = float(result.instrument.step_size)
     reference = result.bars.open[np.clip(fills["bar"] + 1, 0, len(result.bars) - 1)]
-    slippage = float(np.sum(np.abs(fills["fill_price"] - reference) * np.abs(fills["lots"]) * step))
+    slippage = float(np.sum(np.abs(fills["fill_price"] - reference) * np.abs(fills["filled_lots"]) * step))
     s, quote = result.statistics, result.instrument.quote
     net = s.final_equity - result.cash
     gross = net + s.fees + slippage + s.funding
@@ -161,6 +161,7 @@ def _orders_table(result: BacktestResult) -> Block:
     status, cause = result.order_rows["status"], result.order_rows["cause"]
     rows = [
         ("Filled at the next open", f"{int(((status == FILLED) & (cause == ENTRY)).sum()):,}"),
+        ("Filled in part, the rest expired", f"{int(((status == PARTIAL) & (cause == ENTRY)).sum()):,}"),
         *(
             (f"Closed by {name}", f"{int((cause == number).sum()):,}")
             for number, name in enumerate(CAUSES)
@@ -210,6 +211,21 @@ def _trade_list(result: BacktestResult) -> Block:
     return table(headers, rows, text_columns=3, tall=True)
 
 
+def _slippage(costs: dict[str, float]) -> str:
+    words = f"{ratio(costs['slippage_bps'])} bp against the taker"
+    if costs["impact"] > 0.0:
+        words += f", impact {costs['impact']:g} × bar volatility × √(share of volume)"
+    if costs["participation"] > 0.0:
+        words += f", at most {percent(costs['participation'])} of a bar's volume"
+    return words
+
+
+def _maintenance(margin: dict[str, Any]) -> str:
+    """The maintenance rate, or the range of the brackets'."""
+    rates = [row[1] for row in margin["brackets"]] or [margin["maintenance_rate"]]
+    return percent(rates[0]) if len(rates) == 1 else f"{percent(rates[0])} to {percent(rates[-1])}"
+
+
 def _lineage_table(result: BacktestResult) -> Block:
     made_from = result.lineage
     costs, limits, margin = made_from.costs, made_from.limits, made_from.margin
@@ -229,14 +245,14 @@ def _lineage_table(result: BacktestResult) -> Block:
         definitions(
             {
                 "Fees": f"maker {percent(costs['maker_rate'], 3)}, taker {percent(costs['taker_rate'], 3)}",
-                "Slippage": f"{ratio(costs['slippage_bps'])} bp against the taker",
+                "Slippage": _slippage(costs),
                 "Order": f"LIMIT IOC, {percent(made_from.band)} beyond the close, filled at the next open",
                 "Sizing": f"{made_from.sizing['amount']:g} × {'equity' if by_weight else 'units'}",
                 "Capital": f"{money(made_from.cash)} {result.instrument.quote}",
                 "Account": "spot"
                 if margin is None
                 else f"margin, leverage up to {margin['leverage']:g}, "
-                f"liquidated at {percent(margin['maintenance_rate'])} of notional",
+                f"liquidated at {_maintenance(margin)} of notional",
                 "Risk gate": "off" if limits is None else _limits_in_words(limits),
             }
         ),

@@ -5,16 +5,20 @@ from __future__ import annotations
 import dagster as dg
 import polars as pl
 import pytest
+from aiohttp import web
 
 from assets.failures import failures_in_words
 from qtm.errors import DataError, VenueError
 from qtm.market.instruments import Market
 from qtm.market.intervals import Interval
 from qtm.quality.record import Waiver, grant_waiver, quarantined
+from qtm.settings import settings
 from tests.assets.archive import DAY_MS, minutes, publish
 from tests.assets.conftest import BOOK_DAYS, failure, metadata
+from tests.market.http_server import serving
 
 DAY, DAY_START = "2024-01-05", 1_704_412_800_000
+EIGHT_HOURS = 8 * 3_600_000
 WRONG_DECIMAL = DAY_START + 600 * 60_000
 """10:00, a minute whose prices are quoted thirty times too high."""
 
@@ -129,15 +133,68 @@ def test_only_a_silent_venue_is_asked_again(error, again):
 
 def test_a_book_without_enough_history_says_which_days_to_fetch(firm):
     firm.make("bars_1d", days=("2024-06-01", "2024-06-30"))
-    result = firm.make("weights", "risk_report", days=("2024-06-30", "2024-06-30"))
-    words = failure(result, "weights")
-    assert "a book for 2024-06-30 needs 180 daily returns, the lake holds 29" in words
+    result = firm.make("scenarios", "weights", "risk_report", days=("2024-06-30", "2024-06-30"))
+    words = failure(result, "scenarios")
+    assert "scenarios for 2024-06-30 need 180 daily returns, the lake holds 29" in words
     assert "materialise bars_1d from 2024-01-02 on" in words
 
 
-def test_a_range_that_starts_before_the_first_book_makes_the_rest(branch):
-    long = {"window": 200, "least_history": 190}
-    result = branch.make("weights", days=("2024-06-25", "2024-06-30"), config=long)
+@pytest.fixture
+def venue(monkeypatch):
+    """A futures venue on loopback that pays 0.01 % every eight hours."""
+
+    async def rates(request: web.Request) -> web.Response:
+        start, end = (int(request.query[name]) for name in ("startTime", "endTime"))
+        times = range(-(-start // EIGHT_HOURS) * EIGHT_HOURS, end + 1, EIGHT_HOURS)
+        paid = {"symbol": request.query["symbol"], "fundingRate": "0.0001"}
+        return web.json_response([{**paid, "fundingTime": time} for time in times])
+
+    async def nothing(request: web.Request) -> web.Response:
+        return web.json_response([])
+
+    application = web.Application()
+    application.router.add_get("/fapi/v1/fundingRate", rates)
+    application.router.add_get("/fapi/v1/fundingInfo", nothing)
+    with serving(application) as url:
+        monkeypatch.setenv("QTM_MARKET__UM_REST", url)
+        settings.cache_clear()
+        yield url
+    monkeypatch.undo()
+    settings.cache_clear()
+
+
+def test_funding_of_a_month_the_archive_has_not_published_comes_from_the_venue(firm, archive, venue):
+    firm.archive = str(archive)
+    result = firm.make("um_funding", days=(DAY, DAY))
+    assert result.success, failure(result, "um_funding")
+    assert "| 2024-01 | " in metadata(result, "um_funding")["months"]
+    held = firm.lake.scan_funding(Market.UM).collect()
+    assert len(held) == 3 * len(settings().market.intraday_symbols)
+
+
+def test_funding_that_nobody_can_give_fails_in_words_and_writes_nothing(firm, archive, monkeypatch):
+    monkeypatch.setenv("QTM_MARKET__UM_REST", "http://127.0.0.1:9")
+    monkeypatch.setenv("QTM_MARKET__RETRIES", "0")
+    settings.cache_clear()
+    firm.archive = str(archive)
+    words = failure(firm.make("um_funding", days=(DAY, DAY)), "um_funding")
+    settings.cache_clear()
+    assert "127.0.0.1:9" in words
+    assert not firm.lake.tables.exists("um_funding")
+
+
+@pytest.fixture
+def long_memory(monkeypatch):
+    """A firm that wants 190 days of every symbol."""
+    monkeypatch.setenv("QTM_RISK__LEAST_HISTORY", "190")
+    settings.cache_clear()
+    yield
+    monkeypatch.undo()
+    settings.cache_clear()
+
+
+def test_a_range_that_starts_before_the_first_book_makes_the_rest(branch, long_memory):
+    result = branch.make("scenarios", "weights", days=("2024-06-25", "2024-06-30"))
     assert result.success
     outcomes = {
         event.partition: event.metadata["outcome"].value
@@ -158,6 +215,10 @@ def test_a_report_refuses_weights_made_from_other_bars(branch):
         bars.with_columns(pl.col("close") * pl.int_range(pl.len()).cos().abs().clip(0.9, 1.0)),
         **march,
     )
+    words = failure(branch.make("weights", days=BOOK_DAYS), "weights")
+    assert "the scenarios of 2024-06-29 are out of date" in words
+    assert "materialise `scenarios` for that day again" in words
+    assert branch.make("scenarios", days=BOOK_DAYS).success
     words = failure(branch.make("risk_report", days=BOOK_DAYS), "risk_report")
     assert "the weights of 2024-06-29 are out of date" in words
     assert "materialise `weights` for that day again" in words

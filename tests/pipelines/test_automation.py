@@ -114,8 +114,8 @@ def test_the_daily_job_runs_from_the_venue_to_the_report():
     job = defs.resolve_job_def("daily_close")
     made = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
     assert made == {
-        "instruments", "bars_1m", "bars_1h", "bars_1d", "um_bars_5m", "um_funding", "weights", "risk_report",
-        "risk_measures", "stress", "model_backtests",
+        "instruments", "bars_1m", "bars_1h", "bars_1d", "um_bars_5m", "um_funding", "scenarios", "weights",
+        "risk_report", "risk_measures", "stress", "model_backtests",
     }  # fmt: skip
 
 

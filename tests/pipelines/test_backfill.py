@@ -44,7 +44,7 @@ def test_a_range_is_cut_into_calendar_months():
 def test_a_selection_follows_the_graph():
     keys = selected_assets(defs, 'key:"bars_1d"+')
     assert {key.to_user_string() for key in keys} == {
-        "bars_1d", "weights", "risk_report", "lake_coverage", "compacted_months",
+        "bars_1d", "scenarios", "weights", "risk_report", "lake_coverage", "compacted_months",
         "risk_measures", "stress", "model_backtests",
     }  # fmt: skip
 

@@ -26,11 +26,12 @@ overfitting      research   strategy  bars_1h bars_1m instruments
 parameter_sweep  research   strategy  bars_1h bars_1m instruments
 risk_measures    risk       day       weights
 risk_report      risk       day       weights
+scenarios        portfolio  day       bars_1d
 stress           risk       day       weights
 um_bars_5m       market     day       binance
 um_funding       market     day       binance
 walk_forward     research   strategy  bars_1h bars_1m instruments
-weights          portfolio  day       bars_1d
+weights          portfolio  day       scenarios
 """
 
 

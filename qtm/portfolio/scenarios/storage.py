@@ -95,10 +95,17 @@ def load_scenarios(lake: Lake, as_of_ms: int | None = None, *, version: int | No
 
 
 def scenario_days(lake: Lake, *, version: int | None = None) -> list[int]:
-    """Open times of the days the lake holds scenarios of, oldest first; read from the table's log alone."""
+    """Open times of the days the lake holds scenarios of, oldest first.
+
+    The table's log tells, unless files of several days were joined.
+    """
     if not lake.tables.exists(DATASET):
         return []
-    return lake.tables.files(DATASET, version=version)["min.as_of_ms"].unique().sort().to_list()
+    files = lake.tables.files(DATASET, version=version)
+    days = files["min.as_of_ms"]
+    if (days != files["max.as_of_ms"]).any():
+        days = pl.scan_parquet(files["uri"].to_list()).select("as_of_ms").collect()["as_of_ms"]
+    return days.unique().sort().to_list()
 
 
 def _record(scenarios: ScenarioSet) -> str:
