@@ -18,7 +18,7 @@ import uvloop
 from qtm.market.bars import BarSeries
 from qtm.market.instruments import Instrument, Market
 from qtm.market.intervals import Interval
-from qtm.paper.exchange import LoopbackExchange
+from qtm.paper.exchange import LoopbackExchange, quiet_collector
 from qtm.paper.limits import without_limits
 from qtm.paper.pacing import STEP
 from qtm.paper.replay import BarReplay, ReplayBars
@@ -32,6 +32,8 @@ ACCOUNTS = 4
 KEYS = [(f"bench-key-{i}", f"bench-secret-{i}") for i in range(ACCOUNTS)]
 START_MS = 1_717_200_000_000
 TRADE_PRICE = 60_000
+SYMBOLS = ["BTCUSDT", *(f"S{i}USDT" for i in range(1, 20))]
+BUSY_SPEED = 3000.0
 
 
 def bars(symbol: str, count: int, seed: int, market: Market = Market.SPOT) -> ReplayBars:
@@ -52,16 +54,24 @@ def bars(symbol: str, count: int, seed: int, market: Market = Market.SPOT) -> Re
     return ReplayBars.from_series(instrument, series)
 
 
-def build(venue: str, state: Path | None) -> LoopbackExchange:
-    """An exchange of one symbol with four rich accounts and no limits."""
+def build(venue: str, state: Path | None, *, busy: bool = False) -> LoopbackExchange:
+    """An exchange with four rich accounts and no limits.
+
+    One symbol that only moves when asked, or (`busy`) twenty that live through 3,000 seconds in one.
+    """
     accounts = [
         AccountSpec(f"bench{i}", key, secret, {"USDT": "1000000000", "BTC": "100000"})
         for i, (key, secret) in enumerate(KEYS)
     ]
-    if venue == "spot":
-        feed = BarReplay([bars("BTCUSDT", 3000, 1)], costs=SPOT_COSTS, speed=STEP)
+    market = Market(venue)
+    costs = SPOT_COSTS if market is Market.SPOT else UM_COSTS
+    symbols = SYMBOLS if busy else SYMBOLS[:1]
+    feed = BarReplay(
+        [bars(symbol, 3000, i, market) for i, symbol in enumerate(symbols)],
+        costs=costs, speed=BUSY_SPEED if busy else STEP,
+    )  # fmt: skip
+    if market is Market.SPOT:
         return PaperExchange(feed, accounts=accounts, rate_limits=without_limits(SPOT_LIMITS), state=state)
-    feed = BarReplay([bars("BTCUSDT", 3000, 1, Market.UM)], costs=UM_COSTS, speed=STEP)
     return UmPaperExchange(feed, accounts=accounts, rate_limits=without_limits(UM_LIMITS))
 
 
@@ -91,12 +101,13 @@ def publish_trades(exchange: LoopbackExchange, messages: int) -> None:
         )
 
 
-def serve(pipe: Connection, venue: str, loop_name: str, state: Path | None) -> None:
+def serve(pipe: Connection, venue: str, loop_name: str, state: Path | None, busy: bool) -> None:
     """Run the exchange; answers ("usage"), ("trades", n) and ("advance", n) on the pipe until "stop"."""
     pin(0)
+    quiet_collector()
 
     async def main() -> None:
-        async with build(venue, state) as exchange:
+        async with build(venue, state, busy=busy) as exchange:
             pipe.send(exchange.port)
             loop = asyncio.get_running_loop()
             stop = asyncio.Event()
@@ -104,6 +115,7 @@ def serve(pipe: Connection, venue: str, loop_name: str, state: Path | None) -> N
                 "usage": lambda _: (resident_mb(), cpu_s(), waited_s()),
                 "trades": lambda count: publish_trades(exchange, count),
                 "advance": exchange.advance,
+                "messages": lambda _: exchange.application.hub.delivered,
                 "stop": lambda _: stop.set(),
             }
 
@@ -127,10 +139,12 @@ def cpu_s() -> float:
 class Server:
     """The exchange's process as the benchmark sees it."""
 
-    def __init__(self, venue: str, loop_name: str = "uvloop", state: Path | None = None) -> None:
+    def __init__(
+        self, venue: str, loop_name: str = "uvloop", state: Path | None = None, *, busy: bool = False
+    ) -> None:
         self._pipe, theirs = multiprocessing.Pipe()
         self._child = multiprocessing.get_context("spawn").Process(
-            target=serve, args=(theirs, venue, loop_name, state), daemon=True
+            target=serve, args=(theirs, venue, loop_name, state, busy), daemon=True
         )
         self._child.start()
         self.port: int = self._pipe.recv()

@@ -39,6 +39,7 @@ class Admin:
             ("POST", "/paper/deposit"): self._deposit,
             ("POST", "/paper/disconnect"): self._disconnect,
             ("POST", "/paper/server-shutdown"): self._server_shutdown,
+            ("POST", "/paper/expire-listen-keys"): self._expire_listen_keys,
         }
 
     def __call__(self, request: Request) -> Response:
@@ -138,3 +139,7 @@ class Admin:
     def _server_shutdown(self, body: dict[str, Any]) -> dict[str, Any]:
         self.exchange.application.announce_shutdown()
         return {"sockets": len(self.exchange.application.sockets)}
+
+    def _expire_listen_keys(self, body: dict[str, Any]) -> dict[str, Any]:
+        keys = self.exchange.application.listen_keys
+        return {"keys": 0 if keys is None else keys.end_all()}

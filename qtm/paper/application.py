@@ -11,6 +11,7 @@ from qtm.paper.errors import ApiError
 from qtm.paper.gateway import Gateway
 from qtm.paper.http import Request, Response
 from qtm.paper.limits import Counter, RateLimit
+from qtm.paper.listen_key import ListenKeys
 from qtm.paper.streams import StreamConnection, StreamHub, stream_request
 from qtm.paper.websocket import WebSocket
 from qtm.paper.wire import dumps
@@ -54,8 +55,8 @@ class VenueApplication:
     connection_life_s: float = CONNECTION_LIFE_S
     sockets: dict[WebSocket, OpenSocket] = field(default_factory=dict)
     attempts: dict[str, Counter] = field(default_factory=dict)
-    accept_other: Callable[[Request, WebSocket], str | None] | None = None
-    """Other WebSocket paths (listenKey streams): returns the kind of socket it took over, or None."""
+    listen_keys: ListenKeys | None = None
+    """The listenKey user streams of a market that has them."""
 
     def handle(self, request: Request) -> Response | Awaitable[Response]:
         """Answer an HTTP request."""
@@ -119,10 +120,8 @@ class VenueApplication:
             except ApiError as error:
                 return Response(error.status, dumps(error.body()), list(error.headers))
             return "ws-api"
-        if self.accept_other is not None:
-            kind = self.accept_other(request, socket)
-            if kind is not None:
-                return kind
+        if self.listen_keys is not None and self.listen_keys.accept(request, socket):
+            return "user"
         wanted = stream_request(request, self.stream_prefixes)
         if wanted is None:
             return None

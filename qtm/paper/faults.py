@@ -1,7 +1,8 @@
 """Faults on demand: what goes wrong, where, how often; reproducible from a seed.
 
 A rule names a kind, the operations it strikes (`*` for all) and when: with a probability, or at the n-th
-matching call; at most `times` times. Rules are added by the admin API or a scenario file.
+matching call; at most `times` times. Rules are added by the admin API or a scenario file. Message faults name
+the user event (`executionReport`, `ORDER_TRADE_UPDATE`) or the stream (`btcusdt@depth*`) instead.
 """
 
 from __future__ import annotations
@@ -22,7 +23,11 @@ REQUEST_KINDS = frozenset(
     {"rate_limited", "banned", "unavailable", "unknown_executed", "unknown_not_executed", "timeout_executed",
      "ack_lost", "request_lost", "delay", "ack_delay", "overloaded"}
 )  # fmt: skip
-EVENT_KINDS = frozenset({"event_lost", "event_duplicated", "event_late", "event_reordered"})
+USER, STREAM = "event", "stream"
+"""The two families of messages that faults strike: user events, and market data."""
+MESSAGE_KINDS = frozenset(
+    f"{family}_{fate}" for family in (USER, STREAM) for fate in ("lost", "duplicated", "late", "reordered")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +77,8 @@ class Faults:
 
     def add(self, rule: FaultRule) -> None:
         """Add a rule; raises ConfigError for an unknown kind or an impossible number."""
-        if rule.kind not in REQUEST_KINDS | EVENT_KINDS:
-            known = ", ".join(sorted(REQUEST_KINDS | EVENT_KINDS))
+        if rule.kind not in REQUEST_KINDS | MESSAGE_KINDS:
+            known = ", ".join(sorted(REQUEST_KINDS | MESSAGE_KINDS))
             raise ConfigError(f"unknown fault {rule.kind!r}", where="faults", remedy=f"use one of {known}")
         if not 0 <= rule.probability <= 1 or rule.seconds < 0 or (rule.nth is not None and rule.nth < 1):
             raise ConfigError(
@@ -97,12 +102,11 @@ class Faults:
                 return _outcome(rule)
         return None
 
-    def on_event(self, name: str) -> FaultRule | None:
-        """The rule that strikes this user event, if any."""
-        if not self.rules:
-            return None
+    def on_message(self, family: str, name: str) -> FaultRule | None:
+        """The rule that strikes this message of a family, if any."""
         for rule in self.rules:
-            if rule.kind in EVENT_KINDS and rule.strikes(name, self._chance):
+            aimed = rule.kind in MESSAGE_KINDS and rule.kind.startswith(family)
+            if aimed and rule.strikes(name, self._chance):
                 self._struck(rule, name)
                 return rule
         return None

@@ -59,12 +59,12 @@ class ListenKeys:
         del self._keys[text]
         return {}
 
-    def accept(self, request: Request, socket: WebSocket) -> str | None:
+    def accept(self, request: Request, socket: WebSocket) -> bool:
         """Take over a socket whose path ends in a living key."""
         prefix, _, text = request.path.rstrip("/").rpartition("/")
         key = self._keys.get(text)
         if prefix not in self.paths or key is None or key.expires <= self._now():
-            return None
+            return False
 
         def send(event: dict[str, Any]) -> None:
             if key.expires > self._now():
@@ -80,7 +80,14 @@ class ListenKeys:
                 after()
 
         socket.on_close = closed
-        return "user"
+        return True
+
+    def end_all(self) -> int:
+        """End the hour of every key now (a fault); returns how many there were."""
+        ended = [key for key in self._keys.values() if key.expires > self._now()]
+        for key in ended:
+            key.expires = self._now()
+        return len(ended)
 
     def _find(self, text: str) -> _Key:
         key = self._keys.get(text)

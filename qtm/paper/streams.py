@@ -8,7 +8,9 @@ from collections import defaultdict
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from qtm.paper.delivery import FaultyDelivery
 from qtm.paper.errors import ApiError
+from qtm.paper.faults import STREAM, Faults
 from qtm.paper.gateway import time_divisor
 from qtm.paper.http import Request
 from qtm.paper.websocket import WebSocket, text_frame
@@ -21,8 +23,10 @@ _METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "G
 class StreamHub:
     """Which connection listens to which stream. Streams in microseconds are kept apart (`div` 1)."""
 
-    def __init__(self, *, messages_per_second: int = 5) -> None:
+    def __init__(self, faults: Faults, *, messages_per_second: int = 5) -> None:
         self.messages_per_second = messages_per_second
+        self._faults = faults
+        self._faulty: dict[tuple[str, int], FaultyDelivery] = {}
         self.connections: set[StreamConnection] = set()
         self._listeners: dict[tuple[str, int], set[StreamConnection]] = {}
         self._by_subject: defaultdict[str, set[str]] = defaultdict(set)
@@ -43,6 +47,18 @@ class StreamHub:
         return [div for div in (1000, 1) if (name, div) in self._listeners]
 
     def publish(self, name: str, payload: bytes, div: int = 1000) -> None:
+        """Send one message of market data to every listener, subject to the stream faults."""
+        if not self._faults.rules:
+            self.send(name, payload, div)
+            return
+        delivery = self._faulty.get((name, div))
+        if delivery is None:
+            delivery = self._faulty[name, div] = FaultyDelivery(
+                lambda message: self.send(name, message, div), self._faults, STREAM
+            )
+        delivery(name, payload)
+
+    def send(self, name: str, payload: bytes, div: int = 1000) -> None:
         """Send one message to every listener; raw and combined frames are built once each."""
         listeners = self._listeners.get((name, div))
         if not listeners:

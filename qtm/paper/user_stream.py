@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from qtm.paper.faults import Faults
+from qtm.paper.delivery import FaultyDelivery
+from qtm.paper.faults import USER, Faults
 
 _TIMES = {
     "executionReport": ("E", "T", "O", "W", "D"),
@@ -35,25 +35,9 @@ class UserDelivery:
     """Hands an account's events to `send`, subject to the event faults."""
 
     def __init__(self, send: Callable[[dict[str, Any]], None], faults: Faults, *, div: int = 1000) -> None:
-        self._send = send
-        self._faults = faults
+        self._deliver = FaultyDelivery(send, faults, USER)
         self._div = div
-        self._held: list[dict[str, Any]] = []
 
     def __call__(self, event: dict[str, Any]) -> None:
         """Deliver one event."""
-        shown = in_milliseconds(event) if self._div == 1000 else event
-        rule = self._faults.on_event(event["e"])
-        if rule is None:
-            self._send(shown)
-            if self._held:
-                held, self._held = self._held, []
-                for late in held:
-                    self._send(late)
-        elif rule.kind == "event_duplicated":
-            self._send(shown)
-            self._send(shown)
-        elif rule.kind == "event_late":
-            asyncio.get_running_loop().call_later(rule.seconds, self._send, shown)
-        elif rule.kind == "event_reordered":
-            self._held.append(shown)
+        self._deliver(event["e"], in_milliseconds(event) if self._div == 1000 else event)

@@ -29,7 +29,7 @@ def spot_application(
     venue: SpotVenue, faults: Faults, metrics: Metrics, *, legacy_listen_key: bool = False
 ) -> tuple[VenueApplication, SpotStreams]:
     """Wire a spot venue to the shared edge; returns the application and the publisher of its streams."""
-    hub = StreamHub()
+    hub = StreamHub(faults)
     streams = SpotStreams(venue, hub)
     venue.listeners.append(streams)
     gateway = Gateway("spot", venue.wall, venue.rate_limits, venue.accounts, faults, metrics)
@@ -40,7 +40,7 @@ def spot_application(
     application = VenueApplication(gateway, hub, STREAM_PREFIXES, ("/ws-api/v3",))
     if legacy_listen_key:
         keys = ListenKeys(gateway, ("/ws", "/stream/ws"))
-        application.accept_other = keys.accept
+        application.listen_keys = keys
         for method, run in (("POST", keys.create), ("PUT", keys.extend), ("DELETE", keys.delete)):
             gateway.add(
                 Operation(f"userDataStream.{method}", run, 2, KEY_ONLY),

@@ -33,7 +33,7 @@ def um_application(
     venue: UmVenue, faults: Faults, metrics: Metrics
 ) -> tuple[VenueApplication, UmStreams, UmListenKeys]:
     """Wire a futures venue to the shared edge."""
-    hub = StreamHub(messages_per_second=10)
+    hub = StreamHub(faults, messages_per_second=10)
     gateway = Gateway("um", venue.wall, venue.rate_limits, venue.accounts, faults, metrics)
     data = UmMarketData(venue, gateway.now_us)
     streams = UmStreams(venue, hub, data)
@@ -45,7 +45,7 @@ def um_application(
     for method, run in (("POST", keys.create), ("PUT", keys.extend), ("DELETE", keys.delete)):
         gateway.add(Operation(f"listenKey.{method}", run, 1, KEY_ONLY), rest=(f"{method} {V1}/listenKey",))
     application = VenueApplication(gateway, hub, STREAM_PREFIXES, ("/ws-fapi/v1",))
-    application.accept_other = keys.connect
+    application.listen_keys = keys
     return application, streams, keys
 
 

@@ -32,7 +32,7 @@ class UmListenKeys(ListenKeys):
         answer = super().create(call)
         key = answer["listenKey"]
         if key not in self._deliveries:
-            delivery = UserDelivery(lambda event: self.hub.publish(key, dumps(event)), self.gateway.faults)
+            delivery = UserDelivery(lambda event: self.hub.send(key, dumps(event)), self.gateway.faults)
             self._deliveries[key] = delivery
             call.account.listeners.append(delivery)
         return answer
@@ -54,21 +54,21 @@ class UmListenKeys(ListenKeys):
         self._forget(text)
         return {}
 
-    def connect(self, request: Request, socket: WebSocket) -> str | None:
+    def accept(self, request: Request, socket: WebSocket) -> bool:
         """Take over `/private/ws?listenKey=<key>`."""
         key = parse_qs(request.query).get("listenKey", [""])[0]
         if key not in self._keys or "/private/" not in request.path + "/":
-            return None
+            return False
         combined = request.path.rstrip("/").endswith("stream")
         StreamConnection(self.hub, socket, combined=combined, div=1000, names=[key])
-        return "user"
+        return True
 
     def expire(self) -> None:
         """Announce and forget keys whose hour is over."""
         now = asyncio.get_running_loop().time()
         for text in [text for text, key in self._keys.items() if key.expires <= now]:
             event = {"e": "listenKeyExpired", "E": self.gateway.now_us() // 1000, "listenKey": text}
-            self.hub.publish(text, dumps(event))
+            self.hub.send(text, dumps(event))
             self._forget(text)
 
     def _forget(self, text: str) -> None:
