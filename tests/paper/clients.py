@@ -19,8 +19,9 @@ from tests.paper.worlds import KEY, SECRET
 class Rest:
     """A plain signed REST client: answers are (status, body, headers)."""
 
-    def __init__(self, url: str, key: str = KEY, secret: str = SECRET) -> None:
+    def __init__(self, url: str, key: str = KEY, secret: str = SECRET, prefix: str = "/api/v3") -> None:
         self.url = url
+        self.prefix = prefix
         self.key = key
         self.secret = secret
         self.session = aiohttp.ClientSession(auto_decompress=True)
@@ -49,7 +50,7 @@ class Rest:
         self, path: str, headers: dict[str, str] | None = None, **params: Any
     ) -> tuple[int, Any, Any]:
         """A request without a key."""
-        return await self.raw("GET", f"/api/v3/{path}", _query(params), headers=headers)
+        return await self.raw("GET", f"{self.prefix}/{path}", _query(params), headers=headers)
 
     async def signed(
         self,
@@ -70,8 +71,8 @@ class Rest:
             headers["X-MBX-TIME-UNIT"] = unit
         if in_body:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
-            return await self.raw(method, f"/api/v3/{path}", "", query, headers)
-        return await self.raw(method, f"/api/v3/{path}", query, "", headers)
+            return await self.raw(method, f"{self.prefix}/{path}", "", query, headers)
+        return await self.raw(method, f"{self.prefix}/{path}", query, "", headers)
 
     async def order(self, **params: Any) -> tuple[int, Any]:
         """POST order on BTCUSDT."""

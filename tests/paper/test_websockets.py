@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hmac
 import json
 import time
 from typing import Any
@@ -15,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from qtm.paper.server import AccountSpec, PaperExchange
 from tests.paper.clients import Rest
-from tests.paper.worlds import KEY, SECRET, bars, exchange
+from tests.paper.signing import signed
+from tests.paper.worlds import KEY, bars, exchange
 
 
 async def ask(socket: aiohttp.ClientWebSocketResponse, **request: Any) -> Any:
@@ -32,13 +32,6 @@ async def drain(socket: aiohttp.ClientWebSocketResponse) -> list[Any]:
             found.append(await socket.receive_json(timeout=0.25))
         except TimeoutError:
             return found
-
-
-def signed(params: dict[str, Any], key: str = KEY, secret: str = SECRET) -> dict[str, Any]:
-    """Parameters with key, time and signature, sorted as the WebSocket API signs them."""
-    full = {**params, "apiKey": key, "timestamp": int(time.time() * 1000)}
-    payload = "&".join(f"{name}={full[name]}" for name in sorted(full))
-    return {**full, "signature": hmac.digest(secret.encode(), payload.encode(), "sha256").hex()}
 
 
 async def test_raw_and_combined_streams_and_live_control() -> None:
