@@ -21,19 +21,19 @@ from numba.core.errors import NumbaError
 from qtm.backtest.funding import FundingRates, rates_per_bar
 from qtm.backtest.intrabar import CAUSES
 from qtm.backtest.kernels import loop_kernel
-from qtm.backtest.loop import ORDER_STATUS, Rules, new_session
+from qtm.backtest.session import ORDER_STATUS, Rules, new_session
 from qtm.backtest.sinks import new_ledger
 from qtm.backtest.statistics import Statistics, round_trips, statistics_of
 from qtm.clock import iso_utc
 from qtm.errors import DataError, StrategyError
 from qtm.market.bars import BarSeries
-from qtm.market.instruments import Instrument, Market
+from qtm.market.instruments import Instrument
 from qtm.risk.rules import GateLimits, controls
 from qtm.strategies.compile_errors import explain_compile_error
 from qtm.strategies.contract import StepStrategy
 from qtm.trading.book import Sizing, grid_of, new_sub_book
 from qtm.trading.costs import CostModel, numbers_of
-from qtm.trading.margin import NO_MARGIN, UM_MARGIN, Margin
+from qtm.trading.margin import Margin, margin_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -70,7 +70,7 @@ class Lineage:
     costs: dict[str, float]
     sizing: dict[str, float]
     limits: dict[str, float] | None
-    margin: dict[str, float] | None
+    margin: dict[str, Any] | None
     funded: bool
     band: float
     data_version: int | None = None
@@ -134,6 +134,7 @@ class BacktestResult:
                 "qty": np.abs(lots) * step,
                 "limit_ticks": pl.Series(rows["limit_ticks"], nan_to_null=True).cast(pl.Int64),
                 "limit_price": rows["limit_ticks"] * tick,
+                "filled_qty": np.abs(rows["filled_lots"]) * step,
                 "status": pl.Series(rows["status"]).replace_strict(
                     dict(enumerate(ORDER_STATUS)), return_dtype=pl.String
                 ),
@@ -201,7 +202,7 @@ def run_backtest(
     trade_from_ms
         Bars opening earlier only warm the strategy up.
     margin
-        Leverage and liquidation of a futures account (`UM_MARGIN` by default on USD-M, none on spot).
+        Leverage and liquidation of a futures account (`margin_of(instrument)` by default).
     funding
         Funding payments of a perpetual; None charges none (a delivery contract, or a deliberate omission).
     resume
@@ -224,7 +225,7 @@ def run_backtest(
     state, book, session = _memory(strategy, cash, bars, resume)
     start = float(book["qty"][0]), float(book["cash"][0])
     ledger = new_ledger(len(bars))
-    columns = columns_of(bars, funding)
+    columns = columns_of(bars, rules.grid.tick_size, funding)
     kernel = loop_kernel(strategy).run
     call_kernel(strategy, kernel, values, state[0], book[0], session[0], rules, columns, ledger)
     return BacktestResult(
@@ -252,7 +253,7 @@ def run_backtest(
             costs=rules.costs._asdict(),
             sizing=rules.sizing._asdict(),
             limits=rules.limits._asdict() if limits is not None else None,
-            margin=rules.margin._asdict() if rules.margin.leverage > 0.0 else None,
+            margin=rules.margin.as_dict() if rules.margin.leverage > 0.0 else None,
             funded=rules.funded,
             band=band,
             data_version=data_version,
@@ -284,7 +285,7 @@ def make_rules(
         costs=numbers_of(costs),
         limits=floats._replace(rounding=max(floats.rounding, _ROUNDING)),
         gated=limits is not None,
-        margin=_account(instrument, margin),
+        margin=(margin_of(instrument) if margin is None else margin).for_machine_code(),
         funded=funded,
         band=float(band),
         interval_ms=bars.interval.ms,
@@ -292,23 +293,21 @@ def make_rules(
     )
 
 
-def _account(instrument: Instrument, margin: Margin | None) -> Margin:
-    """The margin account to trade on."""
-    if margin is None:
-        margin = NO_MARGIN if instrument.market is Market.SPOT else UM_MARGIN
-    return Margin(*map(float, margin))
-
-
-def columns_of(bars: BarSeries, funding: FundingRates | None) -> tuple[npt.NDArray[Any], ...]:
+def columns_of(
+    bars: BarSeries, tick_size: float, funding: FundingRates | None
+) -> tuple[npt.NDArray[Any], ...]:
     """The columns as the machine code takes them: contiguous, 64 bit; copies only what is not.
 
-    The last one is the funding rate due at each open, empty without funding.
+    The last but one is the close in ticks (as `qtm.trading.costs.nearest_ticks` counts them), the last one the
+    funding rate due at each open, empty without funding.
     """
     rates = np.empty(0) if funding is None else rates_per_bar(bars, funding)
     prices = (bars.open, bars.high, bars.low, bars.close, bars.volume)
+    ticks = np.divide(bars.close, tick_size)
     return (
         np.ascontiguousarray(bars.open_time_ms, dtype=np.int64),
         *(np.ascontiguousarray(column, dtype=np.float64) for column in prices),
+        np.rint(ticks, out=ticks),
         rates,
     )
 

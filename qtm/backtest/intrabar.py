@@ -2,7 +2,8 @@
 
 Inside a bar only open, high, low and close are known. Whatever hurts is assumed to come first: a stop before
 a take-profit, liquidation before a stop that lies beyond it. A stop that the open has jumped fills at the
-open. A take-profit rests as a maker and fills only when the price trades through it.
+open. A take-profit rests as a maker and fills only when the price trades through it. A stop that the bar's
+volume does not carry whole is a market order from then on: the rest leaves at the opens that follow.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from qtm.compiled import inlined
+from qtm.compiled import compiled, inlined
 from qtm.trading.book import on_fill, on_reported_fill
-from qtm.trading.costs import price_of, taker_price_ticks
+from qtm.trading.costs import fillable_lots, price_of, slippage_of, taker_price_ticks
 from qtm.trading.margin import liquidation_price
 
 ENTRY, STOP, TAKE_PROFIT, TRAIL, LIQUIDATION = 0, 1, 2, 3, 4
@@ -24,7 +25,7 @@ NOTHING = -1
 
 
 @inlined
-def arm(session: Any, plan: Any) -> None:
+def arm(session: Any, book: Any, plan: Any, margin: Any) -> None:
     """Take over the exits a step answered with."""
     if not np.isnan(plan.stop):
         session.stop = plan.stop
@@ -34,6 +35,7 @@ def arm(session: Any, plan: Any) -> None:
         session.trail = plan.trail
         session.trail_level = 0.0
     session.armed = session.stop > 0.0 or session.take_profit > 0.0 or session.trail > 0.0
+    rest_calm(session, book, margin)
 
 
 @inlined
@@ -41,6 +43,32 @@ def disarm(session: Any) -> None:
     """Forget all exits."""
     session.stop = session.take_profit = session.trail = session.trail_level = 0.0
     session.armed = False
+    session.leaving = 0
+
+
+@compiled
+def rest_calm(session: Any, book: Any, margin: Any) -> None:
+    """Work out between which prices nothing can happen to the position: the loop skips such bars.
+
+    The edges err on the side of looking: a bar that reaches one goes through `live_through`, which decides.
+    """
+    session.calm_above, session.calm_below = -np.inf, np.inf
+    qty = book.qty
+    if qty == 0.0:
+        return
+    worse, better = liquidation_price(qty, book.cash, margin), session.take_profit
+    if session.leaving != 0 or (session.trail > 0.0 and session.trail_level <= 0.0):
+        session.calm_above = np.inf
+    elif qty > 0.0:
+        session.calm_above = max(worse, session.stop, session.trail_level)
+        best = (session.trail_level + session.trail) * (1.0 - 1e-12) if session.trail > 0.0 else np.inf
+        session.calm_below = min(better if better > 0.0 else np.inf, best)
+    else:
+        best = (session.trail_level - session.trail) * (1.0 + 1e-12) if session.trail > 0.0 else 0.0
+        session.calm_above = max(better, best)
+        for level in (worse, session.stop, session.trail_level):
+            if level > 0.0:
+                session.calm_below = min(session.calm_below, level)
 
 
 @inlined
@@ -66,15 +94,26 @@ def nearest_stop(session: Any, qty: float) -> tuple[float, int]:
 
 
 @inlined
-def close_at(book: Any, lots: float, price: float, maker: bool, rules: Any) -> tuple[float, float]:
-    """Close `lots` as taker at the worse tick of `price`, or as maker at it: (fill price, fee)."""
-    tick_size, side = rules.grid.tick_size, (1 if lots > 0.0 else -1)
+def close_at(
+    session: Any, book: Any, asked: float, price: float, maker: bool, volume: float, rules: Any
+) -> tuple[float, float, float]:
+    """Close what the bar carries of `asked` lots: (lots filled, fill price, fee).
+
+    As taker at the worse tick of `price` with impact, or as maker at `price`.
+    """
+    grid, side = rules.grid, (1 if asked > 0.0 else -1)
+    lots = fillable_lots(asked, volume, grid.step_size, rules.costs)
+    if lots == 0.0:
+        return 0.0, np.nan, 0.0
     if maker:
-        ticks = np.floor(price / tick_size + 1e-9) if side > 0 else np.ceil(price / tick_size - 1e-9)
+        ticks = (
+            np.floor(price / grid.tick_size + 1e-9) if side > 0 else np.ceil(price / grid.tick_size - 1e-9)
+        )
     else:
-        ticks = taker_price_ticks(side, price, tick_size, rules.costs.slippage_bps)
-    paid = price_of(ticks, tick_size)
-    return paid, on_fill(book, lots, paid, maker, rules.costs, rules.grid)
+        bps = slippage_of(lots * grid.step_size, volume, np.sqrt(session.variance), rules.costs)
+        ticks = taker_price_ticks(side, price, grid.tick_size, bps)
+    paid = price_of(ticks, grid.tick_size)
+    return lots, paid, on_fill(book, lots, paid, maker, rules.costs, grid)
 
 
 @inlined
@@ -91,12 +130,12 @@ def liquidate(book: Any, price: float, rules: Any) -> tuple[float, float, float]
 
 @inlined
 def live_through(
-    session: Any, book: Any, opened: float, high: float, low: float, rules: Any
-) -> tuple[int, float, float, float]:
-    """Let a position live through a bar: (cause or NOTHING, lots, fill price, fee)."""
+    session: Any, book: Any, opened: float, high: float, low: float, volume: float, rules: Any
+) -> tuple[int, float, float, float, float]:
+    """Let a position live through a bar: (cause or NOTHING, lots asked, lots filled, fill price, fee)."""
     qty = book.qty
     if abs(qty) < rules.grid.step_size:
-        return NOTHING, 0.0, 0.0, 0.0
+        return NOTHING, 0.0, 0.0, 0.0, 0.0
     long = qty > 0.0
     worst = low if long else high
     stop, cause = nearest_stop(session, qty)
@@ -105,17 +144,20 @@ def live_through(
     ruined = ruin > 0.0 and (worst <= ruin if long else worst >= ruin)
     stop_first = stop_hit and (ruin <= 0.0 or (stop >= ruin if long else stop <= ruin))
     at_stop = (min(opened, stop) if long else max(opened, stop)) if stop_hit else 0.0
+    if session.leaving != 0:
+        stop_hit, stop_first, at_stop, cause = True, True, opened, session.leaving
     if stop_first and ruined and (at_stop < ruin if long else at_stop > ruin):
         stop_first = False  # the open has jumped past both
     if ruined and not stop_first:
         lots, paid, fee = liquidate(book, min(opened, ruin) if long else max(opened, ruin), rules)
-        return LIQUIDATION, lots, paid, fee
-    lots = -np.trunc(qty / rules.grid.step_size + np.copysign(1e-9, qty))
+        return LIQUIDATION, lots, lots, paid, fee
+    asked = -np.trunc(qty / rules.grid.step_size + np.copysign(1e-9, qty))
     if stop_hit:
-        paid, fee = close_at(book, lots, at_stop, False, rules)
-        return cause, lots, paid, fee
+        filled, paid, fee = close_at(session, book, asked, at_stop, False, volume, rules)
+        session.leaving = 0 if filled == asked else cause
+        return (cause if filled != 0.0 else NOTHING), asked, filled, paid, fee
     target = session.take_profit
     if target > 0.0 and (high > target if long else low < target):
-        paid, fee = close_at(book, lots, target, True, rules)
-        return TAKE_PROFIT, lots, paid, fee
-    return NOTHING, 0.0, 0.0, 0.0
+        filled, paid, fee = close_at(session, book, asked, target, True, volume, rules)
+        return (TAKE_PROFIT if filled != 0.0 else NOTHING), asked, filled, paid, fee
+    return NOTHING, 0.0, 0.0, 0.0, 0.0

@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 from types import ModuleType
-from typing import Any
 
-from qtm.backtest import intrabar, loop, sinks
+from qtm.backtest import bar_events, deciding, loop, sinks
 from qtm.strategies.contract import StepStrategy
 from qtm.strategies.machine_code import load_kernel
 
-_SOURCES = ("qtm.backtest.loop", "qtm.backtest.intrabar", "qtm.backtest.sinks")
+_SOURCES = (
+    "qtm.backtest.bar_events",
+    "qtm.backtest.deciding",
+    "qtm.backtest.intrabar",
+    "qtm.backtest.loop",
+    "qtm.backtest.session",
+    "qtm.backtest.sinks",
+)
 
 _PARTS = '''"""Generated: what the event loops of all strategies share."""
 from numba import njit
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def meet_open(session, book, price, rules):
-    return meet_open_inlined(session, book, price, rules)
+def written_bar(session, book, i, opened_ms, opened, high, low, volume, rate, rules, sink):
+    through_bar(write_order, session, book, i, opened_ms, opened, high, low, volume, rate, rules, sink)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def live_through(session, book, opened, high, low, rules):
-    return live_through_inlined(session, book, opened, high, low, rules)
+def written_close(session, book, i, now_ms, close, rules, sink):
+    at_close(write_order, session, book, i, now_ms, close, rules, sink)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def judge(session, book, lots, limit, close, now_ms, rules):
-    return judge_inlined(session, book, lots, limit, close, now_ms, rules)
+def tallied_bar(session, book, i, opened_ms, opened, high, low, volume, rate, rules, sink):
+    through_bar(tally_order, session, book, i, opened_ms, opened, high, low, volume, rate, rules, sink)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def tallied_close(session, book, i, now_ms, close, rules, sink):
+    at_close(tally_order, session, book, i, now_ms, close, rules, sink)
 '''
 
 _RUN = '''"""Generated: the event loop with one strategy's step inlined."""
@@ -38,7 +49,7 @@ from numba import njit
 def run(params, state, book, session, rules, bars, ledger):
     last = bars[0].size
     run_bars(
-        step, meet_open, live_through, judge, write_order, write_close,
+        step, written_bar, written_close, write_close, write_day,
         params, state, book, session, rules, bars, 0, last, ledger,
     )
 '''
@@ -55,42 +66,44 @@ def sweep(values, states, books, sessions, tallies, rules, bars, block):
         for j in range(values.shape[0]):
             params = Params({arguments})
             run_bars(
-                step, meet_open, live_through, judge, tally_order, tally_close,
+                step, tallied_bar, tallied_close, tally_close, tally_day,
                 params, states[j], books[j], sessions[j], rules, bars, first, last, tallies[j],
             )
     for j in range(values.shape[0]):
-        end_day(tallies[j])
+        tally_day(tallies[j], sessions[j].day_start_equity, sessions[j].last_equity)
 '''
 
 
-def _shared_parts() -> dict[str, Any]:
+def _shared_parts() -> ModuleType:
     """The strategy-independent functions of the loop, compiled once and cached for every kernel."""
-    parts = load_kernel(
+    return load_kernel(
         "parts",
         _PARTS,
         {
-            "meet_open_inlined": loop.meet_open,
-            "live_through_inlined": intrabar.live_through,
-            "judge_inlined": loop.judge,
+            "through_bar": bar_events.through_bar,
+            "at_close": deciding.at_close,
+            "write_order": sinks.write_order,
+            "tally_order": sinks.tally_order,
         },
         strategy_version="",
         strategy_module="",
         modules=_SOURCES,
     )
-    return {name: getattr(parts, name) for name in ("meet_open", "live_through", "judge")}
 
 
 def loop_kernel(strategy: StepStrategy) -> ModuleType:
     """A module with `run`, the event loop of `strategy` as machine code (compiled at its first call)."""
+    parts = _shared_parts()
     return load_kernel(
         f"run_{strategy.name}",
         _RUN,
         {
             "step": strategy.inlined_step,
-            **_shared_parts(),
             "run_bars": loop.run_bars,
-            "write_order": sinks.write_order,
+            "written_bar": parts.written_bar,
+            "written_close": parts.written_close,
             "write_close": sinks.write_close,
+            "write_day": sinks.write_day,
         },
         strategy_version=strategy.version,
         strategy_module=strategy.step.__module__,
@@ -100,6 +113,7 @@ def loop_kernel(strategy: StepStrategy) -> ModuleType:
 
 def sweep_kernel(strategy: StepStrategy) -> ModuleType:
     """A module with `sweep`, which runs the rows of a (combinations, parameters) array of values."""
+    parts = _shared_parts()
     kinds = [type(value).__name__ for value in strategy.params_type._field_defaults.values()]
     arguments = ", ".join(f"{kind}(values[j, {column}])" for column, kind in enumerate(kinds))
     return load_kernel(
@@ -107,12 +121,12 @@ def sweep_kernel(strategy: StepStrategy) -> ModuleType:
         _SWEEP.format(arguments=arguments),
         {
             "step": strategy.inlined_step,
-            **_shared_parts(),
             "Params": strategy.params_type,
             "run_bars": loop.run_bars,
-            "tally_order": sinks.tally_order,
+            "tallied_bar": parts.tallied_bar,
+            "tallied_close": parts.tallied_close,
             "tally_close": sinks.tally_close,
-            "end_day": sinks.end_day,
+            "tally_day": sinks.tally_day,
         },
         strategy_version=strategy.version,
         strategy_module=strategy.step.__module__,

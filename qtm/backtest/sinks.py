@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from qtm.backtest.loop import DAY_MS, FILLED
 from qtm.compiled import inlined
 
 ORDER_ROW = np.dtype(
@@ -16,6 +15,7 @@ ORDER_ROW = np.dtype(
         ("decided_ms", "i8"),
         ("sequence", "i8"),
         ("lots", "f8"),
+        ("filled_lots", "f8"),
         ("limit_ticks", "f8"),
         ("status", "i8"),
         ("cause", "i8"),
@@ -30,7 +30,7 @@ ORDER_ROW = np.dtype(
 )
 """One finished order: `bar` is the last one closed when it was made, so a fill happens inside bar + 1.
 
-`sequence` is the sub-book's order number (an exit carries that of the last order before it), `limit_ticks` is
+`lots` is what was ordered and `filled_lots` what was done of it, both signed. `sequence` is the sub-book's order number (an exit carries that of the last order before it), `limit_ticks` is
 NaN for an exit at the market, `cause` counts `qtm.backtest.intrabar.CAUSES`, `fee` is in quote currency.
 """
 
@@ -56,6 +56,7 @@ def write_order(
     decided_ms: int,
     sequence: int,
     lots: float,
+    filled: float,
     limit_ticks: float,
     status: int,
     cause: int,
@@ -70,6 +71,7 @@ def write_order(
     row.decided_ms = decided_ms
     row.sequence = sequence
     row.lots = lots
+    row.filled_lots = filled
     row.limit_ticks = limit_ticks
     row.status = status
     row.cause = cause
@@ -83,25 +85,23 @@ def write_order(
 
 
 @inlined
-def write_close(ledger: Any, i: int, open_time_ms: int, target: float, equity: float) -> None:
+def write_close(ledger: Any, i: int, target: float, equity: float) -> None:
     """Write a bar's target and equity."""
     ledger.signals[i] = target
     ledger.equity[i] = equity
 
 
+@inlined
+def write_day(ledger: Any, before: float, after: float) -> None:
+    """Days are read off the equity of a whole run."""
+
+
 TALLY = np.dtype(
     [
-        ("start_equity", "f8"),
-        ("day", "i8"),
-        ("day_start", "f8"),
-        ("last", "f8"),
         ("days", "i8"),
         ("mean", "f8"),
         ("squares", "f8"),
         ("downside", "f8"),
-        ("peak", "f8"),
-        ("max_drawdown", "f8"),
-        ("equity_sum", "f8"),
         ("orders", "i8"),
         ("trades", "i8"),
         ("wins", "i8"),
@@ -115,46 +115,35 @@ TALLY = np.dtype(
     ],
     align=True,
 )
-"""Running figures of one combination of a sweep: nothing here grows with the number of bars."""
+"""Running figures of one combination of a sweep: nothing here grows with the number of bars.
+
+Equity, drawdown and exposure are in the session.
+"""
 
 
 def new_tallies(count: int, cash: float, step_size: float) -> npt.NDArray[np.void]:
     """Tallies of `count` runs that start flat with `cash`."""
     tallies = np.zeros(count, TALLY)
-    tallies["day"] = -1
     tallies["step_size"] = step_size
-    for name in ("start_equity", "day_start", "last", "peak", "cash"):
-        tallies[name] = cash
+    tallies["cash"] = cash
     return tallies
 
 
 @inlined
-def end_day(tally: Any) -> None:
+def tally_day(tally: Any, before: float, after: float) -> None:
     """Add the return of the day that is over, by Welford's update."""
-    daily = tally.last / tally.day_start - 1.0
+    daily = after / before - 1.0
     tally.days += 1
     change = daily - tally.mean
     tally.mean += change / tally.days
     tally.squares += change * (daily - tally.mean)
     if daily < 0.0:
         tally.downside += daily * daily
-    tally.day_start = tally.last
 
 
 @inlined
-def tally_close(tally: Any, i: int, open_time_ms: int, target: float, equity: float) -> None:
-    """Count a close: daily returns, drawdown, average equity."""
-    day = open_time_ms // DAY_MS
-    if day != tally.day:
-        if tally.day >= 0:
-            end_day(tally)
-        tally.day = day
-    tally.last = equity
-    tally.equity_sum += equity
-    if equity >= tally.peak:
-        tally.peak = equity
-    else:
-        tally.max_drawdown = max(tally.max_drawdown, 1.0 - equity / tally.peak)
+def tally_close(tally: Any, i: int, target: float, equity: float) -> None:
+    """A sweep keeps no bar."""
 
 
 @inlined
@@ -164,6 +153,7 @@ def tally_order(
     decided_ms: int,
     sequence: int,
     lots: float,
+    filled: float,
     limit_ticks: float,
     status: int,
     cause: int,
@@ -174,7 +164,7 @@ def tally_order(
 ) -> None:
     """Count an order and the round trip it closes, by the same rule as `qtm.backtest.statistics`."""
     tally.orders += 1
-    if status != FILLED:
+    if filled == 0.0:
         return
     before, after, moved = tally.qty, book.qty, book.cash - tally.cash
     tally.qty, tally.cash = after, book.cash

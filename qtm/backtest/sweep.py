@@ -22,7 +22,7 @@ import polars as pl
 from qtm.backtest.engine import call_kernel, check_bars, columns_of, make_rules
 from qtm.backtest.funding import FundingRates
 from qtm.backtest.kernels import sweep_kernel
-from qtm.backtest.loop import DAY_MS, new_session
+from qtm.backtest.session import DAY_MS, new_session
 from qtm.backtest.sinks import new_tallies
 from qtm.backtest.statistics import DAYS_PER_YEAR
 from qtm.errors import StrategyError
@@ -89,7 +89,7 @@ def run_sweep(
     rules = make_rules(
         bars, instrument, costs, sizing, band, limits, trade_from_ms, margin, funded=funding is not None
     )
-    columns = columns_of(bars, funding)
+    columns = columns_of(bars, rules.grid.tick_size, funding)
     kernel = sweep_kernel(strategy)
     workers = (
         threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -141,7 +141,7 @@ def _figures(
 ) -> pl.DataFrame:
     days = (int(bars.open_time_ms[-1]) - int(bars.open_time_ms[0]) + bars.interval.ms) / DAY_MS
     root = math.sqrt(DAYS_PER_YEAR)
-    growth = tallies["last"] / cash
+    growth = sessions["last_equity"] / cash
     with np.errstate(divide="ignore", invalid="ignore"):
         annual = (
             np.where(growth > 0, growth ** (DAYS_PER_YEAR / days) - 1.0, np.nan)
@@ -152,16 +152,16 @@ def _figures(
         downside = np.sqrt(tallies["downside"] / tallies["days"])
         trades = tallies["trades"]
         figures = {
-            "final_equity": tallies["last"],
+            "final_equity": sessions["last_equity"],
             "total_return": growth - 1.0,
             "annual_return": annual,
             "volatility": deviation * root,
             "sharpe": np.where(deviation > 0, tallies["mean"] / deviation * root, np.nan),
             "sortino": np.where(downside > 0, tallies["mean"] / downside * root, np.nan),
-            "max_drawdown": tallies["max_drawdown"],
-            "calmar": np.where(tallies["max_drawdown"] > 0, annual / tallies["max_drawdown"], np.nan),
+            "max_drawdown": sessions["max_drawdown"],
+            "calmar": np.where(sessions["max_drawdown"] > 0, annual / sessions["max_drawdown"], np.nan),
             "exposure": sessions["bars_invested"] / len(bars),
-            "turnover": books["traded_notional"] * len(bars) / tallies["equity_sum"] * DAYS_PER_YEAR / days,
+            "turnover": books["traded_notional"] * len(bars) / sessions["equity_sum"] * DAYS_PER_YEAR / days,
             "fees": books["fees"],
             "funding": sessions["funding_paid"],
             "orders": tallies["orders"],

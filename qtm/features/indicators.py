@@ -70,14 +70,15 @@ RSI = np.dtype([("count", "i8"), ("previous", "f8"), ("gain", "f8"), ("loss", "f
 @inlined
 def rolling_sum(state: Any, value: float, length: int) -> float:
     """Sum of the last `length` values, or of as many as there are; exact for whole numbers."""
+    at, leaving = np.uint64(state.at), 0.0  # an unsigned index needs no check for "from the end"
     if state.count < length:
         if length > state.ring.size:
             raise IndexError("window longer than the indicator's capacity")
         state.count += 1
     else:
-        state.sum -= state.ring[state.at]
-    state.ring[state.at] = value
-    state.sum += value
+        leaving = state.ring[at]
+    state.ring[at] = value
+    state.sum += value - leaving  # one addition to the sum: it is what every bar waits for
     state.at += 1
     if state.at == length:
         state.at = 0

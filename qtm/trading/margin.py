@@ -1,7 +1,7 @@
 """Margin of a futures account that holds one position: what may be opened, and where it is liquidated.
 
-One maintenance tier: the bracket of the position's size. Source: Binance, "Leverage and Margin of USD-M
-Futures" (isolated or single-position cross margin; liquidation when equity falls to maintenance margin).
+Source: Binance, "Leverage and Margin of USD-M Futures" (isolated, or cross margin of a single position;
+liquidation when equity falls to maintenance margin).
 """
 
 from __future__ import annotations
@@ -9,8 +9,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from qtm.compiled import compiled
+from qtm.market.instruments import Instrument, Market
+from qtm.trading.brackets import bracket_array, rows_of
+
+NO_BRACKETS: npt.NDArray[np.float64] = np.empty((0, 4))
 
 
 class Margin(NamedTuple):
@@ -21,31 +26,82 @@ class Margin(NamedTuple):
     leverage
         Largest notional over equity when a position is opened or enlarged; 0 means no margin account (spot).
     maintenance_rate
-        Equity below this share of the position's notional is liquidated.
+        Equity below this share of the position's notional is liquidated; for positions of any size when there
+        are no brackets, else the brackets say it.
     liquidation_fee
         Charged on the notional that is liquidated.
+    brackets
+        Rows of `qtm.trading.brackets.bracket_array`, shape (B, 4); none by default.
     """
 
     leverage: float = 5.0
     maintenance_rate: float = 0.005
     liquidation_fee: float = 0.0125
+    brackets: npt.NDArray[np.float64] = NO_BRACKETS
+
+    def for_machine_code(self) -> Margin:
+        """The same with every number as the float the machine code was compiled for."""
+        table = np.ascontiguousarray(self.brackets, dtype=np.float64).reshape(-1, 4)
+        return Margin(float(self.leverage), float(self.maintenance_rate), float(self.liquidation_fee), table)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Name to value, for a run's lineage."""
+        return {**self._asdict(), "brackets": self.brackets.tolist()}
 
 
 NO_MARGIN = Margin(0.0, 0.0, 0.0)
 """A spot account."""
 
 UM_MARGIN = Margin()
-"""A cautious USD-M account; Binance's first bracket of the majors is looser."""
+"""A cautious USD-M account with one bracket."""
+
+
+def margin_of(instrument: Instrument, leverage: float = 5.0) -> Margin:
+    """The account an instrument is traded on: none on spot, the contract's brackets on USD-M."""
+    if instrument.market is Market.SPOT:
+        return NO_MARGIN
+    return Margin(leverage=leverage, brackets=bracket_array(rows_of(instrument.base)))
+
+
+@compiled
+def maintenance_margin(notional: float, margin: Any) -> float:
+    """Equity a position of `notional` quote currency needs to live on."""
+    needed = notional * margin.maintenance_rate
+    for row in margin.brackets:
+        # Rates rise with the notional and `cum` joins the pieces, so the largest line is the bracket's own.
+        value = notional * row[1] - row[2]
+        needed = value if row[0] == 0.0 else max(needed, value)
+    return float(needed)
+
+
+@compiled
+def leverage_at(notional: float, margin: Any) -> float:
+    """The largest leverage for a position of `notional` quote currency: the account's or the bracket's."""
+    allowed = margin.leverage
+    for row in margin.brackets:
+        if notional > row[0]:
+            allowed = min(margin.leverage, row[3])
+    return float(allowed)
 
 
 @compiled
 def liquidation_price(qty: float, cash: float, margin: Any) -> float:
-    """Price at which equity equals maintenance margin; 0.0 when there is none (flat, or covered by cash)."""
+    """Price at which equity equals maintenance margin; 0.0 when there is none (flat, or covered by cash).
+
+    Each bracket's line gives a price; a long is liquidated at the highest of them, a short at the lowest.
+    """
     if margin.leverage <= 0.0 or qty == 0.0:
         return 0.0
-    if qty > 0.0:
-        return float(max(0.0, -cash / (qty * (1.0 - margin.maintenance_rate))))
-    return float(max(0.0, cash / (-qty * (1.0 + margin.maintenance_rate))))
+    price, rate, cum = 0.0, margin.maintenance_rate, 0.0
+    for at in range(max(1, margin.brackets.shape[0])):
+        if margin.brackets.shape[0] > 0:
+            rate, cum = margin.brackets[at, 1], margin.brackets[at, 2]
+        if qty > 0.0:
+            price = max(price, -(cash + cum) / (qty * (1.0 - rate)))
+        else:
+            edge = max(0.0, (cash + cum) / (-qty * (1.0 + rate)))
+            price = edge if at == 0 else min(price, edge)
+    return float(price)
 
 
 @compiled
@@ -53,4 +109,5 @@ def is_covered(qty_before: float, qty_after: float, price: float, equity: float,
     """True when equity carries the position an order may lead to; orders that shrink it always pass."""
     if margin.leverage <= 0.0 or (abs(qty_after) <= abs(qty_before) and qty_after * qty_before >= 0.0):
         return True
-    return bool(abs(qty_after) * price <= equity * margin.leverage * (1.0 + 1e-12) and np.isfinite(equity))
+    notional = abs(qty_after) * price
+    return bool(notional <= equity * leverage_at(notional, margin) * (1.0 + 1e-12) and np.isfinite(equity))

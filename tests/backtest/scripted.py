@@ -28,6 +28,16 @@ def scripted(params: Any, state: Any, bar: Any, account: Any) -> float:
     return np.nan if bar.volume == NO_CHANGE else bar.volume * params.scale
 
 
+TARGETS = (NO_CHANGE, -1.0, -0.5, 0.0, 0.25, 0.5, 1.0)
+"""What the last digit of a volume's thousandths tells `coded` to do."""
+
+
+@step_strategy(name="coded", summary="Obeys the last digit.", params=Params, bounds={}, state={"seen": "i8"})
+def coded(params: Any, state: Any, bar: Any, account: Any) -> float:
+    target = TARGETS[int(np.rint(bar.volume * 1000.0)) % 10]
+    return np.nan if target == NO_CHANGE else target * params.scale
+
+
 class Exits(NamedTuple):
     """Distances of the exits from the close that decides the entry; 0 for none."""
 

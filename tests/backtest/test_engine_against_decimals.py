@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qtm.backtest.engine import run_backtest
+from qtm.backtest.session import EXPIRED, PARTIAL
 from qtm.market.instruments import Market
 from qtm.trading.book import SIZE_BY_UNITS, SIZE_BY_WEIGHT, Sizing
-from qtm.trading.costs import FEE_IN_QUOTE, FEE_IN_RECEIVED_ASSET, CostModel
-from tests.backtest.scripted import NO_CHANGE, bars, instrument, scripted
+from qtm.trading.costs import FEE_IN_BNB, FEE_IN_QUOTE, FEE_IN_RECEIVED_ASSET, VARIANCE_DECAY, CostModel
+from tests.backtest.scripted import NO_CHANGE, TARGETS, bars, coded, instrument
 
 TICK, STEP, MIN_NOTIONAL = Decimal("0.01"), Decimal("0.001"), Decimal(5)
 EIGHT = Decimal("1e-8")
@@ -34,15 +35,30 @@ class PlainBook:
         self.desired = self.achieved = Decimal(0)
         self.order: tuple[Decimal, Decimal] | None = None
         self.fills: list[tuple[int, Decimal, Decimal]] = []
-        self.expired = 0
+        self.expired = self.partial = 0
+        self.variance = self.last_close = Decimal(0)
 
-    def meet_open(self, i: int, price: Decimal) -> None:
+    def fillable(self, qty: Decimal, volume: Decimal) -> Decimal:
+        share = Decimal(str(self.costs.participation))
+        if not share:
+            return qty
+        return min(abs(qty), (share * volume / STEP).to_integral_value(ROUND_FLOOR) * STEP).copy_sign(qty)
+
+    def slippage(self, qty: Decimal, volume: Decimal) -> Decimal:
+        fixed, impact = Decimal(str(self.costs.slippage_bps)) / 10_000, Decimal(str(self.costs.impact))
+        return fixed + impact * self.variance.sqrt() * (abs(qty) / volume).sqrt() if volume else fixed
+
+    def meet_open(self, i: int, price: Decimal, volume: Decimal) -> None:
         if self.order is None:
             return
-        qty, limit = self.order
+        asked, limit = self.order
         self.order = None
+        qty = self.fillable(asked, volume)
+        if not qty:
+            self.expired += 1
+            return
         side = 1 if qty > 0 else -1
-        slipped = price * (1 + side * Decimal(str(self.costs.slippage_bps)) / 10_000)
+        slipped = price * (1 + side * self.slippage(qty, volume))
         paid = (slipped / TICK).to_integral_value(ROUND_CEILING if side > 0 else ROUND_FLOOR) * TICK
         if side * paid > side * limit:
             self.expired += 1
@@ -52,12 +68,27 @@ class PlainBook:
         self.qty += qty
         if self.costs.fee_in == FEE_IN_RECEIVED_ASSET and side > 0:
             self.qty -= (qty * rate).quantize(EIGHT, ROUND_DOWN)
+        elif self.costs.fee_in == FEE_IN_BNB:
+            bnb = Decimal(str(self.costs.bnb_price))
+            self.cash -= (abs(qty) * paid * rate / bnb).quantize(EIGHT, ROUND_DOWN) * bnb
         else:
             self.cash -= (abs(qty) * paid * rate).quantize(EIGHT, ROUND_DOWN)
-        self.achieved = self.desired
+        if qty == asked:
+            self.achieved = self.desired
+        else:
+            self.partial += 1
         self.fills.append((i, qty, paid))
 
+    def watch(self, price: Decimal) -> None:
+        """Take a close into the running variance of returns."""
+        if self.last_close:
+            square = (price / self.last_close - 1) ** 2
+            decay = Decimal(str(VARIANCE_DECAY))
+            self.variance = decay * self.variance + (1 - decay) * square if self.variance else square
+        self.last_close = price
+
     def close(self, price: Decimal, target: Decimal | None) -> Decimal:
+        self.watch(price)
         equity = self.cash + self.qty * price
         if target is not None:
             self.desired = target
@@ -85,47 +116,57 @@ class PlainBook:
 
 
 step_sizes = st.integers(-250, 250)
-targets = st.sampled_from([NO_CHANGE, NO_CHANGE, -1.0, -0.5, 0.0, 0.25, 0.5, 1.0])
+codes = st.sampled_from([0, *range(len(TARGETS))])
+volumes = st.sampled_from([0, 1, 30, 150, 900])
+"""Hundredths of a unit; the digit after them is the code of a target."""
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
-    moves=st.lists(st.tuples(step_sizes, step_sizes, targets), min_size=2, max_size=60),
+    moves=st.lists(st.tuples(step_sizes, step_sizes, volumes, codes), min_size=2, max_size=60),
     spot=st.booleans(),
     sizing=st.sampled_from(
         [Sizing(SIZE_BY_UNITS, 1.5), Sizing(SIZE_BY_WEIGHT, 1.0), Sizing(SIZE_BY_WEIGHT, 0.3)]
     ),
     rate=st.sampled_from([0.0, 0.0004, 0.001]),
     slippage=st.sampled_from([0.0, 1.0, 7.5]),
+    impact=st.sampled_from([0.0, 0.0, 0.3]),
+    participation=st.sampled_from([0.0, 0.0, 0.1, 0.5]),
+    burning=st.booleans(),
     band=st.sampled_from([0.002, 0.01]),
 )
 def test_engine_equals_exact_decimals(
-    moves: list[tuple[int, int, float]], spot: bool, sizing: Sizing, rate: float, slippage: float, band: float
-) -> None:
+    moves: list[tuple[int, int, int, int]], spot: bool, sizing: Sizing, rate: float, slippage: float,
+    impact: float, participation: float, burning: bool, band: float,
+) -> None:  # fmt: skip
     cents = 10_000
     rows = []
-    for gap, move, target in moves:
+    for gap, move, volume, code in moves:
         opened = max(100, cents + gap)
         cents = max(100, opened + move)
-        rows.append((opened / 100, cents / 100, target))
-    costs = CostModel(rate, rate, slippage, FEE_IN_RECEIVED_ASSET if spot else FEE_IN_QUOTE)
+        rows.append((opened / 100, cents / 100, (10 * volume + code) / 1000))
+    fee_in = FEE_IN_BNB if burning else FEE_IN_RECEIVED_ASSET if spot else FEE_IN_QUOTE
+    costs = CostModel(rate, rate, slippage, fee_in, impact, participation, 611.5)
     market = Market.SPOT if spot else Market.UM
     result = run_backtest(
-        scripted, {}, bars(rows), instrument(market), cash=10_000.0, costs=costs, sizing=sizing, band=band
+        coded, {}, bars(rows), instrument(market), cash=10_000.0, costs=costs, sizing=sizing, band=band
     )
 
     plain = PlainBook(Decimal(10_000), spot, sizing, costs, Decimal(str(band)))
     equity = []
-    for i, (opened, close, target) in enumerate(rows):
-        plain.meet_open(i, Decimal(str(opened)))
+    for i, (opened, close, volume) in enumerate(rows):
+        target = TARGETS[round(volume * 1000) % 10]
+        plain.meet_open(i, Decimal(str(opened)), Decimal(str(volume)))
         equity.append(plain.close(Decimal(str(close)), None if target == NO_CHANGE else Decimal(str(target))))
 
-    filled = result.order_rows[result.order_rows["status"] == 0]
+    filled = result.order_rows[result.order_rows["filled_lots"] != 0]
     seen = [
-        (int(row["bar"]) + 1, int(row["lots"]) * STEP, Decimal(round(row["fill_price"] * 100)) * TICK)
+        (int(row["bar"]) + 1, int(row["filled_lots"]) * STEP, Decimal(round(row["fill_price"] * 100)) * TICK)
         for row in filled
     ]
     assert seen == plain.fills
-    assert int((result.order_rows["status"] == 1).sum()) == plain.expired
+    status = result.order_rows["status"]
+    assert int((status == EXPIRED).sum()) == plain.expired
+    assert int((status == PARTIAL).sum()) == plain.partial
     assert float(result.book["qty"][0]) == pytest.approx(float(plain.qty), abs=1e-12)
     np.testing.assert_allclose(result.equity, [float(e) for e in equity], rtol=0, atol=2e-7)

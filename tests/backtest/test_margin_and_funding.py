@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import numpy as np
 import pytest
 
@@ -11,8 +13,17 @@ from qtm.errors import DataError
 from qtm.market.instruments import Market
 from qtm.market.intervals import Interval
 from qtm.trading.book import SIZE_BY_UNITS, SIZE_BY_WEIGHT, Sizing
+from qtm.trading.brackets import BracketRow, bracket_array
 from qtm.trading.costs import FEE_IN_QUOTE, CostModel
-from qtm.trading.margin import NO_MARGIN, Margin, liquidation_price
+from qtm.trading.margin import (
+    NO_MARGIN,
+    Margin,
+    is_covered,
+    leverage_at,
+    liquidation_price,
+    maintenance_margin,
+    margin_of,
+)
 from tests.backtest.scripted import NO_CHANGE, START_MS, bars, guarded, instrument, ranges, scripted
 
 KEEP = NO_CHANGE
@@ -91,6 +102,49 @@ def test_liquidation_prices_by_hand() -> None:
     assert liquidation_price(-10.0, 1_100.0, margin) == pytest.approx(1_100 / 10.1)
     assert liquidation_price(1.0, 50.0, margin) == 0.0  # paid for in cash
     assert liquidation_price(10.0, -900.0, NO_MARGIN) == 0.0
+
+
+TABLE = bracket_array(
+    (
+        BracketRow(20, 1_000, Decimal("0.01")),
+        BracketRow(10, 5_000, Decimal("0.02")),
+        BracketRow(2, 10_000, Decimal("0.1")),
+    )
+)
+
+
+def test_maintenance_joins_its_brackets_without_a_jump() -> None:
+    margin = Margin(20.0, brackets=TABLE)
+    # cum: 0; 1000 x (0.02 - 0.01) = 10; 10 + 5000 x (0.1 - 0.02) = 410
+    assert TABLE[:, 2].tolist() == [0.0, 10.0, 410.0]
+    by_hand = {500.0: 5.0, 1_000.0: 10.0, 2_000.0: 30.0, 5_000.0: 90.0, 8_000.0: 390.0}
+    for notional, needed in by_hand.items():
+        assert maintenance_margin(notional, margin) == pytest.approx(needed)
+
+
+def test_a_larger_position_is_allowed_less_leverage() -> None:
+    margin = Margin(15.0, brackets=TABLE)
+    assert [leverage_at(n, margin) for n in (1_000.0, 1_000.01, 5_000.0, 6_000.0)] == [15.0, 10.0, 10.0, 2.0]
+    assert is_covered(0.0, 50.0, 100.0, 500.0, margin)  # 5,000 at 10x
+    assert not is_covered(0.0, 51.0, 100.0, 500.0, margin)  # 5,100 at 2x needs 2,550
+
+
+@pytest.mark.parametrize(("qty", "cash"), [(10.0, -900.0), (60.0, -5_500.0), (-60.0, 6_500.0), (-5.0, 520.0)])
+def test_at_the_liquidation_price_equity_is_the_maintenance_margin_of_its_bracket(
+    qty: float, cash: float
+) -> None:
+    margin = Margin(20.0, brackets=TABLE)
+    price = liquidation_price(qty, cash, margin)
+    assert cash + qty * price == pytest.approx(maintenance_margin(abs(qty) * price, margin), abs=1e-9)
+    alive = price * (1.001 if qty > 0 else 0.999)
+    assert cash + qty * alive > maintenance_margin(abs(qty) * alive, margin)
+
+
+def test_an_account_is_on_its_contract_s_brackets() -> None:
+    assert margin_of(instrument(Market.SPOT)).leverage == 0.0
+    bitcoin = margin_of(instrument(Market.UM))
+    # 10 M notional lies in the bracket of 1 %: 300k x 0.1 % + 800k x 0.15 % + 3M x 0.35 % joined on
+    assert maintenance_margin(10e6, bitcoin) == pytest.approx(10e6 * 0.01 - (300 + 1_200 + 10_500))
 
 
 def test_a_liquidated_long_loses_its_margin_and_never_more_than_it_had() -> None:

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 import numpy as np
 
 from qtm.backtest.engine import BacktestResult
-from qtm.backtest.loop import DAY_MS
 from qtm.backtest.overfitting.trials import Holdings
+from qtm.backtest.session import DAY_MS
 from qtm.risk.stress import CRYPTO_EVENTS, StressEvent
 
 

@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from qtm.backtest.engine import BacktestResult
-from qtm.backtest.loop import DAY_MS
 from qtm.backtest.overfitting.cross_validation import Window, walk_forward_windows
 from qtm.backtest.overfitting.trials import Conditions, Trials, run_trials, sharpe_ratios
 from qtm.backtest.registry import daily_sharpe
+from qtm.backtest.session import DAY_MS
 from qtm.backtest.statistics import daily_returns
 from qtm.errors import RiskError
 from qtm.strategies.contract import StepStrategy

@@ -1,14 +1,21 @@
 """Leverage brackets: how much leverage a notional allows and the maintenance margin it needs.
 
 Maintenance margin is `notional * rate - cum` of the bracket that holds the notional; `cum` makes it
-continuous over bracket borders. The tables are of the venue's shape and size, not a copy of today's.
+continuous over bracket borders.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import gzip
+import json
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from qtm.paper.wire import E8
+from qtm.errors import ConfigError
+from qtm.paper.wire import E8, units_of
+from qtm.trading import brackets
 
 
 class Bracket(NamedTuple):
@@ -33,31 +40,16 @@ def bracket_table(rows: list[tuple[int, int, int]]) -> tuple[Bracket, ...]:
     return tuple(table)
 
 
-LARGE = bracket_table(
-    [
-        (125, 300_000, 400_000), (100, 800_000, 500_000), (75, 3_000_000, 650_000),
-        (50, 12_000_000, 1_000_000),
-        (25, 70_000_000, 2_000_000), (20, 100_000_000, 2_500_000), (10, 230_000_000, 5_000_000),
-        (5, 480_000_000, 10_000_000), (4, 600_000_000, 12_500_000), (3, 800_000_000, 15_000_000),
-        (2, 1_200_000_000, 25_000_000), (1, 1_800_000_000, 50_000_000),
-    ]
-)  # fmt: skip
-"""For the two largest contracts."""
-
-SMALL = bracket_table(
-    [
-        (75, 10_000, 1_000_000), (50, 50_000, 1_500_000), (25, 400_000, 2_000_000),
-        (20, 1_000_000, 2_500_000),
-        (10, 4_000_000, 5_000_000), (5, 8_000_000, 10_000_000), (4, 10_000_000, 12_500_000),
-        (2, 20_000_000, 25_000_000), (1, 40_000_000, 50_000_000),
-    ]
-)  # fmt: skip
-"""For every other contract."""
+LARGE, SMALL = (
+    bracket_table([(row.leverage, row.cap, int(row.maintenance_rate * E8)) for row in rows])
+    for rows in (brackets.LARGE, brackets.SMALL)
+)
+"""For the two largest contracts, and for every other one."""
 
 
 def brackets_of(base: str) -> tuple[Bracket, ...]:
     """The table of a contract on `base`."""
-    return LARGE if base in ("BTC", "ETH") else SMALL
+    return LARGE if brackets.rows_of(base) is brackets.LARGE else SMALL
 
 
 def bracket_at(table: tuple[Bracket, ...], notional: int) -> Bracket:
@@ -77,3 +69,57 @@ def maintenance(table: tuple[Bracket, ...], notional: int) -> int:
 def max_notional(table: tuple[Bracket, ...], leverage: int) -> int:
     """The largest notional a leverage allows."""
     return max((bracket.cap for bracket in table if bracket.leverage >= leverage), default=0)
+
+
+def bracket_view(bracket: Bracket) -> dict[str, Any]:
+    """A bracket as leverageBracket shows it."""
+    return {
+        "bracket": bracket.number, "initialLeverage": bracket.leverage,
+        "notionalCap": bracket.cap // E8, "notionalFloor": bracket.floor // E8,
+        "maintMarginRatio": bracket.rate / E8, "cum": bracket.cum / E8,
+    }  # fmt: skip
+
+
+def load_brackets(path: Path) -> dict[str, tuple[Bracket, ...]]:
+    """Read brackets by symbol from a JSON file (`.gz` too).
+
+    The file holds what `GET /fapi/v1/leverageBracket` answers, or what ccxt's `fetch_leverage_tiers` makes of
+    it (whose `info` members are the venue's rows).
+
+    Raises
+    ------
+    ConfigError
+        When the file cannot be read, or a table has gaps or a leverage that rises with the notional.
+    """
+    try:
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        tables = dict(_tables(json.loads(raw)))
+    except (OSError, EOFError, ValueError, KeyError, TypeError, ArithmeticError) as error:
+        raise ConfigError(
+            f"the brackets cannot be read: {type(error).__name__}: {error}",
+            where=str(path),
+            remedy="give an answer of GET /fapi/v1/leverageBracket as a JSON file",
+        ) from error
+    for symbol, table in tables.items():
+        pairs = pairwise(table)
+        joined = all(low.cap == high.floor and low.leverage >= high.leverage for low, high in pairs)
+        if not table or table[0].floor or not joined:
+            raise ConfigError(f"the brackets of {symbol} do not join", where=str(path))
+    return tables
+
+
+def _tables(data: Any) -> Iterable[tuple[str, tuple[Bracket, ...]]]:
+    if isinstance(data, Mapping) and "brackets" not in data:
+        for name, tiers in data.items():
+            symbol = str(name).partition(":")[0].replace("/", "")
+            yield symbol, tuple(_bracket(tier["info"]) for tier in tiers)
+        return
+    for row in [data] if isinstance(data, Mapping) else data:
+        yield str(row["symbol"]), tuple(_bracket(bracket) for bracket in row["brackets"])
+
+
+def _bracket(row: Mapping[str, Any]) -> Bracket:
+    return Bracket(
+        int(row["bracket"]), int(row["initialLeverage"]), units_of(row["notionalFloor"]),
+        units_of(row["notionalCap"]), units_of(row["maintMarginRatio"]), units_of(row["cum"]),
+    )  # fmt: skip

@@ -1,0 +1,95 @@
+"""What a close decides: the order that brings the book to its target, judged by the gate and by the margin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from qtm.backtest.intrabar import ENTRY
+from qtm.backtest.session import FILLED, MESSAGE_RING, REFUSED, REJECTED
+from qtm.compiled import inlined
+from qtm.risk.rules import ACTIVE, GateView, breaches
+from qtm.trading.book import limit_price_ticks, on_refused, order_lots
+from qtm.trading.margin import is_covered
+
+
+@inlined
+def messages_in_window(session: Any, now_ms: int, window_ms: float) -> float:
+    """Orders sent in the trailing window, counted up to the last `MESSAGE_RING`."""
+    counted = 0
+    kept = min(session.messages, MESSAGE_RING)
+    for back in range(1, kept + 1):
+        if now_ms - session.message_ms[(session.messages - back) % MESSAGE_RING] >= window_ms:
+            break
+        counted += 1
+    return float(counted)
+
+
+@inlined
+def judge(session: Any, book: Any, lots: float, limit: float, close: float, now_ms: int, rules: Any) -> int:
+    """The gate's answer to an order at a close: 0, or the mask of breached controls."""
+    return judge_change(session, book.qty, lots, limit, close, now_ms, rules)
+
+
+@inlined
+def judge_change(
+    session: Any, held: float, lots: float, limit: float, close: float, now_ms: int, rules: Any
+) -> int:
+    """As `judge`, for a position of `held` base units that is nobody's book."""
+    view = GateView(
+        close,
+        0.0,
+        held,
+        0.0,
+        0.0,
+        session.last_equity,
+        session.peak_equity,
+        session.day_start_equity,
+        messages_in_window(session, now_ms, rules.limits.message_window_ms),
+        ACTIVE,
+    )
+    side = 1 if lots > 0.0 else -1
+    return int(breaches(side, abs(lots) * rules.grid.step_size, limit, False, rules.limits, view))
+
+
+@inlined
+def decide(session: Any, book: Any, close: float, now_ms: int, rules: Any) -> tuple[float, float, int, int]:
+    """Turn the desired target into a working order: (lots, limit ticks, status, breached controls).
+
+    The status is REFUSED or REJECTED for an order that was not sent; lots 0.0 means there was none.
+    """
+    lots = order_lots(book, close, rules.sizing, rules.grid, rules.band)
+    if lots == 0.0:
+        return 0.0, 0.0, FILLED, 0
+    side = 1 if lots > 0.0 else -1
+    ticks = limit_price_ticks(side, close, rules.grid.tick_size, rules.band)
+    breached = 0
+    if rules.gated:
+        breached = judge(session, book, lots, ticks * rules.grid.tick_size, close, now_ms, rules)
+    if breached != 0:
+        on_refused(book)
+        return lots, ticks, REFUSED, breached
+    after = book.qty + lots * rules.grid.step_size
+    if not is_covered(book.qty, after, close, session.last_equity, rules.margin):
+        on_refused(book)
+        return lots, ticks, REJECTED, 0
+    session.message_ms[session.messages % MESSAGE_RING] = now_ms
+    session.messages += 1
+    session.working_lots = lots
+    session.working_limit_ticks = ticks
+    session.working_since_ms = now_ms
+    session.working_sequence = book.orders
+    return lots, ticks, FILLED, 0
+
+
+@inlined
+def at_close(
+    note_order: Any, session: Any, book: Any, i: int, now_ms: int, close: float, rules: Any, sink: Any
+) -> None:
+    """Order what the close of bar `i` decided, or note why it was not sent."""
+    lots, ticks, status, breached = decide(session, book, close, now_ms, rules)
+    if status != FILLED:
+        note_order(
+            sink, i, now_ms, book.orders, lots, 0.0, ticks, status, ENTRY, breached, np.nan, 0.0, book
+        )  # fmt: skip
