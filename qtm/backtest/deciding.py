@@ -1,4 +1,4 @@
-"""What a close decides: the order that brings the book to its target, judged by the gate and by the margin."""
+"""What a close decides: the order that brings the book to its target, judged by gate and margin."""
 
 from __future__ import annotations
 

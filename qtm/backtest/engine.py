@@ -298,8 +298,8 @@ def columns_of(
 ) -> tuple[npt.NDArray[Any], ...]:
     """The columns as the machine code takes them: contiguous, 64 bit; copies only what is not.
 
-    The last but one is the close in ticks (as `qtm.trading.costs.nearest_ticks` counts them), the last one the
-    funding rate due at each open, empty without funding.
+    The last but one is the close in ticks (as `qtm.trading.costs.nearest_ticks` counts them), the last one
+    the funding rate due at each open, empty without funding.
     """
     rates = np.empty(0) if funding is None else rates_per_bar(bars, funding)
     prices = (bars.open, bars.high, bars.low, bars.close, bars.volume)

@@ -30,8 +30,9 @@ ORDER_ROW = np.dtype(
 )
 """One finished order: `bar` is the last one closed when it was made, so a fill happens inside bar + 1.
 
-`lots` is what was ordered and `filled_lots` what was done of it, both signed. `sequence` is the sub-book's order number (an exit carries that of the last order before it), `limit_ticks` is
-NaN for an exit at the market, `cause` counts `qtm.backtest.intrabar.CAUSES`, `fee` is in quote currency.
+`lots` is what was ordered and `filled_lots` what was done of it, both signed. `sequence` is the sub-book's
+order number (an exit carries that of the last order before it), `limit_ticks` is NaN for an exit at the
+market, `cause` counts `qtm.backtest.intrabar.CAUSES`, `fee` is in quote currency.
 """
 
 

@@ -1,7 +1,7 @@
 """Leverage brackets of USD-M contracts: the larger a position, the less leverage and the more maintenance.
 
-Maintenance margin is `notional x rate - cum` of the bracket that holds the notional; `cum` makes it continuous
-over bracket borders. The tables are of the venue's shape and size, not a copy of today's: an account's own
+Maintenance margin is `notional x rate - cum` of the bracket that holds the notional; `cum` makes it
+continuous over bracket borders. The tables are of the venue's shape and size, not a copy of today's: an account's own
 are at `GET /fapi/v1/leverageBracket`.
 """
 
@@ -29,7 +29,8 @@ def _rows(*rows: tuple[int, int, str]) -> tuple[BracketRow, ...]:
 LARGE = _rows(
     (125, 300_000, "0.004"), (100, 800_000, "0.005"), (75, 3_000_000, "0.0065"), (50, 12_000_000, "0.01"),
     (25, 70_000_000, "0.02"), (20, 100_000_000, "0.025"), (10, 230_000_000, "0.05"), (5, 480_000_000, "0.1"),
-    (4, 600_000_000, "0.125"), (3, 800_000_000, "0.15"), (2, 1_200_000_000, "0.25"), (1, 1_800_000_000, "0.5"),
+    (4, 600_000_000, "0.125"), (3, 800_000_000, "0.15"), (2, 1_200_000_000, "0.25"),
+    (1, 1_800_000_000, "0.5"),
 )  # fmt: skip
 """For the two largest contracts."""
 
@@ -47,7 +48,7 @@ def rows_of(base: str) -> tuple[BracketRow, ...]:
 
 
 def bracket_array(rows: tuple[BracketRow, ...]) -> npt.NDArray[np.float64]:
-    """The table for compiled code, shape (B, 4): lowest notional, maintenance rate, `cum`, largest leverage."""
+    """The table for compiled code, shape (B, 4): lowest notional, rate, `cum`, largest leverage."""
     table = np.empty((len(rows), 4))
     floor, cum, last_rate = 0, Decimal(0), Decimal(0)
     for at, row in enumerate(rows):
