@@ -1,8 +1,8 @@
 """Leverage brackets of USD-M contracts: the larger a position, the less leverage and the more maintenance.
 
 Maintenance margin is `notional x rate - cum` of the bracket that holds the notional; `cum` makes it
-continuous over bracket borders. The tables are of the venue's shape and size, not a copy of today's: an account's own
-are at `GET /fapi/v1/leverageBracket`.
+continuous over bracket borders. The tables are of the venue's shape and size, not a copy of today's: an
+account's own are at `GET /fapi/v1/leverageBracket`.
 """
 
 from __future__ import annotations
