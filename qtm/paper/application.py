@@ -12,7 +12,7 @@ from qtm.paper.gateway import Gateway
 from qtm.paper.http import Request, Response
 from qtm.paper.limits import Counter, RateLimit
 from qtm.paper.listen_key import ListenKeys
-from qtm.paper.streams import StreamConnection, StreamHub, stream_request
+from qtm.paper.streams import MAX_STREAMS, StreamConnection, StreamHub, stream_request
 from qtm.paper.websocket import WebSocket
 from qtm.paper.wire import dumps
 from qtm.paper.ws_api import WsApiConnection
@@ -126,5 +126,7 @@ class VenueApplication:
         if wanted is None:
             return None
         combined, div, names = wanted
+        if len(set(names)) > MAX_STREAMS:
+            return Response(400, b'{"code":-1000,"msg":"Too many streams."}')
         StreamConnection(self.hub, socket, combined=combined, div=div, names=names)
         return "stream"

@@ -258,6 +258,8 @@ class LoopbackExchange:
             self.publisher.flush(FAST_MS)
             if ticks % (SLOW_MS // FAST_MS) == 0:
                 self.publisher.flush(SLOW_MS)
+                for connection in [c for c in self._connections if c.overdue(loop.time())]:
+                    connection.abort()
             if loop.time() - pinged >= self.application.ping_every_s:
                 pinged = loop.time()
                 self.application.tick(pinged)

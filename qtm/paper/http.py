@@ -23,6 +23,12 @@ log = logging.getLogger(__name__)
 
 MAX_BODY = 1 << 20
 MAX_HEAD = 32 << 10
+MAX_PIPELINE = 64
+"""Requests of one connection that may wait behind one that takes its time; then nothing more is read."""
+REQUEST_WITHIN_S = 20.0
+"""How long a client may take to send a request it has begun."""
+IDLE_S = 600.0
+"""How long a connection may stay open without a request."""
 
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _REASONS[418] = "I'm a teapot"
@@ -92,6 +98,9 @@ class HttpConnection(asyncio.Protocol):
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
         self._size = 0
+        self._held = False
+        self._begun = False
+        self._since = 0.0
 
     # --- asyncio -------------------------------------------------------------------------------------------
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -100,6 +109,7 @@ class HttpConnection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self.peer = str(peer[0]) if peer else ""
         self.connections.add(self)
+        self._since = asyncio.get_running_loop().time()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Release everything that hangs on the connection."""
@@ -123,9 +133,22 @@ class HttpConnection(asyncio.Protocol):
             self._refuse(400)
 
     def pause_writing(self) -> None:
-        """The client reads too slowly; the WebSocket decides what to do."""
+        """The client reads too slowly: it gets no more answers, or the WebSocket decides what to do."""
         if self.websocket is not None:
             self.websocket.overflow()
+        elif self.transport is not None:
+            self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        if self.websocket is None and self.transport is not None and not self._held:
+            self.transport.resume_reading()
+
+    def overdue(self, now: float) -> bool:
+        """Whether the client dawdles over a request, or has been idle for too long (loop time)."""
+        if self.websocket is not None or self._waiting is not None:
+            return False
+        return now - self._since > (REQUEST_WITHIN_S if self._begun else IDLE_S)
 
     def abort(self) -> None:
         """Cut the connection."""
@@ -148,6 +171,7 @@ class HttpConnection(asyncio.Protocol):
         self._headers = {}
         self._body = []
         self._size = 0
+        self._begun, self._since = True, asyncio.get_running_loop().time()
 
     def on_url(self, url: bytes) -> None:
         """Collect the target."""
@@ -171,6 +195,9 @@ class HttpConnection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Serve the request, or queue it behind one that waits."""
+        self._begun, self._since = False, asyncio.get_running_loop().time()
+        if not self._open:
+            return
         raw = self._url.decode("latin-1")
         path, _, query = raw.partition("?")
         request = Request(
@@ -187,26 +214,44 @@ class HttpConnection(asyncio.Protocol):
         keep_alive = self._parser.should_keep_alive()
         if self._waiting is not None or self._pending:
             self._pending.append((request, keep_alive))
+            if len(self._pending) >= MAX_PIPELINE and not self._held and self.transport is not None:
+                self._held = True
+                self.transport.pause_reading()
         else:
             self._serve(request, keep_alive)
+
+    @property
+    def _open(self) -> bool:
+        """Whether answers still reach the client; what it sent after its last request is not served."""
+        return self.transport is not None and not self.transport.is_closing()
 
     # --- answering -----------------------------------------------------------------------------------------
     def _serve(self, request: Request, keep_alive: bool) -> None:
-        answer = self.app.handle(request)
+        try:
+            answer = self.app.handle(request)
+        except Exception:  # noqa: BLE001 - the edge answers whatever happens behind it; the log has the rest
+            answer = _failed(request)
         if isinstance(answer, Response):
-            self._send(answer, keep_alive)
+            self._send(answer, keep_alive and request.method != "HEAD")
         else:
-            self._waiting = asyncio.ensure_future(self._await(answer, keep_alive))
+            self._waiting = asyncio.ensure_future(self._await(answer, request, keep_alive))
 
-    async def _await(self, answer: Awaitable[Response], keep_alive: bool) -> None:
-        self._send(await answer, keep_alive)
+    async def _await(self, answer: Awaitable[Response], request: Request, keep_alive: bool) -> None:
+        try:
+            response = await answer
+        except Exception:  # noqa: BLE001 - as above
+            response = _failed(request)
+        self._send(response, keep_alive)
         self._waiting = None
-        while self._pending and self._waiting is None and self.transport is not None:
+        while self._pending and self._waiting is None and self._open:
             request, keep_alive = self._pending.popleft()
             self._serve(request, keep_alive)
+        if self._held and not self._pending and self.transport is not None:
+            self._held = False
+            self.transport.resume_reading()
 
     def _send(self, response: Response, keep_alive: bool) -> None:
-        if self.transport is None:
+        if self.transport is None or self.transport.is_closing():
             return
         if response.drop:
             self.transport.abort()
@@ -236,3 +281,9 @@ class HttpConnection(asyncio.Protocol):
             b"Sec-WebSocket-Accept: " + accept_key(key) + b"\r\n\r\n"
         )
         socket.opened()
+
+
+def _failed(request: Request) -> Response:
+    """The answer to a request that a fault of the exchange itself has spoilt."""
+    log.exception("%s %s could not be served", request.method, request.path)
+    return Response(500, b'{"code":-1000,"msg":"An unknown error occurred while processing the request."}')

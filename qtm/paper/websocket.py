@@ -9,8 +9,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import logging
 import struct
 from collections.abc import Callable
+
+log = logging.getLogger(__name__)
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 MAX_MESSAGE = 1 << 20
@@ -114,8 +117,10 @@ class WebSocket:
         if self.silent or self.closed:
             return
         self._in += data
-        while not self.closed and self._take_frame():
-            pass
+        taken = 0
+        while not self.closed and (size := self._take_frame(taken)):
+            taken += size
+        del self._in[:taken]
 
     def _flush(self) -> None:
         if self._out and not self.transport.is_closing():
@@ -131,37 +136,35 @@ class WebSocket:
             if self.on_close is not None:
                 self.on_close()
 
-    def _take_frame(self) -> bool:
+    def _take_frame(self, start: int) -> int:
+        """Act on the frame that begins at `start`; returns its size, 0 while it is incomplete."""
         buffer = self._in
-        if len(buffer) < 2:
-            return False
-        first, second = buffer[0], buffer[1]
-        size, at = second & 0x7F, 2
-        if size == 126:
-            if len(buffer) < 4:
-                return False
-            size, at = int.from_bytes(buffer[2:4], "big"), 4
-        elif size == 127:
-            if len(buffer) < 10:
-                return False
-            size, at = int.from_bytes(buffer[2:10], "big"), 10
+        have = len(buffer) - start
+        if have < 2:
+            return 0
+        first, second = buffer[start], buffer[start + 1]
+        size, head = second & 0x7F, 2
+        if size >= 126:
+            wide = 2 if size == 126 else 8
+            if have < 2 + wide:
+                return 0
+            size, head = int.from_bytes(buffer[start + 2 : start + 2 + wide], "big"), 2 + wide
         opcode, final = first & 0x0F, bool(first & 0x80)
         if first & 0x70 or not second & 0x80:
             self.close(1002, "Protocol error")
-            return False
+            return 0
         if size > MAX_MESSAGE or len(self._message) + size > MAX_MESSAGE:
             self.close(1009, "Message too big")
-            return False
+            return 0
         if opcode >= 0x8 and (size > 125 or not final):
             self.close(1002, "Protocol error")
-            return False
-        end = at + 4 + size
-        if len(buffer) < end:
-            return False
-        payload = _unmask(bytes(buffer[at + 4 : end]), bytes(buffer[at : at + 4]))
-        del buffer[:end]
+            return 0
+        if have < head + 4 + size:
+            return 0
+        at = start + head
+        payload = _unmask(bytes(buffer[at + 4 : at + 4 + size]), bytes(buffer[at : at + 4]))
         self._dispatch(opcode, final, payload)
-        return True
+        return head + 4 + size
 
     def _dispatch(self, opcode: int, final: bool, payload: bytes) -> None:
         if opcode == PING:
@@ -182,10 +185,18 @@ class WebSocket:
             if final:
                 message = bytes(self._message)
                 self._message.clear()
-                if self.on_text is not None:
-                    self.on_text(message)
+                self._serve(message)
         else:
             self.close(1002, "Protocol error")
+
+    def _serve(self, message: bytes) -> None:
+        if self.on_text is None:
+            return
+        try:
+            self.on_text(message)
+        except Exception:
+            log.exception("a WebSocket message could not be served; the connection is closed")
+            self.close(1011, "Internal error")
 
     def _control(self) -> None:
         if self.on_control is not None:
