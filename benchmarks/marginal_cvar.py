@@ -78,7 +78,11 @@ def figures(alpha: float) -> dict[str, str]:
         return book.order(names[order % SYMBOLS], values[order], NOW_MS).after
 
     def at_the_gate(order: int) -> object:
-        return limit.finding(orders[order], account, NOW_MS)
+        return limit.finding(orders[order], account, equity, NOW_MS)
+
+    def after_a_price(order: int) -> object:
+        account.mark(names[order % SYMBOLS], Decimal(100 + order % 7), NOW_MS)
+        return limit.finding(orders[order], account, account.equity(), NOW_MS)
 
     def fill(order: int) -> float:
         book.set_position(names[order % SYMBOLS], values[order])
@@ -100,7 +104,9 @@ def figures(alpha: float) -> dict[str, str]:
     table["order, buys and sells working"] = cell(judge)
     account, orders = exact_account(names, positions, values)
     limit = TailLimit(book, Decimal("0.05"))
+    equity = account.equity()
     table["the gate's finding, exact account"] = cell(at_the_gate)
+    table["a price, then the gate's finding"] = cell(after_a_price)
     table["fill, then the book's new CVaR"] = cell(fill)
     table["numpy: kept P&L, partition"] = cell(kept_and_partitioned)
     table["numpy: full revaluation"] = cell(revalued)

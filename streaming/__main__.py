@@ -112,7 +112,7 @@ def _run(config: StreamConfig, have: Settings) -> dict[str, Any]:
     from streaming.flow import run_flow
     from streaming.session import Session
 
-    session = Session(config, have.risk)
+    session = Session(config, have)
     try:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: session.stop())

@@ -117,7 +117,7 @@ class Feed(StatefulSourcePartition[Message, Position]):
 
     def is_fresh(self, intent: OrderIntent) -> bool:
         """An order may still be sent within one bar of its decision."""
-        return self.session.now_ms(self.market_ms) - intent.decided_ms <= self.session.config.interval.ms
+        return self.session.time.now_ms(self.market_ms) - intent.decided_ms <= self.session.config.interval.ms
 
     def send(self, order: ApprovedOrder, received_ns: int) -> None:
         """Take an approved order to the venue in the background; its report comes back as a frame.
@@ -185,7 +185,7 @@ class Feed(StatefulSourcePartition[Message, Position]):
         """Frames behind the snapshot, again; when there are no more and all is settled, go live."""
         batch: list[Message] = []
         for kind, payload, offset in islice(lines, BATCH):
-            self._take(batch, decode(kind, payload, received_ns=0, wall_ms=self.session.wall_ms()))
+            self._take(batch, decode(kind, payload, received_ns=0, wall_ms=self.session.time.wall_ms()))
             self.offset = offset
         if not batch and self.settled and self._reminded:
             self._replay = None
@@ -210,7 +210,9 @@ class Feed(StatefulSourcePartition[Message, Position]):
         batch: list[Message] = []
         self.offset = self.journal.append([frame(kind, payload) for kind, payload, _ in lines])
         for kind, payload, received_ns in lines:
-            self._take(batch, decode(kind, payload, received_ns=received_ns, wall_ms=self.session.wall_ms()))
+            self._take(
+                batch, decode(kind, payload, received_ns=received_ns, wall_ms=self.session.time.wall_ms())
+            )
         return batch
 
     def _take(self, batch: list[Message], message: Message | None) -> None:
@@ -231,7 +233,7 @@ class Feed(StatefulSourcePartition[Message, Position]):
             return []
         self._next_tick = now + TICK_S
         self.emitted += 1
-        return [TickMessage(self.session.now_ms(self.market_ms))]
+        return [TickMessage(self.session.time.now_ms(self.market_ms))]
 
     def _wait(self) -> None:
         """Run the loop until a frame arrives, or a few milliseconds pass."""
@@ -276,7 +278,7 @@ class Feed(StatefulSourcePartition[Message, Position]):
     async def _catch_up(self) -> None:
         """After every (re)connection: fetch the closed bars between the last one seen and now."""
         self.history.held = []
-        async for line in self.history.missing(await self.session.market_now_ms()):
+        async for line in self.history.missing(await self.session.time.market_now_ms()):
             self._push(line)
         held, self.history.held = self.history.held, None
         for payload in held or ():

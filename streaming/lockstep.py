@@ -42,9 +42,9 @@ class Lockstep:
             When the market has moved but its bars do not arrive.
         """
         self.idle = False
-        before = await self.session.paper("GET", "status")
+        before = await self.session.time.paper("GET", "status")
         expected = self._seen - before["klines_published"]
-        after = await self.session.paper("POST", "advance", {"bars": 1})
+        after = await self.session.time.paper("POST", "advance", {"bars": 1})
         expected += after["klines_published"]
         try:
             async with asyncio.timeout(PATIENCE_S):

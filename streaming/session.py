@@ -10,34 +10,36 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
 from sqlalchemy import insert, select, update
 
 from qtm.clock import SystemClock, iso_utc
+from qtm.control.candidate import candidate_of
+from qtm.control.promotion import Ladder
+from qtm.control.requirements import Rung
 from qtm.errors import ConfigError, StoreError, VenueError
 from qtm.execution.door import Door
 from qtm.execution.journal import Journal
+from qtm.execution.model_watch import ModelWatch
 from qtm.execution.outbox import Sender
 from qtm.execution.reconcile import reconcile
 from qtm.execution.trader import TradingPlan
 from qtm.execution.venue import BinanceSpot
-from qtm.market.instruments import Instrument
+from qtm.market.instruments import Instrument, Market
+from qtm.market.lake import Lake
 from qtm.risk.gate import PAPER, STATE_NAMES, Gate
 from qtm.risk.limits import load_limits
-from qtm.settings import RiskSettings
+from qtm.settings import Settings
 from qtm.store.database import open_database
 from qtm.store.schema import runs
 from qtm.strategies.registry import load_strategy
 from streaming.config import StreamConfig
+from streaming.market_clock import MarketClock
 from streaming.run import Run
 
 if TYPE_CHECKING:
     from streaming.feed import Feed
 
 log = logging.getLogger(__name__)
-
-CLOCKS_APART_MS = 60_000
-"""How far a market's time may be from ours, beyond one bar, and still be the present."""
 
 
 class Session:
@@ -49,9 +51,11 @@ class Session:
         When the strategy, limits, venue, account or store are not fit to trade with; nothing was sent.
     """
 
-    def __init__(self, config: StreamConfig, risk: RiskSettings) -> None:
+    def __init__(self, config: StreamConfig, have: Settings) -> None:
         self.config = config
+        self.settings = have
         self.clock = SystemClock()
+        self.time = MarketClock(config, self.clock)
         self.counts: Counter[str] = Counter()
         self.latencies_ns: list[int] = []
         self._feed: Feed | None = None
@@ -73,17 +77,18 @@ class Session:
             recv_window_ms=config.recv_window_ms,
         )
         try:
-            self.loop.run_until_complete(self._open(risk))
+            self.loop.run_until_complete(self._open())
         except BaseException:
             self.close()
             raise
 
-    async def _open(self, risk: RiskSettings) -> None:
+    async def _open(self) -> None:
         config = self.config
+        self._require_promotion()
         self.instruments = {one.symbol: one for one in await self.venue.instruments(config.symbols)}
-        tree = load_limits(risk, self.instruments.values(), path=config.limits_file)
-        now_ms = await self.market_now_ms()
-        await self._refuse_another_time(now_ms)
+        tree = load_limits(self.settings.risk, self.instruments.values(), path=config.limits_file)
+        now_ms = await self.time.market_now_ms()
+        await self.time.refuse_another_time(now_ms)
         self.run = Run.load(config, self.strategy.version) or await self._new_run(now_ms)
         self.plans = {symbol: self._plan(one) for symbol, one in self.instruments.items()}
         self._register(now_ms)
@@ -95,7 +100,11 @@ class Session:
             self.journal.apply(settled)
             log.info("left open by the last process: %s is %s", settled.client_order_id, settled.status)
         exposure = await reconcile(self.journal, self.venue, self.instruments.values())
-        self.gate = Gate(tree, self.instruments.values(), exposure, venue=config.venue)
+        terms = tree.file.tail
+        lake = Lake.from_settings(self.settings)
+        self.watch = None if terms is None else ModelWatch(lake, tree, terms)
+        tail = None if self.watch is None else self.watch.tail_limit(now_ms)
+        self.gate = Gate(tree, self.instruments.values(), exposure, tail, venue=config.venue)
         self.door = Door(self.gate, self.journal, self.run.run_id)
         if any(latch.scope == "firm" for latch in self.gate.latches):
             raise VenueError(
@@ -104,7 +113,8 @@ class Session:
                 remedy="find out why, then re-arm with `qtm kill --release`",
             )
         self.gate.arm(now_ms, "reconciled with the venue")
-        self._heartbeat("ACTIVE")
+        self.keep_up_with_models(now_ms)
+        self.heartbeat()
         log.info(
             "armed: %s %s on %s, equity %s %s, limits %s",
             config.strategy,
@@ -114,6 +124,35 @@ class Session:
             exposure.quote,
             tree.version,
         )
+
+    def keep_up_with_models(self, now_ms: int) -> None:
+        """Newer scenarios and lights for the gate, where the account has a CVaR budget."""
+        change = None if self.watch is None else self.watch.keep_up(self.gate, now_ms)
+        if change is not None:
+            log.warning("%s since %s: %s", STATE_NAMES[change.after], iso_utc(change.at_ms), change.reason)
+
+    def _require_promotion(self) -> None:
+        """Anywhere but on paper, every symbol's candidate must stand on a live rung today (TD-02).
+
+        Raises
+        ------
+        RiskError
+            Naming the first that does not.
+        """
+        if self.config.venue == PAPER:
+            return
+        ladder = Ladder(self.journal.database, self.settings.control, self.clock)
+        for symbol in self.config.symbols:
+            candidate = candidate_of(
+                self.strategy,
+                self.params,
+                market=Market.SPOT.value,
+                symbol=symbol,
+                interval=self.config.interval.value,
+                settings=self.settings,
+            )
+            standing = ladder.require(candidate, Rung.LIVE_LIMITED)
+            log.info("%s %s stands at %s", self.strategy.name, symbol, standing.rung)
 
     async def _new_run(self, now_ms: int) -> Run:
         step = self.config.interval.ms
@@ -177,60 +216,6 @@ class Session:
     def signals_path(self) -> Path:
         """One JSON line per closed bar: what the strategy answered."""
         return self.config.run_dir / "signals.jsonl"
-
-    def wall_ms(self) -> int | None:
-        """The gate's time for live trading; None in a replay, whose events carry the time."""
-        return None if self.config.replay else self.clock.now_ms()
-
-    def now_ms(self, market_ms: int) -> int:
-        """The time orders are judged at."""
-        return market_ms if self.config.replay else self.clock.now_ms()
-
-    async def market_now_ms(self) -> int:
-        """The venue's market time: the replay's own, or now."""
-        if not self.config.replay:
-            return self.clock.now_ms()
-        return int((await self.paper("GET", "status"))["market_time_ms"])
-
-    async def _refuse_another_time(self, now_ms: int) -> None:
-        """A replayed market taken for the present would pass as history, bar by bar, and never be traded.
-
-        Raises
-        ------
-        ConfigError
-            When the paper exchange's market is not at `now_ms`.
-        """
-        if self.config.replay or self.config.venue != PAPER:
-            return
-        market_ms = int((await self.paper("GET", "status"))["market_time_ms"])
-        if abs(now_ms - market_ms) > self.config.interval.ms + CLOCKS_APART_MS:
-            raise ConfigError(
-                f"the paper exchange's market stands at {iso_utc(market_ms)}, not at the present",
-                where=self.config.rest_url,
-                remedy="add --replay, or --lockstep when it serves --speed step",
-            )
-
-    async def paper(self, method: str, path: str, body: dict[str, int] | None = None) -> dict[str, Any]:
-        """A request to the paper exchange's own control endpoints."""
-        url = f"{self.config.rest_url}/paper/{path}"
-        timeout = aiohttp.ClientTimeout(total=self.config.timeout_s)
-        try:
-            async with (
-                aiohttp.ClientSession(timeout=timeout) as client,
-                client.request(method, url, json=body) as answer,
-            ):
-                if answer.status != 200:
-                    raise VenueError(
-                        f"{method} {url} answered {answer.status}", remedy="is it a paper exchange?"
-                    )
-                content: dict[str, Any] = await answer.json()
-                return content
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise VenueError(
-                f"the paper exchange does not answer: {error}",
-                where=url,
-                remedy="start it with `qtm paper serve --market replay`",
-            ) from error
 
     def heartbeat(self) -> None:
         """Say in the store that this process lives, and in which state."""

@@ -82,6 +82,7 @@ class GateStage:
     def __call__(self, message: Message) -> Handled:
         """Handle one message."""
         if isinstance(message, BarMessage):
+            self.session.keep_up_with_models(message.now_ms)
             halted = self.door.on_price(message.symbol, message.close, message.bar.close_time_ms)
             return Handled(message, self._judge(message), halted)
         if isinstance(message, PriceMessage):
@@ -93,6 +94,7 @@ class GateStage:
                 self._tell(message, applied.status)
         elif isinstance(message, TickMessage):
             self.door.refresh_latches()
+            self.session.keep_up_with_models(message.now_ms)
             self.session.heartbeat()
         return Handled(message)
 

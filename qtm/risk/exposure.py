@@ -41,6 +41,8 @@ class Exposure:
     working: dict[str, Working] = field(default_factory=dict)
     messages: deque[int] = field(default_factory=deque)
     repeats: dict[tuple[str, str, Side], deque[int]] = field(default_factory=dict)
+    touched: set[str] = field(default_factory=set)
+    """Symbols whose position, mark or working orders changed; whoever values the book takes them out."""
 
     def equity(self) -> Decimal:
         """Cash plus marked positions, in quote currency; NaN while a held position has no mark."""
@@ -59,6 +61,7 @@ class Exposure:
         """
         before = self.equity()
         self.marks[symbol] = (price, ts_ms)
+        self.touched.add(symbol)
         worth = self.equity()
         day = ts_ms // DAY_MS
         if day > self.day:
@@ -73,11 +76,13 @@ class Exposure:
     def reserve(self, intent: OrderIntent, sent_ms: int) -> None:
         """Count an approved order as working, and as one message."""
         self.working[intent.client_order_id] = Working(intent.symbol, intent.side, intent.qty, intent.price)
+        self.touched.add(intent.symbol)
         self.messages.append(sent_ms)
         self.repeats.setdefault((intent.strategy, intent.symbol, intent.side), deque()).append(sent_ms)
 
     def fill(self, fill: Fill) -> None:
         """Move position and cash by one execution, commission included."""
+        self.touched.add(fill.symbol)
         working = self.working.get(fill.client_order_id)
         if working is not None:
             working.qty = max(Decimal(0), working.qty - fill.qty)
@@ -91,7 +96,9 @@ class Exposure:
 
     def release(self, client_order_id: str) -> None:
         """Forget a working order that can no longer fill."""
-        self.working.pop(client_order_id, None)
+        gone = self.working.pop(client_order_id, None)
+        if gone is not None:
+            self.touched.add(gone.symbol)
 
     def working_qty(self, symbol: str, side: Side) -> Decimal:
         """Everything on `side` of `symbol` that may still fill, in base units."""

@@ -231,7 +231,8 @@ class Gate:
         if self.tail is None:
             return ()
         shrinking = shrinks(intent.side.sign, intent.qty, view)
-        return (self.tail.finding(intent, self.exposure, now_ms, shrinks=shrinking),)
+        equity: Any = view.equity  # a Decimal at the live door
+        return (self.tail.finding(intent, self.exposure, equity, now_ms, shrinks=shrinking),)
 
     def _formal(self, intent: OrderIntent, view: GateView, now_ms: int) -> tuple[Finding, ...]:
         """Controls on the order's form and company: repeats, crossing, duplicates, eligibility, filters."""

@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from qtm.errors import RiskError
 from qtm.risk.gate import Gate, StateChange
-from qtm.risk.limits import LimitTree, Scope
+from qtm.risk.limit_file import Scope
+from qtm.risk.limits import LimitTree
 from qtm.risk.model_backtests import ModelAction
 from qtm.risk.rules import REDUCING
 

@@ -1,55 +1,27 @@
 """The limit tree: firm > desk > trader > strategy > instrument, the tighter wins, nothing is assumed.
 
-A limit file (TOML or YAML) overlays the firm limits of the settings:
-
-    version = 12
-    [firm]
-    max_order_value = 50000
-    [desk.D1]
-    max_position_value = 40000
-    traders = ["T1"]
-    [trader.T1]
-    strategies = ["trend"]
-    [strategy.trend]
-    max_order_value = 20000
-    [instrument.BTCUSDT]
-    max_order_qty = 5
-    price_collar = 0.02
-    [[eligible]]
-    venue = "binance"
-    strategies = ["trend"]
-    symbols = ["BTCUSDT"]
-    signoff = "LEGAL-31"
-    until = 2027-12-31
-
-An unknown key refuses the file, and so does a limit looser than the scope above it. A limit that no scope
-sets refuses every order it would bound.
+`qtm.risk.limit_file` says what a limit file may hold. A limit looser than the scope above it refuses the
+file. A limit that no scope sets refuses every order it would bound.
 """
 
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import Any, Literal
 
 from qtm.errors import ConfigError
 from qtm.market.instruments import Instrument
+from qtm.risk.limit_file import LimitFile, Scope, overlaid, read_file, validated
 from qtm.risk.rules import GateLimits
 from qtm.settings import RiskSettings
-from qtm.trading.orders import OrderType, TimeInForce
 
 MISSING = Decimal("NaN")
 """Stands for a limit nobody set; every comparison with it refuses."""
-
-Positive = Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]
 
 LIMIT_NAMES = (
     "max_order_value",
@@ -61,69 +33,6 @@ LIMIT_NAMES = (
     "stale_reference_ms",
     "max_order_qty",
 )
-
-
-class Scope(BaseModel):
-    """Limits of one scope; what is left out is left to the scopes above."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    max_order_value: Positive | None = None
-    max_position_value: Positive | None = None
-    price_collar: Positive | None = None
-    max_drawdown: Positive | None = None
-    daily_loss: Positive | None = None
-    max_messages: Positive | None = None
-    stale_reference_ms: Positive | None = None
-    max_order_qty: Positive | None = None
-
-
-class Desk(Scope):
-    """A desk and the traders on it."""
-
-    traders: tuple[str, ...] = ()
-
-
-class Trader(Scope):
-    """A trader and the strategies they own."""
-
-    strategies: tuple[str, ...] = ()
-
-
-class Firm(Scope):
-    """The firm: its limits, its order types (PT-16), and how often a strategy may repeat itself (PT-06)."""
-
-    message_window_ms: int = Field(default=10_000, ge=100)
-    repeat_orders: int = Field(default=20, ge=1)
-    repeat_window_ms: int = Field(default=60_000, ge=1000)
-    order_types: tuple[OrderType, ...] = (OrderType.LIMIT, OrderType.LIMIT_MAKER)
-    time_in_force: tuple[TimeInForce, ...] = (TimeInForce.IOC, TimeInForce.GTC, TimeInForce.FOK)
-
-
-class Eligible(BaseModel):
-    """Who may trade what where, signed off by whom, until when (PT-08, PT-15); only paper needs none."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    venue: str
-    strategies: tuple[str, ...]
-    symbols: tuple[str, ...]
-    signoff: str = Field(min_length=1)
-    until: date
-
-
-class LimitFile(BaseModel):
-    """A limit file as written; see the module docstring."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    version: int = Field(default=0, ge=0)
-    firm: Firm = Firm()
-    desk: dict[str, Desk] = Field(default_factory=dict)
-    trader: dict[str, Trader] = Field(default_factory=dict)
-    strategy: dict[str, Scope] = Field(default_factory=dict)
-    instrument: dict[str, Scope] = Field(default_factory=dict)
-    eligible: tuple[Eligible, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -226,49 +135,16 @@ def load_limits(
         "instrument": {one.symbol: {"max_order_qty": one.max_qty} for one in instruments},
     }
     where = str(path) if path else "settings.risk"
-    outer = _validated(base, where)
-    given = _read(path) if path else {}
-    inner = _validated(given, where)
+    outer = validated(base, where)
+    given = read_file(path) if path else {}
+    inner = validated(given, where)
     _refuse_looser(outer.firm, inner.firm, "firm", where)
     for symbol, scope in inner.instrument.items():
         _refuse_looser(outer.instrument.get(symbol, Scope()), scope, f"instrument {symbol}", where)
-    file = _validated(_merged(base, given), where)
+    file = validated(overlaid(base, given), where)
     _check_tree(file, where)
     digest = hashlib.sha256(file.model_dump_json().encode()).hexdigest()[:8]
     return LimitTree(file, f"{file.version}-{digest}")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
-    except OSError as error:
-        raise ConfigError(f"the limit file cannot be read: {error.strerror}", where=str(path)) from error
-    except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"the limit file cannot be parsed: {error}", where=str(path)) from error
-    if not isinstance(content, dict):
-        raise ConfigError("the limit file holds no sections", where=str(path))
-    return content
-
-
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in over.items():
-        below = merged.get(key)
-        merged[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
-    return merged
-
-
-def _validated(content: Mapping[str, Any], where: str) -> LimitFile:
-    try:
-        return LimitFile.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ConfigError(
-            f"limit {'.'.join(str(part) for part in first['loc'])}: {first['msg']}",
-            where=where,
-            remedy="correct the file; no part of it was used",
-        ) from None
 
 
 def _refuse_looser(outer: Scope, inner: Scope, name: str, where: str) -> None:

@@ -149,14 +149,20 @@ class BookCvar:
             `UNKNOWN` (NaN) when the scenarios are stale or from the future, the symbol has none, the value
             is not a number, or any position is unknown.
         """
+        after = self.after(symbol, value, now_ms)
+        return UNKNOWN if math.isnan(after) else OrderRisk(self._before, after)
+
+    def after(self, symbol: str, value: float, now_ms: int) -> float:
+        """CVaR with the order alone: half the work of `order`, and enough while the book is within budget."""
         column = self._columns.get(symbol)
         if column is None or not math.isfinite(value) or not self._is_known_at(now_ms):
-            return UNKNOWN
+            return math.nan
         whole, share = self._tail
-        after = _worst_case(
-            self._pnl, self._returns[column], value, self._working_sides, whole, share, self._scratch
+        return float(
+            _worst_case(
+                self._pnl, self._returns[column], value, self._working_sides, whole, share, self._scratch
+            )
         )
-        return OrderRisk(self._before, after)
 
     def _is_known_at(self, now_ms: int) -> bool:
         return not self._unknown and 0 <= now_ms - self.as_of_ms <= self.max_age_ms

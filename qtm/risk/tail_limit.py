@@ -8,7 +8,7 @@ CVaR, or when it can only shrink a position. A CVaR that is not known refuses.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 
 from qtm.errors import RiskError
@@ -35,7 +35,7 @@ class TailLimit:
 
     book: BookCvar
     budget: Decimal
-    _seen: dict[str, tuple[Decimal, Decimal, Decimal, Decimal | None]] = field(default_factory=dict)
+    _valued: Exposure | None = None
 
     def __post_init__(self) -> None:
         if not self.budget > 0:
@@ -43,8 +43,13 @@ class TailLimit:
                 "a CVaR budget must be above zero", where=f"{self.budget}", remedy="use a fraction of equity"
             )
 
+    def renew(self, book: BookCvar) -> None:
+        """Go on with newer scenarios; the account is valued afresh at the next order."""
+        self.book = book
+        self._valued = None
+
     def finding(
-        self, intent: OrderIntent, exposure: Exposure, now_ms: int, *, shrinks: bool = False
+        self, intent: OrderIntent, exposure: Exposure, equity: Decimal, now_ms: int, *, shrinks: bool = False
     ) -> Finding:
         """Judge one order against the budget.
 
@@ -52,35 +57,44 @@ class TailLimit:
         ----------
         exposure
             The account before the order.
+        equity
+            Its equity; the budget is a fraction of that.
         shrinks
             The order can only bring its position towards zero, and is exempt as from every exposure limit.
         """
         self._follow(exposure)
         mark = exposure.marks.get(intent.symbol)
         value = math.nan if mark is None else float(intent.qty * mark[0]) * intent.side.sign
-        risk = self.book.order(intent.symbol, value, now_ms)
-        allowed = float(self.budget * exposure.equity())
-        passed = shrinks or risk.after <= allowed or risk.after <= risk.before
-        return Finding(CONTROL, passed, _text(risk.after), _text(allowed), self._origin(now_ms))
+        after = self.book.after(intent.symbol, value, now_ms)
+        allowed = float(self.budget * equity)
+        passed = shrinks or after <= allowed or after <= self.book.cvar(now_ms)
+        return Finding(CONTROL, passed, _text(after), _text(allowed), self._origin(now_ms))
 
     def _follow(self, exposure: Exposure) -> None:
         """Bring the evaluator to the exposure's positions and working orders, at their marks."""
-        buys: dict[str, Decimal] = {}
-        sells: dict[str, Decimal] = {}
+        if self._valued is exposure:
+            changed = exposure.touched
+        else:
+            changed = {one.symbol for one in exposure.working.values()} | exposure.positions.keys()
+            self._valued = exposure
+        if not changed:
+            return
+        buys = dict.fromkeys(changed, _ZERO)
+        sells = dict.fromkeys(changed, _ZERO)
         for one in exposure.working.values():
-            side = buys if one.side is Side.BUY else sells
-            side[one.symbol] = side.get(one.symbol, _ZERO) + one.qty
-        for symbol in exposure.positions.keys() | buys.keys() | sells.keys() | self._seen.keys():
+            if one.symbol in changed:
+                side = buys if one.side is Side.BUY else sells
+                side[one.symbol] += one.qty
+        for symbol in changed:
             mark = exposure.marks.get(symbol)
-            now = (
+            self._value(
+                symbol,
                 exposure.positions.get(symbol, _ZERO),
-                buys.get(symbol, _ZERO),
-                sells.get(symbol, _ZERO),
+                buys[symbol],
+                sells[symbol],
                 None if mark is None else mark[0],
             )
-            if now != self._seen.get(symbol):
-                self._value(symbol, *now)
-                self._seen[symbol] = now
+        exposure.touched.clear()
 
     def _value(
         self, symbol: str, held: Decimal, buying: Decimal, selling: Decimal, price: Decimal | None

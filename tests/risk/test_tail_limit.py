@@ -84,7 +84,7 @@ def test_a_position_without_a_mark_refuses_until_it_has_one():
     gate.exposure.positions["ETHUSDT"] = D("1")
     mark = gate.exposure.marks.pop("ETHUSDT")
     assert "PT-09" in gate.check(order(1, "1"), NOW).decision.breached
-    gate.exposure.marks["ETHUSDT"] = mark
+    gate.on_price("ETHUSDT", mark[0], NOW)
     assert gate.check(order(2, "1"), NOW).decision.approved
 
 
