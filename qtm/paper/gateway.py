@@ -65,6 +65,8 @@ class Operation:
         Whether a successful call costs no weight (order entry).
     counts_orders
         Whether answers carry the account's order counts.
+    pool
+        A limit of its own that an address shares among such operations, beside its request weight.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Operation:
     security: str = NONE
     free_on_success: bool = False
     counts_orders: bool = False
+    pool: RateLimit | None = None
 
 
 @dataclass
@@ -166,6 +169,8 @@ class Gateway:
             params = parse_form(request.query, request.body.decode("utf-8", "replace"))
             weight = operation.weight if isinstance(operation.weight, int) else operation.weight(params)
             limits.charge(weight, self.wall.now_ms() / 1000)
+            if operation.pool is not None:
+                limits.charge_pool(operation.pool, self.wall.now_ms() / 1000)
             div = _time_divisor(request.headers)
             key = self._check(operation, request, params)
             account = self.accounts[key.account] if key is not None else None

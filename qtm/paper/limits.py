@@ -84,6 +84,7 @@ class AddressLimits:
     def __init__(self, limits: tuple[RateLimit, ...]) -> None:
         self.weight = Counter(next(limit for limit in limits if limit.kind == "REQUEST_WEIGHT"))
         self.raw = [Counter(limit) for limit in limits if limit.kind == "RAW_REQUESTS"]
+        self.pools: dict[RateLimit, Counter] = {}
         self.banned_until_s = 0.0
         self._refused = 0
         self._bans = 0
@@ -101,6 +102,22 @@ class AddressLimits:
             if counter.used > counter.limit.limit:
                 raise self._over(counter, now_s)
         self._refused = 0
+
+    def charge_pool(self, limit: RateLimit, now_s: float) -> None:
+        """Count a request against a limit of its own; raises 429 when it is used up."""
+        counter = self.pools.setdefault(limit, Counter(limit))
+        counter.roll(now_s)
+        counter.add(1)
+        if counter.used > limit.limit:
+            raise ApiError(
+                -1003,
+                f"Too many requests; current limit is {limit.limit} requests per {limit.interval_num} "
+                f"{limit.interval.lower()}s. Please use the websocket for live updates to avoid polling the "
+                "API.",
+                status=429,
+                headers=(("Retry-After", str(counter.retry_after(now_s))),),
+                data=_retry_data(now_s, now_s + counter.retry_after(now_s)),
+            )
 
     def refund(self, weight: int) -> None:
         """Give back the weight of a request that turned out to be free."""

@@ -239,7 +239,7 @@ async def test_a_halted_symbol_takes_no_orders_but_lets_them_go(market: MarketCa
         info = (await rest.public("exchangeInfo"))[1]["symbols"][0]
         assert info["status"] == "HALT"
         status, body, _ = await rest.signed("POST", "order", **market.resting)
-        assert (status, body["code"]) == (400, -1013 if market.name == "spot" else -4108)
+        assert (status, body["code"]) == (400, -1013 if market.name == "spot" else -4140)
         gone = await rest.signed("DELETE", "order", symbol="BTCUSDT", orderId=placed["orderId"])
         assert (gone[0], gone[1]["status"]) == (200, "CANCELED")
         await rest.raw("POST", "/paper/symbol-status", body='{"symbol": "BTCUSDT", "status": "TRADING"}')
@@ -309,7 +309,7 @@ async def test_a_scenario_file_plays_at_its_market_and_wall_times(market: Market
         assert (await rest.signed("POST", "order/test", **market.resting))[0] == 503
         assert (await rest.signed("POST", "order", **market.resting))[0] == 200
         ex.advance(2)
-        assert (await rest.signed("POST", "order", **market.resting))[1]["code"] in (-1013, -4108)
+        assert (await rest.signed("POST", "order", **market.resting))[1]["code"] in (-1013, -4140)
         await asyncio.sleep(0.1)
         assert (await rest.signed("POST", "order", **market.resting))[1]["code"] == -1021
 

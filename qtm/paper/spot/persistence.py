@@ -7,21 +7,20 @@ into the book in the order they came; the market they meet may have moved on.
 from __future__ import annotations
 
 import json
-import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtm.errors import StoreError
 from qtm.paper.spot.lists import OrderList
-from qtm.paper.spot.orders import STOP_TYPES, Amendment, NewOrder, PreventedMatch, SpotOrder, SpotTrade
+from qtm.paper.spot.order_records import order_of, record_of
+from qtm.paper.spot.orders import STOP_TYPES, SpotOrder, SpotTrade
+from qtm.paper.state_file import StateFile
 
 if TYPE_CHECKING:
     from qtm.paper.spot.venue import SpotVenue
 
-VERSION = 1
+VERSION = 2
 
 _SCHEMA = """
-create table if not exists meta (name text primary key, value text not null);
 create table if not exists accounts (name text primary key, state text not null);
 create table if not exists orders (id integer primary key, account text not null, state text not null);
 create table if not exists trades (
@@ -31,12 +30,6 @@ create table if not exists trades (
 );
 create table if not exists lists (id integer primary key, state text not null);
 """
-
-_ORDER_FIELDS = tuple(
-    name
-    for name in (*SpotOrder.__mro__[1].__slots__, *SpotOrder.__slots__)  # type: ignore[attr-defined]
-    if name not in ("fills", "prevented", "amendments")
-)
 
 
 class SpotStore:
@@ -52,25 +45,8 @@ class SpotStore:
         self.path = path
         self._orders: dict[int, SpotOrder] = {}
         self._trades: list[tuple[str, str, SpotTrade]] = []
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path)
-            self._db.execute("pragma journal_mode = wal")
-            self._db.execute("pragma synchronous = normal")
-            self._db.executescript(_SCHEMA)
-            found = self._db.execute("select value from meta where name = 'version'").fetchone()
-        except (sqlite3.Error, OSError) as error:
-            raise StoreError(
-                f"the paper exchange's state cannot be opened: {error}",
-                where=str(path),
-                remedy="give another file with --state, or delete this one",
-            ) from error
-        if found is not None and int(found[0]) != VERSION:
-            raise StoreError(
-                f"the state was written by version {found[0]}",
-                where=str(path),
-                remedy="start with another file",
-            )
+        self._file = StateFile(path, _SCHEMA, market="spot", version=VERSION)
+        self._db = self._file.db
 
     def note(self, order: SpotOrder, trade: SpotTrade | None) -> None:
         """Remember what the running event changes."""
@@ -88,11 +64,11 @@ class SpotStore:
         with self._db:
             self._db.executemany(
                 "insert or replace into orders values (?, ?, ?)",
-                [(o.id, o.account, json.dumps(_order_state(o))) for o in self._orders.values()],
+                [(o.id, o.account, json.dumps(record_of(o))) for o in self._orders.values()],
             )
             self._db.executemany(
                 "insert or replace into trades values (?, ?, ?, ?, ?)",
-                [(a, s, t.id, t.order_id, json.dumps(t)) for a, s, t in self._trades],
+                [(a, s, _key(t), t.order_id, json.dumps(t)) for a, s, t in self._trades],
             )
             touched = {order.list_id for order in self._orders.values() if order.list_id >= 0}
             self._db.executemany(
@@ -107,20 +83,20 @@ class SpotStore:
                 "insert or replace into accounts values (?, ?)",
                 [(name, json.dumps(_account_state(venue, name))) for name in venue.accounts],
             )
-            self._db.executemany("insert or replace into meta values (?, ?)", _meta(venue))
+            self._file.put_meta(_meta(venue))
         self._orders.clear()
         self._trades.clear()
 
     def restore(self, venue: SpotVenue) -> bool:
         """Bring a venue (with its symbols listed) to what the file says; False for an empty file."""
-        meta = dict(self._db.execute("select name, value from meta"))
+        meta = self._file.meta()
         if not meta:
             return False
         for name, text in self._db.execute("select name, state from accounts"):
             _restore_account(venue, name, json.loads(text))
         _restore_meta(venue, meta)
         orders = {
-            order_id: _restore_order(account, json.loads(text))
+            order_id: order_of(account, json.loads(text))
             for order_id, account, text in self._db.execute(
                 "select id, account, state from orders order by id"
             )
@@ -132,7 +108,7 @@ class SpotStore:
         for account, symbol, text in self._db.execute(
             "select account, symbol, state from trades order by id"
         ):
-            venue.accounts[account].symbol(symbol).trades.append(SpotTrade(*json.loads(text)))
+            venue.accounts[account].symbol(symbol).note(SpotTrade(*json.loads(text)))
         for symbol, market in venue.markets.items():
             venue.sweep_crossed(symbol, market.book)
             venue.conclude(symbol)
@@ -140,31 +116,18 @@ class SpotStore:
 
     def close(self) -> None:
         """Release the file."""
-        self._db.close()
+        self._file.close()
 
 
-def _order_state(order: SpotOrder) -> dict[str, Any]:
-    state = {name: getattr(order, name) for name in _ORDER_FIELDS}
-    state["amendments"] = order.amendments
-    state["prevented"] = order.prevented
-    return state
-
-
-def _restore_order(account: str, state: dict[str, Any]) -> SpotOrder:
-    blank = NewOrder(symbol=state["symbol"], buy=state["buy"], type=state["type"])
-    order = SpotOrder(state["id"], account, blank, state["time_us"])
-    for name in _ORDER_FIELDS:
-        setattr(order, name, state[name])
-    order.amendments = [Amendment(*row) for row in state["amendments"]]
-    order.prevented = [PreventedMatch(*row) for row in state["prevented"]]
-    return order
+def _key(trade: SpotTrade) -> int:
+    """What tells a trade of an order from its others; allocations have no trade id and count downwards."""
+    return trade.id if trade.allocation_id < 0 else -1 - trade.allocation_id
 
 
 def _enter(venue: SpotVenue, order: SpotOrder) -> None:
     account = venue.accounts[order.account]
     history = account.symbol(order.symbol)
-    history.orders[order.id] = order
-    history.by_client_id[order.client_id] = order
+    history.add(order)
     history.prevented.extend(match for match in order.prevented if match.taker_order_id == order.id)
     if not order.is_open:
         history.close(order)
@@ -186,6 +149,7 @@ def _list_state(group: OrderList) -> dict[str, Any]:
         "contingency": group.contingency, "time_us": group.time_us, "status_type": group.status_type,
         "order_status": group.order_status, "working": group.working.id if group.working else None,
         "pending": [order.id for order in group.pending], "legs": [order.id for order in group.legs],
+        "pays": group.pays,
     }  # fmt: skip
 
 
@@ -226,12 +190,17 @@ def _restore_account(venue: SpotVenue, name: str, state: dict[str, Any]) -> None
 def _meta(venue: SpotVenue) -> list[tuple[str, str]]:
     pots = venue.treasury
     return [
-        ("version", str(VERSION)),
         ("treasury", json.dumps([pots.market, pots.fees, pots.deposited])),
         (
             "counters",
             json.dumps(
-                [venue.last_order_id, venue.last_execution_id, venue.last_prevented_id, venue.lists.last_id]
+                [
+                    venue.last_order_id,
+                    venue.last_execution_id,
+                    venue.last_prevented_id,
+                    venue.last_allocation_id,
+                    venue.lists.last_id,
+                ]
             ),
         ),
         ("trade_ids", json.dumps({name: market.next_trade_id for name, market in venue.markets.items()})),
@@ -245,6 +214,7 @@ def _restore_meta(venue: SpotVenue, meta: dict[str, str]) -> None:
         venue.last_order_id,
         venue.last_execution_id,
         venue.last_prevented_id,
+        venue.last_allocation_id,
         venue.lists.last_id,
     ) = json.loads(meta["counters"])
     for name, next_id in json.loads(meta["trade_ids"]).items():

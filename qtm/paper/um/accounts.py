@@ -1,8 +1,6 @@
 """Futures accounts: wallets, positions, settings, orders, and the income ledger that explains every wallet.
 
-A position keeps its signed quantity and its signed cost, both in 1e-8 units, so that profit is always the
-difference of whole numbers: unrealised = quantity * mark - cost. The wallet of an asset is exactly the sum of
-the account's income in that asset.
+The wallet of an asset is exactly the sum of the account's income in that asset.
 """
 
 from __future__ import annotations
@@ -13,43 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from qtm.paper.limits import OrderLimits
-from qtm.paper.um.orders import AlgoOrder, UmOrder, UmTrade
-from qtm.paper.wire import E8
+from qtm.paper.um.orders import AlgoOrder, Amendment, UmOrder, UmTrade
+from qtm.paper.um.positions import Position
 
 HISTORY = 5_000
 """Closed orders, trades and income entries kept per account."""
-
-
-@dataclass(slots=True)
-class Position:
-    """One position: `side` is BOTH in one-way mode, LONG or SHORT in hedge mode."""
-
-    symbol: str
-    side: str
-    qty: int = 0
-    cost: int = 0
-    isolated_wallet: int = 0
-    realised: int = 0
-    fees: int = 0
-    update_us: int = 0
-
-    def notional(self, mark: int) -> int:
-        """Signed value at the mark price."""
-        return self.qty * mark // E8
-
-    def unrealised(self, mark: int) -> int:
-        """Profit not yet realised."""
-        return self.notional(mark) - self.cost if self.qty else 0
-
-    @property
-    def entry(self) -> int:
-        """Average entry price, to the nearest unit."""
-        return (self.cost * E8 * 2 + self.qty) // (2 * self.qty) if self.qty else 0
-
-    @property
-    def break_even(self) -> int:
-        """Entry price with the commissions paid since the position was opened."""
-        return (self.cost + self.fees) * E8 // self.qty if self.qty else 0
 
 
 @dataclass(slots=True)
@@ -72,6 +38,17 @@ class Income(NamedTuple):
     trade_id: int | None
 
 
+class MarginChange(NamedTuple):
+    """Margin put into (type 1) or taken from (type 2) an isolated position by the account."""
+
+    symbol: str
+    side: str
+    type: int
+    amount: int
+    asset: str
+    time_us: int
+
+
 @dataclass
 class UmAccount:
     """One account; rates are in 1e-8 of notional."""
@@ -85,6 +62,9 @@ class UmAccount:
     positions: dict[tuple[str, str], Position] = field(default_factory=dict)
     settings: dict[str, SymbolSettings] = field(default_factory=dict)
     hedge: bool = False
+    multi_assets: bool = False
+    fee_burn: bool = False
+    """Whether commissions are paid in BNB as long as there is any."""
     open_orders: dict[int, UmOrder] = field(default_factory=dict)
     open_client_ids: dict[str, UmOrder] = field(default_factory=dict)
     orders: dict[int, UmOrder] = field(default_factory=dict)
@@ -92,6 +72,10 @@ class UmAccount:
     open_algos: dict[int, AlgoOrder] = field(default_factory=dict)
     trades: deque[UmTrade] = field(default_factory=lambda: deque(maxlen=HISTORY))
     income: deque[Income] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    amendments: deque[Amendment] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    margin_changes: deque[MarginChange] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    warned: set[str] = field(default_factory=set)
+    """Symbols (isolated) and margin assets (cross) whose margin call stands."""
     listeners: list[Callable[[dict[str, Any]], None]] = field(default_factory=list)
     update_us: int = 0
 
@@ -119,10 +103,15 @@ class UmAccount:
             listener(event)
 
     def forget_oldest(self) -> None:
-        """Keep the closed orders bounded."""
-        while len(self.orders) > HISTORY + len(self.open_orders):
-            oldest = next(iter(self.orders))
-            if oldest in self.open_orders:
-                self.orders[oldest] = self.orders.pop(oldest)
-            else:
-                del self.orders[oldest]
+        """Keep the closed orders, conditional ones included, bounded."""
+        _bound(self.orders, self.open_orders)
+        _bound(self.algos, self.open_algos)
+
+
+def _bound(kept: dict[int, Any], opened: dict[int, Any]) -> None:
+    while len(kept) > HISTORY + len(opened):
+        oldest = next(iter(kept))
+        if oldest in opened:
+            kept[oldest] = kept.pop(oldest)
+        else:
+            del kept[oldest]

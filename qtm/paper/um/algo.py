@@ -2,6 +2,7 @@
 
 STOP BUY and TAKE_PROFIT SELL fire at or above the trigger, the other two at or below it. A trailing
 order follows the best price since its activation and fires when the price comes back by the callback rate.
+A protected order (`priceProtect`) waits while last and mark price are further apart than `triggerProtect`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from qtm.paper.errors import ApiError
 from qtm.paper.um.accounts import UmAccount
+from qtm.paper.um.checks import check_good_till, check_order, check_position_side
 from qtm.paper.um.orders import AlgoOrder, NewUmOrder
 from qtm.paper.wire import E8
 
@@ -38,14 +40,18 @@ def place(
         use, -4061, -4014, -4023 and their like for what the later order could not be.
     """
     symbol = venue.symbol(request.symbol)
+    if venue.markets[request.symbol].status != "TRADING":
+        raise ApiError(-4140, "Invalid symbol status for opening position.")
     price = _watched(venue, request)
-    if account.hedge != (request.position_side != "BOTH"):
-        raise ApiError(-4061, "Order's position side does not match user's setting.")
+    check_position_side(account, request)
+    check_good_till(request, venue.wall.now_ms())
     if request.qty is not None:
         symbol.check_qty(request.qty, market=request.type == "MARKET")
-    for value in (trigger, activate, request.price or 0):
-        if value and value % symbol.tick:
-            raise ApiError(-4014, "Price not increased by tick size.")
+    for value in (trigger, activate):
+        if value:
+            symbol.check_trigger(value)
+    if request.price is not None:
+        symbol.check_grid(request.price)
     if len(account.open_algos) >= MAX_OPEN:
         raise ApiError(-4045, "Reach max stop order limit.")
     if any(order.request.client_id == request.client_id for order in account.open_algos.values()):
@@ -58,19 +64,13 @@ def place(
     venue.last_algo_id += 1
     now = venue.clock.now_us()
     order = AlgoOrder(
-        venue.last_algo_id,
-        account.name,
-        request,
-        kind,
-        trigger,
-        now,
-        now,
-        activate=activate,
-        callback=callback,
-    )
+        venue.last_algo_id, account.name, request, kind, trigger, now, now,
+        activate=activate, callback=callback,
+    )  # fmt: skip
     if kind == "TRAILING_STOP_MARKET" and not activate:
         order.extreme = price
     account.algos[order.id] = account.open_algos[order.id] = order
+    account.forget_oldest()
     _tell(venue, account, order)
     return order
 
@@ -81,18 +81,27 @@ def cancel(venue: UmVenue, account: UmAccount, order: AlgoOrder) -> None:
     _become(venue, account, order, "CANCELED")
 
 
-def trigger(venue: UmVenue, symbol: str) -> None:
-    """Fire what the last or the mark price has reached, and what those executions reach in turn."""
+def expire(venue: UmVenue, account: UmAccount, order: AlgoOrder) -> None:
+    """End a waiting conditional order whose goodTillDate is over."""
+    account.open_algos.pop(order.id)
+    _become(venue, account, order, "EXPIRED")
+
+
+def trigger(venue: UmVenue, symbol: str) -> bool:
+    """Fire what the last or the mark price has reached; returns whether anything fired."""
+    fired = False
     for account in venue.accounts.values():
         for order in list(account.open_algos.values()):
             if order.request.symbol == symbol and order.id in account.open_algos and _fires(venue, order):
                 del account.open_algos[order.id]
                 _fire(venue, account, order)
+                fired = True
+    return fired
 
 
 def _fires(venue: UmVenue, order: AlgoOrder) -> bool:
     price = _watched(venue, order.request)
-    if not price:
+    if not price or (order.request.price_protect and _apart(venue, order.request.symbol)):
         return False
     if order.kind != "TRAILING_STOP_MARKET":
         return _passed(order.trigger, price, above=_above(order.kind, order.request.buy))
@@ -112,8 +121,9 @@ def _fire(venue: UmVenue, account: UmAccount, order: AlgoOrder) -> None:
     order.trigger_us = venue.clock.now_us()
     _become(venue, account, order, "TRIGGERING")
     request = replace(
-        order.request, orig_type=order.kind, stop_price=order.trigger, client_id=f"algo-{order.id}"
-    )
+        order.request, orig_type=order.kind, stop_price=order.trigger, client_id=order.request.client_id,
+        activate=order.activate, callback=order.callback,
+    )  # fmt: skip
     if request.close_position:
         held = account.position(request.symbol, request.position_side)
         if not held.qty or (held.qty > 0) == request.buy:
@@ -122,7 +132,7 @@ def _fire(venue: UmVenue, account: UmAccount, order: AlgoOrder) -> None:
             return
         request = replace(request, qty=abs(held.qty))
     try:
-        entered, closing = venue.validate(account, request)
+        entered, closing = check_order(venue, account, request)
     except ApiError as error:
         order.reason = error.msg
         _become(venue, account, order, "REJECTED")
@@ -137,6 +147,12 @@ def _fire(venue: UmVenue, account: UmAccount, order: AlgoOrder) -> None:
 def _watched(venue: UmVenue, request: NewUmOrder) -> int:
     mark = request.working_type == "MARK_PRICE"
     return venue.mark(request.symbol) if mark else venue.markets[request.symbol].last_price
+
+
+def _apart(venue: UmVenue, symbol: str) -> bool:
+    """Whether last and mark price are further apart than the contract's `triggerProtect`."""
+    last, mark = venue.markets[symbol].last_price, venue.mark(symbol)
+    return abs(last - mark) * E8 > venue.symbols[symbol].percent * mark
 
 
 def _above(kind: str, buy: bool) -> bool:
@@ -154,5 +170,6 @@ def _become(venue: UmVenue, account: UmAccount, order: AlgoOrder, status: str) -
 
 
 def _tell(venue: UmVenue, account: UmAccount, order: AlgoOrder) -> None:
-    if account.listeners:
-        account.publish(order.update(venue.symbols[order.request.symbol], account.orders.get(order.order_id)))
+    venue.events.algo(account, order)
+    if venue.store is not None:
+        venue.store.note_algo(order)

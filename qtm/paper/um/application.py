@@ -7,16 +7,25 @@ from typing import Any
 
 from qtm.paper.application import VenueApplication
 from qtm.paper.faults import Faults
-from qtm.paper.gateway import KEY_ONLY, TRADE, USER_DATA, Call, Gateway, Operation
+from qtm.paper.gateway import KEY_ONLY, NONE, TRADE, USER_DATA, Gateway, Operation
+from qtm.paper.http import Request, Response
+from qtm.paper.limits import RateLimit
 from qtm.paper.metrics import Metrics
 from qtm.paper.params import Params
-from qtm.paper.streams import StreamHub
+from qtm.paper.streams import StreamHub, stream_request
 from qtm.paper.um.account_data import UmAccountData
+from qtm.paper.um.account_history import UmAccountHistory
+from qtm.paper.um.account_settings import UmAccountSettings
+from qtm.paper.um.aggregates import Aggregates
+from qtm.paper.um.conditional_orders import UmConditionalOrders
 from qtm.paper.um.market_data import UmMarketData
+from qtm.paper.um.split_addresses import SplitConnection, split_part
+from qtm.paper.um.statistics import MarketStatistics
 from qtm.paper.um.streams import UmStreams
 from qtm.paper.um.trading import UmTrading
 from qtm.paper.um.user_streams import UmListenKeys
 from qtm.paper.um.venue import UmVenue
+from qtm.paper.websocket import WebSocket
 
 STREAM_PREFIXES = tuple(
     f"{front}{part}/{kind}"
@@ -25,6 +34,11 @@ STREAM_PREFIXES = tuple(
     for kind in ("stream", "ws")
 )
 """The split addresses, their unsplit predecessors, and the `/fstream` alias that ccxt needs."""
+
+PING_EVERY_S, PONG_WITHIN_S = 180.0, 600.0
+
+FUNDING_LIMIT = RateLimit("FUNDING", "MINUTE", 5, 500)
+"""Requests an address may make to the funding endpoints, counted apart from everything else."""
 
 V1, V2, V3 = "/fapi/v1", "/fapi/v2", "/fapi/v3"
 
@@ -35,43 +49,106 @@ def um_application(
     """Wire a futures venue to the shared edge."""
     hub = StreamHub(faults, messages_per_second=10)
     gateway = Gateway("um", venue.wall, venue.rate_limits, venue.accounts, faults, metrics)
-    data = UmMarketData(venue, gateway.now_us)
+    aggregates = Aggregates(lambda market, trade: streams.aggregated(market, trade))
+    statistics = MarketStatistics(venue)
+    data = UmMarketData(venue, aggregates, gateway.now_us)
     streams = UmStreams(venue, hub, data)
-    venue.listeners.append(streams)
+    venue.listeners.extend((aggregates, statistics, streams))
+    venue.watchers.append(streams)
     _market(gateway, data)
+    _statistics(gateway, statistics)
     _trading(gateway, venue)
+    _conditional(gateway, venue)
     _account(gateway, venue)
+    _settings(gateway, venue)
     keys = UmListenKeys(gateway, hub)
-    for method, run in (("POST", keys.create), ("PUT", keys.extend), ("DELETE", keys.delete)):
-        gateway.add(Operation(f"listenKey.{method}", run, 1, KEY_ONLY), rest=(f"{method} {V1}/listenKey",))
-    application = VenueApplication(gateway, hub, STREAM_PREFIXES, ("/ws-fapi/v1",))
+    for method, run, name in (
+        ("POST", keys.create, "start"), ("PUT", keys.extend, "ping"), ("DELETE", keys.delete, "stop"),
+    ):  # fmt: skip
+        operation = Operation(f"listenKey.{method}", run, 1, KEY_ONLY)
+        gateway.add(operation, rest=(f"{method} {V1}/listenKey",), ws=(f"userDataStream.{name}",))
+    application = UmApplication(
+        gateway,
+        hub,
+        STREAM_PREFIXES,
+        ("/ws-fapi/v1",),
+        ping_every_s=PING_EVERY_S,
+        pong_within_s=PONG_WITHIN_S,
+    )
     application.listen_keys = keys
     return application, streams, keys
 
 
+class UmApplication(VenueApplication):
+    """The futures market behind its port: split stream addresses serve their own streams only."""
+
+    def _take_over(self, request: Request, socket: WebSocket) -> str | Response | None:
+        part = split_part(request.path)
+        if part is None:
+            return super()._take_over(request, socket)
+        if self.listen_keys is not None and self.listen_keys.accept(request, socket):
+            return "user"
+        wanted = stream_request(request, self.stream_prefixes)
+        if wanted is None:
+            return None
+        combined, div, names = wanted
+        SplitConnection(part, self.hub, socket, combined=combined, div=div, names=names)
+        return "stream"
+
+
 def _market(gateway: Gateway, data: UmMarketData) -> None:
-    def public(path: str, run: Any, weight: Any = 1, *more: str, ws: tuple[str, ...] = ()) -> None:
-        gateway.add(Operation(path, run, weight), rest=(f"GET {V1}/{path}", *more), ws=ws)
+    def public(
+        path: str,
+        run: Any,
+        weight: Any = 1,
+        *more: str,
+        ws: tuple[str, ...] = (),
+        security: str = NONE,
+        pool: RateLimit | None = None,
+    ) -> None:
+        operation = Operation(path, run, weight, security, pool=pool)
+        gateway.add(operation, rest=(f"GET {V1}/{path}", *more), ws=ws)
 
     public("ping", data.ping, ws=("ping",))
     public("time", data.time, ws=("time",))
     public("exchangeInfo", data.exchange_info)
     public("depth", data.depth, _depth_weight, ws=("depth",))
+    public("rpiDepth", data.depth, 20)
     public("trades", data.trades, 5)
-    public("historicalTrades", data.trades, 20)
+    public("historicalTrades", data.trades, 200, security=KEY_ONLY)
     public("aggTrades", data.agg_trades, 20)
-    for path in ("klines", "continuousKlines"):
-        public(path, data.klines, _kline_weight)
-    for path in ("markPriceKlines", "indexPriceKlines"):
-        public(path, data.mark_klines, _kline_weight)
+    public("klines", data.klines, _kline_weight)
+    public("continuousKlines", data.continuous_klines, _kline_weight)
+    public("markPriceKlines", data.mark_klines, _kline_weight)
+    public("indexPriceKlines", data.index_klines, _kline_weight)
+    public("premiumIndexKlines", data.premium_klines, _kline_weight)
     public("premiumIndex", data.premium_index, partial(_by_symbol, 1, 10))
-    public("fundingRate", data.funding_rate, 0)
-    public("fundingInfo", data.funding_info, 0)
+    public("fundingRate", data.funding_rate, 0, pool=FUNDING_LIMIT)
+    public("fundingInfo", data.funding_info, 0, pool=FUNDING_LIMIT)
     public("ticker/24hr", data.ticker, partial(_by_symbol, 1, 40))
     public(
         "ticker/price", data.price, partial(_by_symbol, 1, 2), f"GET {V2}/ticker/price", ws=("ticker.price",)
     )
     public("ticker/bookTicker", data.book_ticker, partial(_by_symbol, 2, 5), ws=("ticker.book",))
+    public("constituents", data.constituents, 2)
+    public("assetIndex", data.asset_index, partial(_by_symbol, 1, 10))
+    public("indexInfo", data.composite_index)
+    public("insuranceBalance", data.insurance)
+    public("symbolAdlRisk", data.adl_risk)
+    public("tradingSchedule", data.schedule, 5)
+
+
+def _statistics(gateway: Gateway, statistics: MarketStatistics) -> None:
+    gateway.add(Operation("openInterest", statistics.interest_now, 1), rest=(f"GET {V1}/openInterest",))
+    for path, run in (
+        ("openInterestHist", statistics.interest_history),
+        ("topLongShortAccountRatio", partial(statistics.ratio, "topAccounts")),
+        ("topLongShortPositionRatio", partial(statistics.ratio, "topPositions")),
+        ("globalLongShortAccountRatio", partial(statistics.ratio, "global")),
+        ("takerlongshortRatio", statistics.taker_volume), ("basis", statistics.basis),
+        ("delivery-price", statistics.delivery_prices),
+    ):  # fmt: skip
+        gateway.add(Operation(path, run, 0), rest=(f"GET /futures/data/{path}",))
 
 
 def _trading(gateway: Gateway, venue: UmVenue) -> None:
@@ -85,74 +162,65 @@ def _trading(gateway: Gateway, venue: UmVenue) -> None:
     entry("order.cancel", trading.cancel, f"DELETE {V1}/order", 1, ws=("order.cancel",))
     entry("order.test", trading.test, f"POST {V1}/order/test")
     entry("batchOrders", trading.batch, f"POST {V1}/batchOrders", 5)
+    entry("batchOrders.modify", trading.amend_batch, f"PUT {V1}/batchOrders", 5)
     entry("batchOrders.cancel", trading.cancel_batch, f"DELETE {V1}/batchOrders", 1)
     entry("allOpenOrders", trading.cancel_all, f"DELETE {V1}/allOpenOrders", 1)
     entry("countdownCancelAll", trading.countdown, f"POST {V1}/countdownCancelAll", 10)
-    entry("algoOrder.place", trading.place_algo, f"POST {V1}/algoOrder", 1, ("algoOrder.place",))
-    entry("algoOrder.cancel", trading.cancel_algo, f"DELETE {V1}/algoOrder", 1, ("algoOrder.cancel",))
-    entry("algoOpenOrders", trading.cancel_all_algos, f"DELETE {V1}/algoOpenOrders", 1)
 
-    def one(call: Call) -> dict[str, Any]:
-        return trading.algo_view(call.account, trading.find_algo(call))
 
-    def several(which: str, call: Call) -> list[dict[str, Any]]:
-        symbol = call.params.text("symbol")
-        for name in ("algoType", "algoId", "startTime", "endTime", "page", "limit"):
-            call.params.text(name)
-        call.params.finish()
-        chosen = call.account.open_algos if which == "open" else call.account.algos
-        return [
-            trading.algo_view(call.account, o) for o in chosen.values() if symbol in (None, o.request.symbol)
-        ]
-
-    for path, run, weight in (
-        ("algoOrder", one, 1), ("openAlgoOrders", partial(several, "open"), 1),
-        ("allAlgoOrders", partial(several, "all"), 5),
+def _conditional(gateway: Gateway, venue: UmVenue) -> None:
+    orders = UmConditionalOrders(venue)
+    for name, run, rest in (
+        ("algoOrder.place", orders.place, f"POST {V1}/algoOrder"),
+        ("algoOrder.cancel", orders.cancel, f"DELETE {V1}/algoOrder"),
+        ("algoOpenOrders", orders.cancel_all, f"DELETE {V1}/algoOpenOrders"),
+    ):
+        operation = Operation(name, run, 1, TRADE, counts_orders=True)
+        gateway.add(operation, rest=(rest,), ws=(name,) if "." in name else ())
+    for path, query, weight in (
+        ("algoOrder", orders.query, 1), ("openAlgoOrders", orders.opened, partial(_by_symbol, 1, 40)),
+        ("allAlgoOrders", orders.every, 5),
     ):  # fmt: skip
-        gateway.add(Operation(path, run, weight, USER_DATA), rest=(f"GET {V1}/{path}",))
+        gateway.add(Operation(path, query, weight, USER_DATA), rest=(f"GET {V1}/{path}",))
 
 
 def _account(gateway: Gateway, venue: UmVenue) -> None:
-    data = UmAccountData(venue)
+    data, history = UmAccountData(venue), UmAccountHistory(venue)
 
-    def query(name: str, run: Any, weight: int, *rest: str, ws: tuple[str, ...] = ()) -> None:
-        gateway.add(
-            Operation(name, run, weight, USER_DATA), rest=tuple(f"GET {path}" for path in rest), ws=ws
-        )
+    def query(name: str, run: Any, weight: Any, *rest: str, ws: tuple[str, ...] = ()) -> None:
+        paths = tuple(f"GET {path}" for path in rest)
+        gateway.add(Operation(name, run, weight, USER_DATA), rest=paths, ws=ws)
 
-    query("account", data.account, 5, f"{V3}/account", ws=("account.status", "v2/account.status"))
-    query("account.v2", partial(data.account, v2=True), 5, f"{V2}/account")
+    query("account", data.account, 5, f"{V3}/account", ws=("v2/account.status",))
+    query("account.v2", partial(data.account, v2=True), 5, f"{V2}/account", ws=("account.status",))
+    query("positionRisk", data.positions, 5, f"{V3}/positionRisk", ws=("v2/account.position",))
     query(
-        "balance",
-        data.balance,
-        5,
-        f"{V3}/balance",
-        f"{V2}/balance",
-        ws=("account.balance", "v2/account.balance"),
+        "positionRisk.v2", partial(data.positions, v2=True), 5, f"{V2}/positionRisk", ws=("account.position",)
     )
-    query(
-        "positionRisk",
-        data.positions,
-        5,
-        f"{V3}/positionRisk",
-        ws=("account.position", "v2/account.position"),
-    )
-    query("positionRisk.v2", partial(data.positions, v2=True), 5, f"{V2}/positionRisk")
-    query("accountConfig", data.config, 5, f"{V1}/accountConfig")
-    query("symbolConfig", data.symbol_config, 5, f"{V1}/symbolConfig")
-    query("leverageBracket", data.brackets, 1, f"{V1}/leverageBracket")
-    query("commissionRate", data.commission, 20, f"{V1}/commissionRate")
-    query("income", data.income, 30, f"{V1}/income")
-    query("positionSide/dual", data.position_mode, 30, f"{V1}/positionSide/dual")
-    query("rateLimit/order", data.order_counts, 1, f"{V1}/rateLimit/order")
-    query("order.status", data.order, 1, f"{V1}/order", ws=("order.status",))
-    query("openOrder", data.order, 1, f"{V1}/openOrder")
-    query("openOrders", data.open_orders, 1, f"{V1}/openOrders")
-    query("allOrders", data.all_orders, 5, f"{V1}/allOrders")
-    query("userTrades", data.trades, 5, f"{V1}/userTrades")
+    balances = ("account.balance", "v2/account.balance")
+    query("balance", data.balance, 5, f"{V3}/balance", f"{V2}/balance", ws=balances)
+    for path, run, weight in (
+        ("accountConfig", data.config, 5), ("symbolConfig", data.symbol_config, 5),
+        ("leverageBracket", data.brackets, 1), ("commissionRate", data.commission, 20),
+        ("positionSide/dual", data.position_mode, 30), ("multiAssetsMargin", data.asset_mode, 30),
+        ("feeBurn", data.fee_burn, 30), ("adlQuantile", data.adl_quantile, 5),
+        ("apiTradingStatus", data.trading_status, partial(_by_symbol, 1, 10)),
+        ("rateLimit/order", data.order_counts, 1), ("income", history.income, 30),
+        ("openOrder", history.open_order, 1), ("openOrders", history.open_orders, partial(_by_symbol, 1, 40)),
+        ("allOrders", history.orders, 5), ("userTrades", history.trades, 5),
+        ("orderAmendment", history.amendments, 1), ("positionMargin/history", history.margin_changes, 1),
+        ("forceOrders", history.forced, partial(_by_symbol, 20, 50)),
+    ):  # fmt: skip
+        query(path, run, weight, f"{V1}/{path}")
+    query("order.status", history.order, 1, f"{V1}/order", ws=("order.status",))
+
+
+def _settings(gateway: Gateway, venue: UmVenue) -> None:
+    settings = UmAccountSettings(venue)
     for path, run in (
-        ("leverage", data.set_leverage), ("marginType", data.set_margin_type),
-        ("positionSide/dual", data.set_position_mode), ("positionMargin", data.change_margin),
+        ("leverage", settings.leverage), ("marginType", settings.margin_type),
+        ("positionSide/dual", settings.position_mode), ("positionMargin", settings.position_margin),
+        ("multiAssetsMargin", settings.asset_mode), ("feeBurn", settings.fee_burn),
     ):  # fmt: skip
         gateway.add(Operation(f"{path}.set", run, 1, TRADE), rest=(f"POST {V1}/{path}",))
 

@@ -2,7 +2,8 @@
 
 Initial margin of a position is its notional at the mark price over the leverage. Open orders need the margin
 of the larger position they could lead to, beyond what the position itself needs; orders that only reduce need
-none. Source: Binance, "How to calculate margin" and "Leverage and maintenance margin" of USD-M futures.
+none. In multi-assets mode every wallet, valued by its asset index, backs every cross position. Source:
+Binance, "How to calculate margin" and "Leverage and maintenance margin" of USD-M futures.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from qtm.paper.um.accounts import Position, UmAccount
+from qtm.paper.um.accounts import UmAccount
+from qtm.paper.um.asset_index import collateral_rate
 from qtm.paper.um.brackets import bracket_at, maintenance
+from qtm.paper.um.positions import Position
 from qtm.paper.wire import E8
 
 if TYPE_CHECKING:
@@ -32,6 +35,16 @@ class AssetMargin:
     cross_position_initial: int = 0
     order_initial: int = 0
     positions: list[Position] = field(default_factory=list)
+
+    def add(self, other: AssetMargin, rate: int) -> None:
+        """Join another asset, its wallet valued at `rate` (1e-8 USD)."""
+        self.wallet += other.wallet * rate // E8
+        self.positions.extend(other.positions)
+        for name in (
+            "isolated_wallets", "unrealised", "cross_unrealised", "maintenance", "cross_maintenance",
+            "position_initial", "cross_position_initial", "order_initial",
+        ):  # fmt: skip
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
     @property
     def cross_wallet(self) -> int:
@@ -92,7 +105,17 @@ def position_initial(venue: UmVenue, account: UmAccount, symbol: str, value: int
 
 
 def asset_margin(venue: UmVenue, account: UmAccount, asset: str) -> AssetMargin:
-    """Everything about one margin asset."""
+    """What backs positions in a margin asset: its own wallet, or every wallet in multi-assets mode."""
+    if not account.multi_assets:
+        return own_margin(venue, account, asset)
+    pool = AssetMargin()
+    for name in sorted({*account.wallets, *(symbol.asset for symbol in venue.symbols.values())}):
+        pool.add(own_margin(venue, account, name), collateral_rate(venue, name, account.wallets.get(name, 0)))
+    return pool
+
+
+def own_margin(venue: UmVenue, account: UmAccount, asset: str) -> AssetMargin:
+    """Everything about one margin asset alone."""
     total = AssetMargin(wallet=account.wallets.get(asset, 0))
     for position in account.positions.values():
         symbol = venue.symbols[position.symbol]

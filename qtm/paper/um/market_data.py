@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from qtm.paper.errors import ApiError
+from qtm.paper.errors import ApiError, invalid_symbol
 from qtm.paper.gateway import Call
-from qtm.paper.klines import INTERVAL_MS, Kline, bucket_end
+from qtm.paper.klines import INTERVAL_MS, Kline, KlineHistory, bucket_end
 from qtm.paper.params import Params
-from qtm.paper.um.funding import INTEREST
+from qtm.paper.um.account_history import Period
+from qtm.paper.um.aggregates import Aggregates, AggregateTrade
+from qtm.paper.um.asset_index import asset_index, asset_index_view
+from qtm.paper.um.brackets import maintenance
+from qtm.paper.um.mark_price import INTEREST
 from qtm.paper.um.symbols import UmSymbol, fixed
 from qtm.paper.um.venue import UmVenue
-from qtm.paper.venue import MarketTrade, SymbolMarket
+from qtm.paper.venue import SymbolMarket
 from qtm.paper.wire import E8, text_of
 
 DAY_MS = 86_400_000
@@ -21,8 +25,9 @@ DAY_MS = 86_400_000
 class UmMarketData:
     """Market queries of one venue."""
 
-    def __init__(self, venue: UmVenue, server_time_us: Callable[[], int]) -> None:
+    def __init__(self, venue: UmVenue, aggregates: Aggregates, server_time_us: Callable[[], int]) -> None:
         self.venue = venue
+        self.aggregates = aggregates
         self.server_time_us = server_time_us
 
     def ping(self, call: Call) -> dict[str, Any]:
@@ -76,53 +81,94 @@ class UmMarketData:
         ]  # fmt: skip
 
     def agg_trades(self, call: Call) -> list[dict[str, Any]]:
-        """GET aggTrades; every print of the tape is an aggregate of its own."""
+        """GET aggTrades: prints at one price and side within 100 ms count as one."""
         market, params = self._market(call.params), call.params
         since, limit = params.integer("fromId"), params.limit(500, 1000)
-        start, end = params.integer("startTime"), params.integer("endTime")
+        between = Period(params)
         rows = [
             t
-            for t in market.tape
-            if (since is None or t.id >= since)
-            and (start is None or t.time_us >= start * 1000)
-            and (end is None or t.time_us <= end * 1000)
+            for t in self.aggregates.tape(market).rows()
+            if (since is None or t.id >= since) and between(t.time_us)
         ]
-        oldest = since is not None or start is not None
+        oldest = since is not None or between.begins
         symbol = self.venue.symbols[market.symbol]
         return [agg_trade(symbol, t) for t in (rows[:limit] if oldest else rows[-limit:])]
 
+    # --- candles -------------------------------------------------------------------------------------------
     def klines(self, call: Call) -> list[list[Any]]:
-        """GET klines, continuousKlines."""
-        return [kline_row(self.venue.symbols[m.symbol], row, i) for m, i, row in self._rows(call)]
+        """GET klines."""
+        market = self._market(call.params)
+        return self._candles(call, self.venue.symbols[market.symbol], market.klines)
+
+    def continuous_klines(self, call: Call) -> list[list[Any]]:
+        """GET continuousKlines: those of the perpetual; there are no quarterly contracts."""
+        name, kind = self._pair(call.params), call.params.required("contractType")
+        if kind not in ("PERPETUAL", "CURRENT_QUARTER", "NEXT_QUARTER"):
+            raise ApiError(-4104, "Invalid contract type")
+        rows = self._candles(call, self.venue.symbols[name], self.venue.markets[name].klines)
+        return rows if kind == "PERPETUAL" else []
 
     def mark_klines(self, call: Call) -> list[list[Any]]:
-        """GET markPriceKlines, indexPriceKlines: the traded prices, which mark and index follow here."""
-        shown = []
-        for market, interval, row in self._rows(call):
-            full = kline_row(self.venue.symbols[market.symbol], row, interval)
-            shown.append([*full[:5], "0", full[6], "0", full[8], "0", "0", "0"])
-        return shown
+        """GET markPriceKlines."""
+        name = self._market(call.params).symbol
+        return self._untraded(call, self.venue.prices.contracts[name].mark_candles.history)
 
+    def premium_klines(self, call: Call) -> list[list[Any]]:
+        """GET premiumIndexKlines."""
+        name = self._market(call.params).symbol
+        return self._untraded(call, self.venue.prices.contracts[name].premium_candles.history)
+
+    def index_klines(self, call: Call) -> list[list[Any]]:
+        """GET indexPriceKlines."""
+        name = self._pair(call.params)
+        return self._untraded(call, self.venue.prices.contracts[name].index_candles.history)
+
+    def _candles(self, call: Call, symbol: UmSymbol, history: KlineHistory) -> list[list[Any]]:
+        interval, rows = self._rows(call, history)
+        return [kline_row(symbol, bar, interval) for bar in rows]
+
+    def _untraded(self, call: Call, history: KlineHistory) -> list[list[Any]]:
+        """Candles of a price that nobody trades: eight decimals, no volume, the number of samples."""
+        interval, rows = self._rows(call, history)
+        return [
+            [
+                bar.open_ms, *(f"{price:.8f}" for price in bar[1:5]), "0",
+                bucket_end(bar.open_ms, interval) - 1, "0", bar.trades, "0", "0", "0",
+            ]
+            for bar in rows
+        ]  # fmt: skip
+
+    def _rows(self, call: Call, history: KlineHistory) -> tuple[str, list[Kline]]:
+        params = call.params
+        interval = params.required("interval")
+        if interval not in INTERVAL_MS:
+            raise ApiError(-1120, "Invalid interval.")
+        between, limit = Period(params), params.limit(500, 1500)
+        return interval, history.rows(interval, limit, between.start, between.end)
+
+    # --- mark price and funding ----------------------------------------------------------------------------
     def premium_index(self, call: Call) -> Any:
         """GET premiumIndex."""
         return self._each(call.params, self.premium)
 
     def premium(self, market: SymbolMarket) -> dict[str, Any]:
         """Mark price and funding of one symbol."""
-        funding, now = self.venue.funding, self.venue.clock.now_ms()
-        mark = text_of(self.venue.mark(market.symbol))
+        venue, now, name = self.venue, self.venue.clock.now_ms(), market.symbol
+        prices = venue.prices.contracts[name]
+        index = text_of(prices.index or venue.mark(name))
+        hours = venue.funding.interval_hours(name)
         return {
-            "symbol": market.symbol, "markPrice": mark, "indexPrice": mark, "estimatedSettlePrice": mark,
-            "lastFundingRate": text_of(funding.last_rate(market.symbol)), "interestRate": text_of(INTEREST),
-            "nextFundingTime": funding.next_time(market.symbol, now), "time": now,
+            "symbol": name, "markPrice": text_of(venue.mark(name)), "indexPrice": index,
+            "estimatedSettlePrice": index, "lastFundingRate": text_of(venue.funding_rate(name)),
+            "interestRate": text_of(INTEREST * hours // 8),
+            "nextFundingTime": venue.funding.next_time(name, now), "time": now,
         }  # fmt: skip
 
     def funding_rate(self, call: Call) -> list[dict[str, Any]]:
         """GET fundingRate: settlements that have happened."""
         params = call.params
         name = params.text("symbol")
-        start, end = params.integer("startTime"), params.integer("endTime")
-        limit = params.limit(100, 1000)
+        between, limit = Period(params), params.limit(100, 1000)
         if name is not None:
             self.venue.symbol(name)
         rows = sorted(
@@ -131,8 +177,7 @@ class UmMarketData:
                 for symbol, past in self.venue.funding.settled.items()
                 if name in (None, symbol)
                 for settled in past
-                if (start is None or settled.event.time_ms >= start)
-                and (end is None or settled.event.time_ms <= end)
+                if between(settled.event.time_ms * 1000)
             ),
             key=lambda settled: settled.event.time_ms,
         )
@@ -142,7 +187,7 @@ class UmMarketData:
                 "fundingRate": text_of(s.event.rate),
                 "markPrice": text_of(s.mark) if s.mark else "",
             }
-            for s in (rows[:limit] if start is not None else rows[-limit:])
+            for s in (rows[:limit] if between.begins else rows[-limit:])
         ]  # fmt: skip
 
     def funding_info(self, call: Call) -> list[dict[str, Any]]:
@@ -150,14 +195,85 @@ class UmMarketData:
         hours = {name: self.venue.funding.interval_hours(name) for name in self.venue.symbols}
         return [
             {
-                "symbol": name, "adjustedFundingRateCap": "0.02000000",
-                "adjustedFundingRateFloor": "-0.02000000", "fundingIntervalHours": interval,
-                "disclaimer": False,
+                "symbol": name, "adjustedFundingRateCap": text_of(self.venue.symbols[name].funding_cap),
+                "adjustedFundingRateFloor": text_of(-self.venue.symbols[name].funding_cap),
+                "fundingIntervalHours": interval, "disclaimer": False,
+                "updateTime": self.venue.clock.now_ms(),
             }
             for name, interval in hours.items()
             if interval != 8
         ]  # fmt: skip
 
+    # --- index, fund, schedule -----------------------------------------------------------------------------
+    def constituents(self, call: Call) -> dict[str, Any]:
+        """GET constituents: the one market the index is made of."""
+        name = self._market(call.params).symbol
+        price = self.venue.prices.contracts[name].index or self.venue.mark(name)
+        row = {
+            "exchange": self.venue.prices.source.constituent, "symbol": name, "price": text_of(price),
+            "weight": "1.00000000",
+        }  # fmt: skip
+        return {"symbol": name, "time": self.venue.clock.now_ms(), "constituents": [row]}
+
+    def asset_index(self, call: Call) -> Any:
+        """GET assetIndex: what assets are worth in multi-assets mode."""
+        wanted, rows = call.params.text("symbol"), self.asset_indexes()
+        if wanted is None:
+            return rows
+        found = next((row for row in rows if row["symbol"] == wanted), None)
+        if found is None:
+            raise invalid_symbol()
+        return found
+
+    def asset_indexes(self) -> list[dict[str, Any]]:
+        """The asset index of every asset that can be margin."""
+        bases = {s.instrument.base for s in self.venue.symbols.values()}
+        quotes = {s.asset for s in self.venue.symbols.values()}
+        names = sorted(name for name in bases | quotes if asset_index(self.venue, name))
+        return [asset_index_view(self.venue, name) for name in names]
+
+    def composite_index(self, call: Call) -> list[dict[str, Any]]:
+        """GET indexInfo: no contract here is on a composite index."""
+        if call.params.text("symbol") is not None:
+            raise invalid_symbol()
+        return []
+
+    def insurance(self, call: Call) -> Any:
+        """GET insuranceBalance: one fund per margin asset, for all of its contracts."""
+        wanted, venue = call.params.text("symbol"), self.venue
+        if wanted is not None:
+            venue.symbol(wanted)
+        rows = []
+        for asset in sorted({symbol.asset for symbol in venue.symbols.values()}):
+            names = [symbol.name for symbol in venue.symbols.values() if symbol.asset == asset]
+            value = venue.fund.balance(asset) + sum(
+                held.unrealised(venue.mark(held.symbol))
+                for held in venue.fund.positions.values()
+                if held.symbol in names
+            )
+            row = {"asset": asset, "marginBalance": text_of(value), "updateTime": venue.clock.now_ms()}
+            if wanted is None or wanted in names:
+                rows.append({"symbols": names, "assets": [row]})
+        return rows if wanted is None else rows[0]
+
+    def adl_risk(self, call: Call) -> Any:
+        """GET symbolAdlRisk: the fund against the maintenance margin of what accounts hold."""
+
+        def view(market: SymbolMarket) -> dict[str, Any]:
+            venue, symbol = self.venue, self.venue.symbols[market.symbol]
+            mark, fund = venue.mark(symbol.name), venue.fund.balance(symbol.asset)
+            held = [p.notional(mark) for a in venue.accounts.values() for p in a.held(symbol.name)]
+            needed = sum(maintenance(symbol.brackets, value) for value in held)
+            risk = "high" if fund < needed or fund <= 0 else "medium" if fund < 10 * needed else "low"
+            return {"symbol": symbol.name, "adlRisk": risk, "updateTime": venue.clock.now_ms()}
+
+        return self._each(call.params, view)
+
+    def schedule(self, call: Call) -> dict[str, Any]:
+        """GET tradingSchedule: crypto contracts trade always, so no market has sessions."""
+        return {"updateTime": self.venue.clock.now_ms(), "marketSchedules": {}}
+
+    # --- tickers -------------------------------------------------------------------------------------------
     def price(self, call: Call) -> Any:
         """GET ticker/price."""
         return self._each(
@@ -212,19 +328,11 @@ class UmMarketData:
             "count": whole.trades,
         }
 
-    def _rows(self, call: Call) -> list[tuple[SymbolMarket, str, Kline]]:
-        params = call.params
-        pair = params.text("pair")
-        if pair is not None:
-            params.text("contractType")
-            self.venue.symbol(pair)
-        market = self.venue.markets[pair] if pair is not None else self._market(params)
-        interval = params.required("interval")
-        if interval not in INTERVAL_MS:
-            raise ApiError(-1120, "Invalid interval.")
-        start, end = params.integer("startTime"), params.integer("endTime")
-        rows = market.klines.rows(interval, params.limit(500, 1500), start, end)
-        return [(market, interval, row) for row in rows]
+    def _pair(self, params: Params) -> str:
+        name = params.required("pair")
+        if name not in self.venue.symbols:
+            raise ApiError(-4144, "Invalid pair")
+        return name
 
     def _market(self, params: Params) -> SymbolMarket:
         name = params.required("symbol")
@@ -256,11 +364,11 @@ def best(market: SymbolMarket, symbol: UmSymbol) -> tuple[str, str, str, str]:
     )  # fmt: skip
 
 
-def agg_trade(symbol: UmSymbol, t: MarketTrade) -> dict[str, Any]:
-    """One aggregate trade."""
+def agg_trade(symbol: UmSymbol, t: AggregateTrade) -> dict[str, Any]:
+    """One aggregate trade; none of it is retail price improvement (`nq`)."""
     return {
-        "a": t.id, "p": symbol.price(t.price), "q": symbol.qty(t.qty), "nq": symbol.qty(t.qty), "f": t.id,
-        "l": t.id, "T": t.time_us // 1000, "m": t.buyer_is_maker,
+        "a": t.id, "p": symbol.price(t.price), "q": symbol.qty(t.qty), "nq": symbol.qty(t.qty), "f": t.first,
+        "l": t.last, "T": t.time_us // 1000, "m": t.buyer_is_maker,
     }  # fmt: skip
 
 

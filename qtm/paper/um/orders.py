@@ -1,4 +1,4 @@
-"""Futures orders, conditional (algo) orders and trades, and how REST answers and user events show them."""
+"""Futures orders, conditional (algo) orders and trades, and how REST answers show them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,15 @@ from qtm.paper.um.symbols import UmSymbol, fixed
 from qtm.paper.wire import E8, text_of
 
 OPEN = ("NEW", "PARTIALLY_FILLED")
+
+LIQUIDATION_ID = "autoclose-"
+"""How the client ids of liquidation orders begin."""
+ADL_ID = "adl_autoclose"
+"""The client id of auto-deleveraging orders."""
+
+SELF_TRADE, IOC_REST, IOC_SELF_TRADE, KNOCKED_OUT, LIQUIDATED, MARKET_REST = 1, 2, 3, 4, 5, 9
+"""Why an order expired (`er`): self-trade prevention, the rest of an IOC order, both at once, a closing order
+without a position left to close, a liquidation, the rest of a market order."""
 
 
 @dataclass(slots=True)
@@ -34,13 +43,42 @@ class NewUmOrder:
     stop_price: int = 0
     working_type: str = "CONTRACT_PRICE"
     price_protect: bool = False
+    activate: int = 0
+    callback: int = 0
+    """Activation price and callback rate (1 % is 1,000,000) of the trailing order this one comes from."""
+
+
+class Amendment(NamedTuple):
+    """One modification of an order: (price, quantity) before and after."""
+
+    id: int
+    symbol: str
+    order_id: int
+    client_id: str
+    time_us: int
+    before: tuple[int, int]
+    after: tuple[int, int]
+    number: int
+
+    def view(self, symbol: UmSymbol) -> dict[str, Any]:
+        """The modification as GET orderAmendment shows it."""
+        price, qty = (
+            {"before": show(before), "after": show(after)}
+            for show, before, after in zip((symbol.price, symbol.qty), self.before, self.after, strict=True)
+        )
+        return {
+            "amendmentId": self.id, "symbol": self.symbol, "pair": self.symbol, "orderId": self.order_id,
+            "clientOrderId": self.client_id, "time": self.time_us // 1000,
+            "amendment": {"price": price, "origQty": qty, "count": self.number},
+        }  # fmt: skip
 
 
 class UmOrder(BookOrder):
     """An accepted order."""
 
     __slots__ = (
-        "client_id", "closes", "notional", "request", "status", "symbol", "time_us", "update_us",
+        "amended", "client_id", "closes", "expiry", "notional", "request", "status", "symbol", "time_us",
+        "update_us",
     )  # fmt: skip
 
     def __init__(self, order_id: int, account: str, request: NewUmOrder, time_us: int) -> None:
@@ -61,6 +99,19 @@ class UmOrder(BookOrder):
         self.update_us = time_us
         self.closes = False
         """Whether the order may only reduce its position."""
+        self.amended = 0
+        self.expiry = 0
+        """Why the order expired, as `er` says it; 0 for no such reason."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the order may still trade."""
+        return self.status in OPEN
+
+    @property
+    def forced(self) -> bool:
+        """Whether the venue closed a position by this order (liquidation, auto-deleveraging)."""
+        return self.client_id.startswith(LIQUIDATION_ID) or self.client_id == ADL_ID
 
     @property
     def average(self) -> int:
@@ -94,11 +145,18 @@ class UmOrder(BookOrder):
             "priceMatch": request.price_match,
             "selfTradePreventionMode": self.stp,
             "goodTillDate": request.good_till_ms,
-            "updateTime": self.update_us // 1000,
         }
         if with_time:
             del body["cumQty"]
             body["time"] = self.time_us // 1000
+        body["updateTime"] = self.update_us // 1000
+        return body
+
+    def forced_view(self, symbol: UmSymbol) -> dict[str, Any]:
+        """The order as GET forceOrders shows it."""
+        body = self.view(symbol, with_time=True)
+        for name in ("priceProtect", "priceMatch", "selfTradePreventionMode", "goodTillDate"):
+            del body[name]
         return body
 
 
@@ -139,58 +197,6 @@ class UmTrade(NamedTuple):
         }
 
 
-def order_update(
-    order: UmOrder, symbol: UmSymbol, execution: str, now_us: int, trade: UmTrade | None = None
-) -> dict[str, Any]:
-    """ORDER_TRADE_UPDATE."""
-    request = order.request
-    body: dict[str, Any] = {
-        "s": order.symbol,
-        "c": order.client_id,
-        "S": "BUY" if order.buy else "SELL",
-        "o": request.type,
-        "f": request.tif,
-        "q": symbol.qty(order.qty),
-        "p": symbol.price(order.price),
-        "ap": symbol.price(order.average),
-        "sp": symbol.price(request.stop_price),
-        "x": execution,
-        "X": order.status,
-        "i": order.id,
-        "l": symbol.qty(trade.qty if trade else 0),
-        "z": symbol.qty(order.executed),
-        "L": symbol.price(trade.price if trade else 0),
-    }
-    if trade is not None:
-        body |= {"n": text_of(trade.fee), "N": trade.asset}
-    return {
-        "e": "ORDER_TRADE_UPDATE",
-        "T": now_us,
-        "E": now_us,
-        "o": {
-            **body,
-            "T": now_us // 1000,
-            "t": trade.id if trade else 0,
-            "b": "0",
-            "a": "0",
-            "m": bool(trade and trade.maker),
-            "R": request.reduce_only,
-            "wt": request.working_type,
-            "ot": request.orig_type or request.type,
-            "ps": request.position_side,
-            "cp": request.close_position,
-            "rp": text_of(trade.realised if trade else 0),
-            "pP": request.price_protect,
-            "si": 0,
-            "ss": 0,
-            "V": order.stp,
-            "pm": request.price_match,
-            "gtd": request.good_till_ms,
-            "er": "0",
-        },
-    }
-
-
 @dataclass(slots=True)
 class AlgoOrder:
     """A conditional order waiting on `algoOrder`; fires `request` when its trigger is reached."""
@@ -211,76 +217,63 @@ class AlgoOrder:
     order_id: int = 0
     reason: str = ""
 
-    def view(self, symbol: UmSymbol, order: UmOrder | None) -> dict[str, Any]:
-        """The conditional order as REST shows it."""
-        request = self.request
-        body: dict[str, Any] = {
-            "algoId": self.id,
-            "clientAlgoId": request.client_id,
-            "algoType": "CONDITIONAL",
-            "orderType": self.kind,
-            "symbol": request.symbol,
-            "side": "BUY" if request.buy else "SELL",
-            "positionSide": request.position_side,
-            "timeInForce": request.tif,
-            "quantity": symbol.qty(request.qty or 0),
-            "algoStatus": self.status,
+    def view(self, symbol: UmSymbol) -> dict[str, Any]:
+        """The conditional order as the answer to its placing shows it."""
+        trailing = self.kind == "TRAILING_STOP_MARKET"
+        return {
+            **self._head(symbol),
+            **self._terms(symbol),
+            "activatePrice": symbol.price(self.activate) if trailing else "",
+            "callbackRate": fixed(self.callback * 100, 1) if trailing else "",
+            **self._times(),
+        }
+
+    def queried(self, symbol: UmSymbol, order: UmOrder | None, *, listed: bool = False) -> dict[str, Any]:
+        """The conditional order as queries show it, with the order it has led to."""
+        actual = {
             "actualOrderId": str(self.order_id) if self.order_id else "",
             "actualPrice": symbol.price(order.average if order else 0),
-            "actualType": order.request.type if order else "",
-            "actualQty": symbol.qty(order.executed if order else 0),
-            "triggerPrice": symbol.price(self.trigger),
-            "price": symbol.price(request.price or 0),
-            "icebergQuantity": None,
-            "tpOrderType": "",
-            "selfTradePreventionMode": request.stp,
-            "workingType": request.working_type,
-            "priceMatch": request.price_match,
-            "closePosition": request.close_position,
-            "priceProtect": request.price_protect,
-            "reduceOnly": request.reduce_only,
-            "createTime": self.time_us // 1000,
-            "updateTime": self.update_us // 1000,
-            "triggerTime": self.trigger_us // 1000,
-            "goodTillDate": request.good_till_ms,
         }
+        if not listed:
+            actual |= {
+                "actualType": order.request.type if order else "",
+                "actualQty": symbol.qty(order.executed if order else 0),
+            }
+        terms = self._terms(symbol)
+        body = {**self._head(symbol), **actual}
+        for name, value in terms.items():
+            body[name] = value
+            if name == "icebergQuantity":
+                if listed:
+                    nil = symbol.price(0)
+                    body |= {"tpTriggerPrice": nil, "tpPrice": nil, "slTriggerPrice": nil, "slPrice": nil}
+                body["tpOrderType"] = ""
         if self.kind == "TRAILING_STOP_MARKET":
             body["activatePrice"] = symbol.price(self.activate)
             body["callbackRate"] = fixed(self.callback * 100, 1)
-        return body
+        return {**body, **self._times()}
 
-    def update(self, symbol: UmSymbol, order: UmOrder | None) -> dict[str, Any]:
-        """ALGO_UPDATE."""
+    def _head(self, symbol: UmSymbol) -> dict[str, Any]:
         request = self.request
         return {
-            "e": "ALGO_UPDATE",
-            "T": self.update_us,
-            "E": self.update_us,
-            "o": {
-                "caid": request.client_id,
-                "aid": self.id,
-                "at": "CONDITIONAL",
-                "o": self.kind,
-                "s": request.symbol,
-                "S": "BUY" if request.buy else "SELL",
-                "ps": request.position_side,
-                "f": request.tif,
-                "q": symbol.qty(request.qty or 0),
-                "X": self.status,
-                "ai": str(self.order_id) if self.order_id else "",
-                "ap": symbol.price(order.average if order else 0),
-                "aq": symbol.qty(order.executed if order else 0),
-                "act": order.request.type if order else "",
-                "tp": symbol.price(self.trigger),
-                "p": symbol.price(request.price or 0),
-                "V": request.stp,
-                "wt": request.working_type,
-                "pm": request.price_match,
-                "cp": request.close_position,
-                "pP": request.price_protect,
-                "R": request.reduce_only,
-                "tt": self.trigger_us // 1000,
-                "gtd": request.good_till_ms,
-                "rm": self.reason,
-            },
-        }
+            "algoId": self.id, "clientAlgoId": request.client_id, "algoType": "CONDITIONAL",
+            "orderType": self.kind, "symbol": request.symbol, "side": "BUY" if request.buy else "SELL",
+            "positionSide": request.position_side, "timeInForce": request.tif,
+            "quantity": symbol.qty(request.qty or 0), "algoStatus": self.status,
+        }  # fmt: skip
+
+    def _terms(self, symbol: UmSymbol) -> dict[str, Any]:
+        request = self.request
+        return {
+            "triggerPrice": symbol.price(self.trigger), "price": symbol.price(request.price or 0),
+            "icebergQuantity": None, "selfTradePreventionMode": request.stp,
+            "workingType": request.working_type, "priceMatch": request.price_match,
+            "closePosition": request.close_position, "priceProtect": request.price_protect,
+            "reduceOnly": request.reduce_only,
+        }  # fmt: skip
+
+    def _times(self) -> dict[str, int]:
+        return {
+            "createTime": self.time_us // 1000, "updateTime": self.update_us // 1000,
+            "triggerTime": self.trigger_us // 1000, "goodTillDate": self.request.good_till_ms,
+        }  # fmt: skip

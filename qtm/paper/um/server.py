@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from qtm.paper.application import VenueApplication
 from qtm.paper.exchange import SLOW_MS, AccountSpec, LoopbackExchange, Publisher
@@ -12,8 +13,13 @@ from qtm.paper.limits import RateLimit
 from qtm.paper.metrics import Metrics
 from qtm.paper.scenario import Scenario
 from qtm.paper.um.application import um_application
+from qtm.paper.um.brackets import Bracket
 from qtm.paper.um.funding import FundingEvent
+from qtm.paper.um.index_price import IndexSource
+from qtm.paper.um.persistence import UmStore
+from qtm.paper.um.treasury import ENDOWMENT
 from qtm.paper.um.venue import RATE_LIMITS, UmVenue
+from qtm.paper.wire import E8
 from qtm.trading.costs import UM_COSTS, CostModel
 
 __all__ = ["AccountSpec", "UmPaperExchange"]
@@ -25,9 +31,17 @@ class UmPaperExchange(LoopbackExchange):
     Parameters
     ----------
     funding
-        Settlements per symbol; a symbol without an entry pays the interest rate every eight hours.
+        Settlements per symbol; a symbol without an entry pays what its premium leads to every eight hours.
     costs
         Commission rates of new accounts.
+    index
+        Where index prices come from; the contracts' own middle prices without one.
+    brackets
+        Leverage brackets by symbol (see `qtm.paper.um.brackets.load_brackets`).
+    insurance
+        What the insurance fund of each asset begins with, in whole units.
+    state
+        File that keeps accounts, orders and trades over restarts.
     """
 
     def __init__(
@@ -42,9 +56,17 @@ class UmPaperExchange(LoopbackExchange):
         seed: int = 0,
         begin: str = "subscribed",
         rate_limits: tuple[RateLimit, ...] = RATE_LIMITS,
+        index: IndexSource | None = None,
+        brackets: Mapping[str, tuple[Bracket, ...]] | None = None,
+        insurance: int = ENDOWMENT,
+        state: Path | None = None,
         scenario: Scenario | None = None,
     ) -> None:
-        self.venue = UmVenue(costs, rate_limits=rate_limits)
+        self.venue = UmVenue(
+            costs, rate_limits=rate_limits, index=index, brackets=brackets, insurance=insurance * E8
+        )
+        for symbol, events in (funding or {}).items():
+            self.venue.funding.give(symbol, events)
         super().__init__(
             feed,
             self.venue,
@@ -56,18 +78,16 @@ class UmPaperExchange(LoopbackExchange):
             seed=seed,
             begin=begin,
             scenario=scenario,
+            store=UmStore(state) if state is not None else None,
         )
-        for symbol, events in (funding or {}).items():
-            self.venue.funding.give(symbol, events)
-        for symbol in self.venue.symbols:
-            self.venue.funding.list_symbol(symbol, self.venue.clock.now_ms())
 
     def _build(self, faults: Faults, metrics: Metrics) -> tuple[VenueApplication, Publisher]:
         application, self._streams, self._keys = um_application(self.venue, faults, metrics)
         return application, self
 
     def flush(self, cadence: int) -> None:
-        """Publish what streams owe; end listen keys whose hour is over."""
+        """Publish what streams owe; end orders and listen keys whose time is over."""
         self._streams.flush(cadence)
         if cadence == SLOW_MS:
             self._keys.expire()
+            self.venue.expire_due(self.venue.wall.now_ms())

@@ -56,13 +56,14 @@ class UmSymbol:
     instrument: Instrument
     brackets: tuple[Bracket, ...]
     percent: int = 5_000_000
-    """How far a limit price may lie from the mark price, in 1e-8."""
+    """How far a limit price may lie from the mark price, how far a market order takes, and how far last and
+    mark price may be apart for a protected conditional order to fire; in 1e-8."""
     max_orders: int = MAX_ORDERS
 
     @classmethod
-    def of(cls, instrument: Instrument) -> UmSymbol:
-        """The contract of an instrument."""
-        return cls(instrument, brackets_of(instrument.base))
+    def of(cls, instrument: Instrument, brackets: tuple[Bracket, ...] = ()) -> UmSymbol:
+        """The contract of an instrument, with its own brackets or those of its size."""
+        return cls(instrument, brackets or brackets_of(instrument.base))
 
     @property
     def name(self) -> str:
@@ -94,6 +95,15 @@ class UmSymbol:
         """Decimals of quantities on the wire."""
         return decimals(self.instrument.step_size)
 
+    @property
+    def funding_cap(self) -> int:
+        """The largest funding rate: three quarters of the lowest maintenance margin rate, in 1e-8."""
+        return self.brackets[0].rate * 3 // 4
+
+    def band(self, mark: int) -> tuple[int, int]:
+        """The lowest and the highest price that a sell and a buy may have at a mark price."""
+        return -(-mark * (E8 - self.percent) // E8), mark * (E8 + self.percent) // E8
+
     def price(self, units: int) -> str:
         """A price as shown."""
         return fixed(units, self.price_places)
@@ -103,18 +113,37 @@ class UmSymbol:
         return fixed(units, self.qty_places)
 
     def check_price(self, price: int, mark: int, *, buy: bool) -> None:
-        """Tick and band of a limit price; raises -1111, -4001, -4014, -4016, -4024."""
-        if price <= 0:
-            raise ApiError(-4001, "Price less than 0.")
-        if price % 10 ** (8 - self.price_places):
-            raise ApiError(-1111, "Precision is over the maximum defined for this asset.")
-        if price % self.tick:
-            raise ApiError(-4014, "Price not increased by tick size.")
-        highest, lowest = mark * (E8 + self.percent) // E8, -(-mark * (E8 - self.percent) // E8)
+        """Grid and band of a limit price; raises -1111, -4001, -4002, -4013, -4014, -4016, -4024."""
+        self.check_grid(price)
+        lowest, highest = self.band(mark)
         if mark and buy and price > highest:
             raise ApiError(-4016, f"Limit price can't be higher than {self.price(highest)}.")
         if mark and not buy and price < lowest:
             raise ApiError(-4024, f"Limit price can't be lower than {self.price(lowest)}.")
+
+    def check_grid(self, price: int) -> None:
+        """Range and tick of a price; raises -1111, -4001, -4002, -4013, -4014."""
+        if price <= 0:
+            raise ApiError(-4001, "Price less than 0.")
+        if price % 10 ** (8 - self.price_places):
+            raise ApiError(-1111, "Precision is over the maximum defined for this asset.")
+        rules = self.instrument
+        if rules.max_price and price > units_of(rules.max_price):
+            raise ApiError(-4002, "Price greater than max price.")
+        if price < units_of(rules.min_price):
+            raise ApiError(-4013, "Price less than min price.")
+        if price % self.tick:
+            raise ApiError(-4014, "Price not increased by tick size.")
+
+    def check_trigger(self, price: int) -> None:
+        """Range and tick of a trigger or activation price; raises -4006, -4007, -4014."""
+        if price <= 0:
+            raise ApiError(-4006, "Stop price less than zero.")
+        most = self.instrument.max_price
+        if most and price > units_of(most):
+            raise ApiError(-4007, "Stop price greater than max price.")
+        if price % self.tick:
+            raise ApiError(-4014, "Price not increased by tick size.")
 
     def check_qty(self, qty: int, *, market: bool) -> None:
         """Lot limits of a quantity; raises -1111, -4003, -4004, -4005, -4023."""
@@ -175,7 +204,6 @@ class UmSymbol:
             {
                 "filterType": "POSITION_RISK_CONTROL",
                 "positionControlSide": "NONE",
-                "noticeThreshold": "0",
             },
         ]
 

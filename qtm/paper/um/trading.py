@@ -1,4 +1,4 @@
-"""Order entry of the futures market: single, batch and conditional orders, amendments, cancels."""
+"""Order entry of the futures market: single and batch orders, modifications, cancels, countdowns."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from qtm.paper.errors import ApiError, illegal, unknown_order
+from qtm.paper.errors import ApiError, illegal
 from qtm.paper.gateway import Call
 from qtm.paper.params import Params, params_of
-from qtm.paper.um import algo
+from qtm.paper.um.account_history import either
 from qtm.paper.um.accounts import UmAccount
-from qtm.paper.um.orders import AlgoOrder
-from qtm.paper.um.requests import read_algo, read_order, read_side
+from qtm.paper.um.amending import amend
+from qtm.paper.um.checks import check_order
+from qtm.paper.um.orders import UmOrder
+from qtm.paper.um.requests import read_order, read_price_match, read_side
 from qtm.paper.um.venue import UmVenue
 
 BATCH = 5
+CANCEL_BATCH = 10
 
 
 class UmTrading:
@@ -32,52 +35,34 @@ class UmTrading:
         return self._place(call.account, call.params)
 
     def test(self, call: Call) -> dict[str, Any]:
-        """POST order/test: all checks, no order."""
+        """POST order/test: all checks, no order; the answer is that of an order without an id."""
         request = read_order(call.params)
         call.params.finish()
-        self.venue.validate(call.account, request)
-        return {}
+        checked, _ = check_order(self.venue, call.account, request)
+        order = UmOrder(0, call.account.name, checked, self.venue.clock.now_us())
+        return order.view(self.venue.symbols[order.symbol])
 
     def cancel(self, call: Call) -> dict[str, Any]:
         """DELETE order."""
         return self._cancel(call.account, call.params)
 
     def amend(self, call: Call) -> dict[str, Any]:
-        """PUT order: new price and quantity of a LIMIT order, which loses its place in the queue."""
-        params, account, venue = call.params, call.account, self.venue
-        symbol = venue.symbol(params.required("symbol"))
-        order_id, client_id = _reference(params)
-        buy = read_side(params)
-        params.required("quantity")
-        params.required("price")
-        qty, price = params.amount("quantity") or 0, params.amount("price") or 0
-        params.text("priceMatch")
-        params.finish()
-        order = venue.find(account, symbol.name, order_id, client_id, opened=True)
-        if order.buy != buy:
-            raise ApiError(-1117, "Invalid side.")
-        if order.qty == qty and order.price == price:
-            raise ApiError(-5027, "No need to modify the order.")
-        symbol.check_qty(qty, market=False)
-        symbol.check_price(price, venue.mark(symbol.name), buy=buy)
-        if qty <= order.executed:
-            venue.cancel(account, order)
-            return order.view(symbol)
-        book = venue.markets[symbol.name].book
-        book.remove(order.id, order, buy=order.buy)
-        order.qty, order.price, order.request.price = qty, price, price
-        order.update_us = venue.clock.now_us()
-        account.limits.charge(1, venue.wall.now_ms() / 1000)
-        venue.report(account, order, "AMENDMENT")
-        venue.work(account, order)
-        venue.conclude(symbol.name)
-        return order.view(symbol)
+        """PUT order."""
+        return self._amend(call.account, call.params)
 
     def batch(self, call: Call) -> list[dict[str, Any]]:
         """POST batchOrders: each order answers for itself."""
         rows = _rows(call.params, "batchOrders", BATCH)
         call.params.finish()
-        return [_try(partial(self._place_row, call.account, row)) for row in rows]
+        self._count_batch(call.account)
+        return [self._row(partial(self._place, counted=False), call.account, row) for row in rows]
+
+    def amend_batch(self, call: Call) -> list[dict[str, Any]]:
+        """PUT batchOrders."""
+        rows = _rows(call.params, "batchOrders", BATCH)
+        call.params.finish()
+        self._count_batch(call.account)
+        return [self._row(partial(self._amend, counted=False), call.account, row) for row in rows]
 
     def cancel_batch(self, call: Call) -> list[dict[str, Any]]:
         """DELETE batchOrders."""
@@ -85,15 +70,17 @@ class UmTrading:
         symbol = params.required("symbol")
         ids, names = params.text("orderIdList"), params.text("origClientOrderIdList")
         params.finish()
-        if (ids is None) == (names is None):
-            raise ApiError(
-                -1102, "Param 'orderIdList' or 'origClientOrderIdList' must be sent, but not both."
-            )
-        chosen = _json_list(ids or names or "", "orderIdList" if ids else "origClientOrderIdList", 10)
-        name = "orderId" if ids else "origClientOrderId"
-        return [
-            _try(partial(self._cancel_row, call.account, {"symbol": symbol, name: one})) for one in chosen
-        ]
+        self.venue.symbol(symbol)
+        if ids is None and names is None:
+            raise either("orderIdList", "origClientOrderIdList")
+        if ids is not None and names is not None:
+            raise ApiError(-1128, "Combination of optional parameters invalid.")
+        listed = "orderIdList" if ids is not None else "origClientOrderIdList"
+        chosen = _json_list(ids if ids is not None else names or "", listed)
+        if len(chosen) > CANCEL_BATCH:
+            raise ApiError(-4032, "Exceed maximum cancel order size.")
+        name = "orderId" if ids is not None else "origClientOrderId"
+        return [self._row(self._cancel, call.account, {"symbol": symbol, name: one}) for one in chosen]
 
     def cancel_all(self, call: Call) -> dict[str, Any]:
         """DELETE allOpenOrders."""
@@ -110,6 +97,8 @@ class UmTrading:
         delay_ms = call.params.integer("countdownTime") or 0
         call.params.finish()
         self.venue.symbol(symbol)
+        if delay_ms < 0:
+            raise ApiError(-1130, "Data sent for parameter 'countdownTime' is not valid.")
         account = call.account
         running = self._countdowns.pop((account.name, symbol), None)
         if running is not None:
@@ -121,68 +110,15 @@ class UmTrading:
             )
         return {"symbol": symbol, "countdownTime": str(delay_ms)}
 
-    # --- conditional orders --------------------------------------------------------------------------------
-    def place_algo(self, call: Call) -> dict[str, Any]:
-        """POST algoOrder."""
-        request, kind, trigger, activate, callback = read_algo(call.params)
-        call.params.finish()
-        call.account.limits.charge(1, self.venue.wall.now_ms() / 1000)
-        order = algo.place(self.venue, call.account, request, kind, trigger, activate, callback)
-        return self.algo_view(call.account, order)
-
-    def cancel_algo(self, call: Call) -> dict[str, Any]:
-        """DELETE algoOrder."""
-        order = self.find_algo(call)
-        if order.id not in call.account.open_algos:
-            raise unknown_order()
-        algo.cancel(self.venue, call.account, order)
-        return {"algoId": order.id, "clientAlgoId": order.request.client_id, "code": "200", "msg": "success"}
-
-    def cancel_all_algos(self, call: Call) -> dict[str, Any]:
-        """DELETE algoOpenOrders."""
-        symbol = call.params.required("symbol")
-        call.params.finish()
-        self.venue.symbol(symbol)
-        for order in list(call.account.open_algos.values()):
-            if order.request.symbol == symbol:
-                algo.cancel(self.venue, call.account, order)
-        return {"code": 200, "msg": "The operation of cancel all open order is done."}
-
-    def find_algo(self, call: Call) -> AlgoOrder:
-        """The conditional order a request names; -2013 when there is none."""
-        params, account = call.params, call.account
-        order_id, client_id = params.integer("algoId"), params.client_id("clientAlgoId")
-        params.text("symbol")
-        params.finish()
-        if order_id is None and client_id is None:
-            raise ApiError(-1102, "Param 'algoId' or 'clientAlgoId' must be sent, but both were empty/null!")
-        for order in reversed(account.algos.values()):
-            if order.id == order_id or (order_id is None and order.request.client_id == client_id):
-                found: AlgoOrder = order
-                return found
-        raise ApiError(-2013, "Order does not exist.")
-
-    def algo_view(self, account: UmAccount, order: AlgoOrder) -> dict[str, Any]:
-        """A conditional order as shown."""
-        return order.view(self.venue.symbols[order.request.symbol], account.orders.get(order.order_id))
-
-    def _place_row(self, account: UmAccount, row: dict[str, Any]) -> dict[str, Any]:
-        return self._place(account, params_of(row))
-
-    def _cancel_row(self, account: UmAccount, row: dict[str, Any]) -> dict[str, Any]:
-        return self._cancel(account, params_of(row))
-
-    def _place(self, account: UmAccount, params: Params) -> dict[str, Any]:
+    # --- one order -----------------------------------------------------------------------------------------
+    def _place(self, account: UmAccount, params: Params, *, counted: bool = True) -> dict[str, Any]:
         request = read_order(params)
         params.finish()
-        order = self.venue.place(account, request)
-        if request.tif == "FOK" and not order.executed and order.status == "EXPIRED":
-            raise ApiError(
-                -5021, "Due to the order could not be filled immediately, the FOK order has been rejected."
-            )
-        shown = order.view(self.venue.symbols[order.symbol])
+        order = self.venue.place(account, request, counted=counted)
+        symbol = self.venue.symbols[order.symbol]
+        shown = order.view(symbol)
         if request.resp_type == "ACK":
-            nothing = self.venue.symbols[order.symbol].qty(0)
+            nothing = symbol.qty(0)
             shown |= {"status": "NEW", "executedQty": nothing, "cumQty": nothing, "cumQuote": "0.00000"}
             shown["avgPrice"] = "0.00"
         return shown
@@ -195,6 +131,44 @@ class UmTrading:
         self.venue.cancel(account, order)
         return order.view(self.venue.symbols[symbol])
 
+    def _amend(self, account: UmAccount, params: Params, *, counted: bool = True) -> dict[str, Any]:
+        symbol = self.venue.symbol(params.required("symbol"))
+        order_id, client_id = _reference(params)
+        buy = read_side(params)
+        params.required("quantity")
+        qty, price = params.amount("quantity") or 0, params.amount("price")
+        match, reference = read_price_match(params, "LIMIT"), params.integer("modifyId")
+        params.text("stopPrice")
+        params.finish()
+        order = self.venue.find(account, symbol.name, order_id, client_id)
+        amend(self.venue, account, order, buy=buy, qty=qty, price=price, match=match, counted=counted)
+        shown: dict[str, Any] = {}
+        for name, value in order.view(symbol).items():
+            shown[name] = value
+            if name == "symbol":
+                shown["pair"] = symbol.name
+            elif name == "clientOrderId" and reference is not None:
+                shown["modifyId"] = reference
+        return shown
+
+    def _count_batch(self, account: UmAccount) -> None:
+        """A batch counts as five orders in ten seconds and as one in a minute."""
+        now_s = self.venue.wall.now_ms() / 1000
+        account.limits.check(BATCH, now_s)
+        for counter in account.limits.counters:
+            counter.add(BATCH if counter.limit.interval == "SECOND" else 1)
+
+    def _row(
+        self,
+        run: Callable[[UmAccount, Params], dict[str, Any]],
+        account: UmAccount,
+        row: dict[str, Any],
+    ) -> dict[str, Any]:
+        try:
+            return run(account, params_of(row))
+        except ApiError as error:
+            return error.body()
+
     def _cancel_symbol(self, account: UmAccount, symbol: str) -> None:
         for order in [o for o in account.open_orders.values() if o.symbol == symbol]:
             self.venue.cancel(account, order)
@@ -203,33 +177,24 @@ class UmTrading:
 def _reference(params: Params) -> tuple[int | None, str | None]:
     order_id, client_id = params.integer("orderId"), params.client_id("origClientOrderId")
     if order_id is None and client_id is None:
-        raise ApiError(
-            -1102, "Param 'origClientOrderId' or 'orderId' must be sent, but both were empty/null!"
-        )
+        raise either("origClientOrderId", "orderId")
     return order_id, client_id
 
 
-def _try(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    try:
-        return run()
-    except ApiError as error:
-        return error.body()
-
-
 def _rows(params: Params, name: str, most: int) -> list[dict[str, Any]]:
-    rows = _json_list(params.required(name), name, most)
+    rows = _json_list(params.required(name), name)
+    if len(rows) > most:
+        raise ApiError(-4082, "Invalid number of batch place orders.")
     if not all(isinstance(row, dict) for row in rows):
         raise illegal(name, "JSON array of objects")
     return rows
 
 
-def _json_list(text: str, name: str, most: int) -> list[Any]:
+def _json_list(text: str, name: str) -> list[Any]:
     try:
         rows = json.loads(text)
     except (ValueError, RecursionError):
         raise illegal(name, "JSON array") from None
     if not isinstance(rows, list) or not rows:
         raise illegal(name, "JSON array")
-    if len(rows) > most:
-        raise ApiError(-4082, "Invalid number of batch place orders.")
     return rows

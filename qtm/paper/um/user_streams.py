@@ -6,10 +6,12 @@ import asyncio
 from typing import Any
 from urllib.parse import parse_qs
 
+from qtm.paper.errors import ApiError
 from qtm.paper.gateway import Call, Gateway
 from qtm.paper.http import Request
 from qtm.paper.listen_key import ListenKeys
 from qtm.paper.streams import StreamConnection, StreamHub
+from qtm.paper.um.split_addresses import PRIVATE, split_part
 from qtm.paper.user_stream import UserDelivery
 from qtm.paper.websocket import WebSocket
 from qtm.paper.wire import dumps
@@ -38,9 +40,13 @@ class UmListenKeys(ListenKeys):
         return answer
 
     def extend(self, call: Call) -> dict[str, Any]:
-        """PUT: another hour; the futures market knows the key from the account when it is not sent."""
+        """PUT: another hour for the account's key, which need not be sent; -1125 when it is dead."""
         if "listenKey" in call.params:
-            return super().extend(call)
+            text = call.params.required("listenKey")
+            super().extend(call)
+            return {"listenKey": text}
+        if not any(key.account is call.account and key.expires > self._now() for key in self._keys.values()):
+            raise ApiError(-1125, "This listenKey does not exist.")
         return dict(self.create(call))
 
     def delete(self, call: Call) -> dict[str, Any]:
@@ -57,7 +63,7 @@ class UmListenKeys(ListenKeys):
     def accept(self, request: Request, socket: WebSocket) -> bool:
         """Take over `/private/ws?listenKey=<key>`."""
         key = parse_qs(request.query).get("listenKey", [""])[0]
-        if key not in self._keys or "/private/" not in request.path + "/":
+        if key not in self._keys or split_part(request.path) != PRIVATE:
             return False
         combined = request.path.rstrip("/").endswith("stream")
         StreamConnection(self.hub, socket, combined=combined, div=1000, names=[key])

@@ -11,6 +11,7 @@ from qtm.market.instruments import Instrument, Market
 from qtm.paper.klines import KlineHistory
 from qtm.paper.replay import BarReplay, ReplayBars
 from qtm.paper.um.accounts import UmAccount
+from qtm.paper.um.funding import FundingEvent
 from qtm.paper.um.orders import NewUmOrder
 from qtm.paper.um.server import AccountSpec, UmPaperExchange
 from qtm.paper.um.venue import UmVenue
@@ -40,13 +41,16 @@ def exchange(**options: Any) -> UmPaperExchange:
 
 
 class Desk:
-    """A venue without sockets: one contract, a market at a price, accounts with 10,000 USDT."""
+    """A venue without sockets: one contract, a market at a price, accounts with 10,000 USDT.
 
-    def __init__(self, price: int = 100, *names: str) -> None:
-        self.venue = UmVenue(UM_COSTS)
+    The funding rate last settled is nil, so that the mark price is the middle of the market.
+    """
+
+    def __init__(self, price: int = 100, *names: str, **options: Any) -> None:
+        self.venue = UmVenue(UM_COSTS, **options)
         self.venue.add_market(contract(), KlineHistory.empty("1m"))
-        self.venue.clock.set_ms(START_MS)
-        self.venue.funding.list_symbol("BTCUSDT", START_MS)
+        self.venue.funding.give("BTCUSDT", [FundingEvent("BTCUSDT", START_MS, 8, 0)])
+        self.venue.move_clock(START_MS)
         self.events: dict[str, list[dict[str, Any]]] = {}
         self.serial = 0
         self.at(price)
@@ -66,6 +70,10 @@ class Desk:
     def account(self, name: str = "desk") -> UmAccount:
         """An account."""
         return self.venue.accounts[name]
+
+    def fund_gain(self) -> int:
+        """What the insurance fund has won."""
+        return self.venue.fund.balance("USDT") - self.venue.fund.endowment
 
     def order(self, buy: bool, qty: str, price: str | None = None, name: str = "desk", **more: Any) -> Any:
         """Place an order."""
