@@ -94,6 +94,11 @@ def no_such_order() -> ApiError:
     return ApiError(-2013, "Order does not exist.")
 
 
+def client_id_mismatch() -> ApiError:
+    """-2039: both ids were sent, and they belong to different orders."""
+    return ApiError(-2039, "Client order ID is not correct for this order ID.")
+
+
 def archived_order() -> ApiError:
     """-2026: the order is too old to be shown."""
     return ApiError(

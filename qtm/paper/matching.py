@@ -103,7 +103,7 @@ class Matcher(ABC):
             book.update_id += 1
             self.settle(symbol, taker, maker, price, qty, taker_buys=taker.buy)
             if maker is not None:
-                self._after_resting_fill(symbol, book, side, maker, qty)
+                self.after_resting_fill(symbol, book, side, maker, qty)
 
     def sweep_crossed(self, symbol: str, book: Book) -> None:
         """Fill resting orders that the market's new depth has reached, at their own prices."""
@@ -125,7 +125,7 @@ class Matcher(ABC):
                 theirs.prune(against)
                 book.update_id += 1
                 self.settle(symbol, None, resting, price, qty, taker_buys=not buy)
-                self._after_resting_fill(symbol, book, mine, resting, qty)
+                self.after_resting_fill(symbol, book, mine, resting, qty)
 
     def print_through(
         self, symbol: str, book: Book, price: int, qty: int, *, aggressor_buys: bool, strict: bool
@@ -150,7 +150,7 @@ class Matcher(ABC):
                 side.prune(reached)
                 continue
             self.settle(symbol, None, resting, reached, take, taker_buys=aggressor_buys)
-            self._after_resting_fill(symbol, book, side, resting, take)
+            self.after_resting_fill(symbol, book, side, resting, take)
 
     def available(self, book: Book, taker: BookOrder, limit: int | None, wanted: int) -> int:
         """How much of `wanted` could trade now without touching the account's own orders (for FOK)."""
@@ -168,9 +168,8 @@ class Matcher(ABC):
             )
         return min(found, wanted)
 
-    def _after_resting_fill(
-        self, symbol: str, book: Book, side: BookSide, order: BookOrder, qty: int
-    ) -> None:
+    def after_resting_fill(self, symbol: str, book: Book, side: BookSide, order: BookOrder, qty: int) -> None:
+        """A resting order has been filled by `qty`: take its place away, show its next slice, or end it."""
         order.display -= qty
         if order.display > 0:
             side.touched.add(order.book_price)

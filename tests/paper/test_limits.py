@@ -66,19 +66,6 @@ async def test_an_address_may_open_300_sockets_in_five_minutes() -> None:
         assert refused.value.status == 429
 
 
-async def test_an_order_too_old_to_be_kept_is_archived(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qtm.paper.spot.accounts.HISTORY_PER_SYMBOL", 2)
-    async with exchange() as ex, Rest(ex.url) as rest:
-        for _ in range(4):
-            await rest.order(side="BUY", type="MARKET", quantity="0.01")
-        codes = [
-            (await rest.signed("GET", "order", symbol="BTCUSDT", orderId=i))[1].get("code")
-            for i in range(1, 6)
-        ]
-        assert codes == [-2026, -2026, None, None, -2013]
-        assert len((await rest.signed("GET", "allOrders", symbol="BTCUSDT"))[1]) == 2
-
-
 def test_windows_are_calendar_windows() -> None:
     limits = AddressLimits((RateLimit("REQUEST_WEIGHT", "MINUTE", 1, 10),))
     limits.charge(10, NOON_S + 59.9)

@@ -8,21 +8,13 @@ from qtm.paper.errors import ApiError
 from qtm.paper.gateway import Call
 from qtm.paper.params import Params
 from qtm.paper.spot.accounts import SpotAccount
-from qtm.paper.spot.orders import query_view, trade_view
+from qtm.paper.spot.archive import Page
+from qtm.paper.spot.fees import NOTHING
+from qtm.paper.spot.order_views import allocation_view, query_view, trade_view
 from qtm.paper.spot.venue import SpotVenue
 from qtm.paper.wire import text_of
 
 DAY_MS = 86_400_000
-
-
-def commission_rates(account: SpotAccount) -> dict[str, str]:
-    """Commission rates as fractions."""
-    return {
-        "maker": text_of(account.fees.maker),
-        "taker": text_of(account.fees.taker),
-        "buyer": "0.00000000",
-        "seller": "0.00000000",
-    }
 
 
 class AccountData:
@@ -40,7 +32,7 @@ class AccountData:
             "takerCommission": account.fees.taker // 10_000,
             "buyerCommission": 0,
             "sellerCommission": 0,
-            "commissionRates": commission_rates(account),
+            "commissionRates": account.fees.standard(),
             "canTrade": True,
             "canWithdraw": True,
             "canDeposit": True,
@@ -89,17 +81,9 @@ class AccountData:
         from_id = params.integer("orderId")
         start, end = time_range(params)
         limit = params.limit(500, 1000)
-        history = call.account.history.get(symbol)
-        orders = list(history.orders.values()) if history else []
-        if from_id is not None:
-            orders = [order for order in orders if order.id >= from_id]
-        if start is not None:
-            orders = [order for order in orders if order.time_us >= start]
-        if end is not None:
-            orders = [order for order in orders if order.time_us <= end]
         oldest_first = from_id is not None or start is not None
-        chosen = orders[:limit] if oldest_first else orders[-limit:]
-        return [query_view(order, call.div) for order in chosen]
+        page = Page(limit, oldest_first, from_id=from_id, start_us=start, end_us=end)
+        return [query_view(order, call.div) for order in call.account.symbol(symbol).page_of_orders(page)]
 
     def my_trades(self, call: Call) -> list[dict[str, Any]]:
         """GET myTrades."""
@@ -109,35 +93,24 @@ class AccountData:
         order_id, from_id = params.integer("orderId"), params.integer("fromId")
         start, end = time_range(params)
         limit = params.limit(500, 1000)
-        history = call.account.history.get(symbol)
-        trades = list(history.trades) if history else []
-        if order_id is not None:
-            trades = [trade for trade in trades if trade.order_id == order_id]
-        if from_id is not None:
-            trades = [trade for trade in trades if trade.id >= from_id]
-        if start is not None:
-            trades = [trade for trade in trades if trade.time_us >= start]
-        if end is not None:
-            trades = [trade for trade in trades if trade.time_us <= end]
-        chosen = trades[:limit] if from_id is not None or start is not None else trades[-limit:]
-        return [trade_view(symbol, trade, call.div) for trade in chosen]
+        if (start is not None or end is not None) and (order_id is not None or from_id is not None):
+            raise ApiError(-1128, "Combination of optional parameters invalid.")
+        oldest_first = from_id is not None or start is not None
+        page = Page(limit, oldest_first, from_id=from_id, order_id=order_id, start_us=start, end_us=end)
+        return [
+            trade_view(symbol, trade, call.div) for trade in call.account.symbol(symbol).page_of_trades(page)
+        ]
 
     def commission(self, call: Call) -> dict[str, Any]:
         """GET account/commission, account.commission."""
         symbol = call.params.required("symbol")
         self.venue.symbol(symbol)
-        zero = {"maker": "0.00000000", "taker": "0.00000000", "buyer": "0.00000000", "seller": "0.00000000"}
         return {
             "symbol": symbol,
-            "standardCommission": commission_rates(call.account),
-            "specialCommission": zero,
-            "taxCommission": zero,
-            "discount": {
-                "enabledForAccount": call.account.fees.bnb_discount,
-                "enabledForSymbol": True,
-                "discountAsset": "BNB",
-                "discount": text_of(call.account.fees.discount),
-            },
+            "standardCommission": call.account.fees.standard(),
+            "specialCommission": NOTHING,
+            "taxCommission": NOTHING,
+            "discount": call.account.fees.discount_view(),
         }
 
     def prevented_matches(self, call: Call) -> list[dict[str, Any]]:
@@ -165,7 +138,7 @@ class AccountData:
                 "symbol": symbol,
                 "preventedMatchId": match.id,
                 "takerOrderId": match.taker_order_id,
-                "makerSymbol": symbol,
+                "makerSymbol": match.maker_symbol or symbol,
                 "makerOrderId": match.maker_order_id,
                 "tradeGroupId": match.trade_group_id,
                 "selfTradePreventionMode": match.mode,
@@ -177,14 +150,25 @@ class AccountData:
         ]
 
     def allocations(self, call: Call) -> list[dict[str, Any]]:
-        """GET myAllocations: none, because this venue does not route between books."""
+        """GET myAllocations: what smart order routing has handed over."""
         params = call.params
-        self.venue.symbol(params.required("symbol"))
-        time_range(params)
-        params.integer("fromAllocationId")
-        params.integer("orderId")
-        params.limit(500, 1000)
-        return []
+        symbol = params.required("symbol")
+        self.venue.symbol(symbol)
+        start, end = time_range(params)
+        from_id, order_id = params.integer("fromAllocationId"), params.integer("orderId")
+        limit = params.limit(500, 1000)
+        history = call.account.history.get(symbol)
+        found = [
+            allocation
+            for allocation in (history.allocations if history else ())
+            if (from_id is None or allocation.allocation_id >= from_id)
+            and (order_id is None or allocation.order_id == order_id)
+            and (start is None or allocation.time_us >= start)
+            and (end is None or allocation.time_us <= end)
+        ]
+        oldest_first = from_id is not None or start is not None
+        chosen = found[:limit] if oldest_first else found[-limit:]
+        return [allocation_view(symbol, allocation, call.div) for allocation in chosen]
 
     def filters(self, call: Call) -> dict[str, Any]:
         """GET myFilters."""
@@ -212,7 +196,7 @@ def time_range(params: Params) -> tuple[int | None, int | None]:
     end = end * 1000 if end is not None and end < 10**14 else end
     if start is not None and end is not None:
         if end < start:
-            raise ApiError(-1128, "Start time is greater than end time.")
+            raise ApiError(-1128, "Combination of optional parameters invalid.")
         if end - start > DAY_MS * 1000:
             raise ApiError(-1127, "More than 24 hours between startTime and endTime.")
     return start, end

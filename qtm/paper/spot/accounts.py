@@ -6,18 +6,17 @@ what the market and the fee pot hold always equals what was deposited.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from qtm.paper.limits import OrderLimits
-from qtm.paper.spot.orders import PreventedMatch, SpotOrder, SpotTrade
+from qtm.paper.spot.archive import OrderArchive
+from qtm.paper.spot.fees import FeeRates
+from qtm.paper.spot.history import SymbolHistory
+from qtm.paper.spot.orders import SpotOrder
 
 UserListener = Callable[[dict[str, Any]], None]
-
-HISTORY_PER_SYMBOL = 5_000
-"""Closed orders and trades kept in memory per account and symbol; older ones live in the store only."""
 
 
 class Balance:
@@ -30,43 +29,12 @@ class Balance:
         self.locked = 0
 
 
-@dataclass(slots=True)
-class FeeRates:
-    """Commission rates in 1e-8 of notional; `bnb_discount` pays in BNB at `discount` of the rate."""
-
-    maker: int
-    taker: int
-    bnb_discount: bool = False
-    discount: int = 75_000_000
-
-
-@dataclass(slots=True)
-class SymbolHistory:
-    """An account's orders and trades on one symbol, newest last; bounded."""
-
-    orders: dict[int, SpotOrder] = field(default_factory=dict)
-    by_client_id: dict[str, SpotOrder] = field(default_factory=dict)
-    closed: deque[SpotOrder] = field(default_factory=deque)
-    archived: int = 0
-    """Highest id of an order that is no longer kept."""
-    trades: deque[SpotTrade] = field(default_factory=lambda: deque(maxlen=HISTORY_PER_SYMBOL))
-    prevented: deque[PreventedMatch] = field(default_factory=lambda: deque(maxlen=HISTORY_PER_SYMBOL))
-
-    def close(self, order: SpotOrder) -> None:
-        """Note that an order is closed; the oldest closed ones are forgotten beyond the bound."""
-        self.closed.append(order)
-        if len(self.closed) > HISTORY_PER_SYMBOL:
-            old = self.closed.popleft()
-            self.orders.pop(old.id, None)
-            self.archived = max(self.archived, old.id)
-            if self.by_client_id.get(old.client_id) is old:
-                del self.by_client_id[old.client_id]
-
-
 class SpotAccount:
     """One account."""
 
-    def __init__(self, name: str, uid: int, fees: FeeRates, limits: OrderLimits) -> None:
+    def __init__(
+        self, name: str, uid: int, fees: FeeRates, limits: OrderLimits, archive: OrderArchive
+    ) -> None:
         self.name = name
         self.uid = uid
         self.fees = fees
@@ -77,6 +45,7 @@ class SpotAccount:
         self.history: dict[str, SymbolHistory] = {}
         self.listeners: list[UserListener] = []
         self.update_time_ms = 0
+        self._archive = archive
         self.changed: set[str] = set()
         """Assets whose balance changed since the last outboundAccountPosition."""
 
@@ -91,7 +60,7 @@ class SpotAccount:
         """The account's history on `symbol`, made when missing."""
         found = self.history.get(symbol)
         if found is None:
-            found = self.history[symbol] = SymbolHistory()
+            found = self.history[symbol] = SymbolHistory(self.name, symbol, self._archive)
         return found
 
     def lock(self, asset: str, units: int) -> None:

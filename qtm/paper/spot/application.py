@@ -110,7 +110,20 @@ def _trading(gateway: Gateway, venue: SpotVenue) -> None:
     order_entry("orderList.place", lists.old_oco, f"POST {API}/order/oco", "orderList.place")
     order_entry("orderList.oto", lists.oto, f"POST {API}/orderList/oto", "orderList.place.oto")
     order_entry("orderList.otoco", lists.otoco, f"POST {API}/orderList/otoco", "orderList.place.otoco")
+    order_entry("orderList.opo", lists.opo, f"POST {API}/orderList/opo", "orderList.place.opo")
+    order_entry("orderList.opoco", lists.opoco, f"POST {API}/orderList/opoco", "orderList.place.opoco")
     order_entry("orderList.cancel", lists.cancel, f"DELETE {API}/orderList", "orderList.cancel")
+    for run, rest, ws in (
+        (trading.place_routed, (f"POST {API}/sor/order",), ()),
+        (lambda call: [trading.place_routed(call)], (), ("sor.order.place",)),
+    ):
+        gateway.add(
+            Operation("sor.order", run, 1, TRADE, free_on_success=True, counts_orders=True), rest=rest, ws=ws
+        )
+    gateway.add(
+        Operation("sor.order.test", trading.test_routed, _test_weight, TRADE),
+        rest=(f"POST {API}/sor/order/test",), ws=("sor.order.test",),
+    )  # fmt: skip
     gateway.add(
         Operation("order.test", trading.test, _test_weight, TRADE),
         rest=(f"POST {API}/order/test",), ws=("order.test",),
@@ -168,6 +181,17 @@ def _sapi(gateway: Gateway, venue: SpotVenue) -> None:
         Operation("system/status", lambda call: {"status": 0, "msg": "normal"}),
         rest=("GET /sapi/v1/system/status",),
     )
+
+    def burn(call: Call) -> dict[str, bool]:
+        wanted = call.params.text("spotBNBBurn")
+        call.params.text("interestBNBBurn")
+        call.params.finish()
+        if wanted is not None:
+            call.account.fees.bnb_discount = wanted.lower() == "true"
+        return {"spotBNBBurn": call.account.fees.bnb_discount, "interestBNBBurn": False}
+
+    for method in ("GET", "POST"):
+        gateway.add(Operation(f"bnbBurn.{method}", burn, 1, USER_DATA), rest=(f"{method} /sapi/v1/bnbBurn",))
     gateway.add(Operation("tradeFee", trade_fee, 1, USER_DATA), rest=("GET /sapi/v1/asset/tradeFee",))
     for path in ("capital/config/getall",):
         gateway.add(Operation(path, lambda call: [], 10, USER_DATA), rest=(f"GET /sapi/v1/{path}",))

@@ -106,14 +106,19 @@ def check_trailing(symbol: SpotSymbol, request: NewOrder) -> None:
         raise filter_failure("TRAILING_DELTA")
 
 
-def check_order(symbol: SpotSymbol, request: NewOrder, reference: ReferencePrice) -> None:
-    """The filters that look at the order alone, in the venue's order."""
+def check_prices(symbol: SpotSymbol, request: NewOrder, reference: ReferencePrice) -> None:
+    """The filters of prices, in the venue's order."""
     for price in (request.price, request.stop_price):
         if price is not None:
             check_price(symbol, price)
     for price in (request.price, request.stop_price):
         if price is not None:
             check_percent_price(symbol, buy=request.buy, price=price, reference=reference)
+
+
+def check_order(symbol: SpotSymbol, request: NewOrder, reference: ReferencePrice) -> None:
+    """The filters that look at the order alone, in the venue's order."""
+    check_prices(symbol, request, reference)
     if request.qty is not None:
         check_lot(symbol, request.qty)
         if request.type == "MARKET":

@@ -1,4 +1,4 @@
-"""Reading order-list requests: OCO (new and old form), OTO and OTOCO, each into plain orders."""
+"""Reading order-list requests: OCO (new and old form), OTO, OTOCO, OPO and OPOCO, each into plain orders."""
 
 from __future__ import annotations
 
@@ -38,6 +38,8 @@ class ListRequest:
     response_type: str
     working: NewOrder | None
     others: list[NewOrder]
+    pays: bool = False
+    """Whether the working order pays for the others (OPO)."""
 
 
 def read_oco(params: Params, default_stp: str) -> ListRequest:
@@ -110,7 +112,33 @@ def read_otoco(params: Params, default_stp: str) -> ListRequest:
     return ListRequest(_list_id(params), _response_type(params), working, legs)
 
 
-def _legs(params: Params, prefix: str, *, buy: bool, quantity: int, default_stp: str) -> list[NewOrder]:
+def read_opo(params: Params, default_stp: str) -> ListRequest:
+    """POST orderList/opo."""
+    working = _order(params, "working", default_stp, types=("LIMIT", "LIMIT_MAKER"))
+    pending = _order(params, "pending", default_stp, sized_later=True)
+    _check_sides(working, pending)
+    return ListRequest(_list_id(params), _response_type(params), working, [pending], pays=True)
+
+
+def read_opoco(params: Params, default_stp: str) -> ListRequest:
+    """POST orderList/opoco."""
+    working = _order(params, "working", default_stp, types=("LIMIT", "LIMIT_MAKER"))
+    buy = read_side(params, "pendingSide")
+    legs = _legs(params, "pending", buy=buy, quantity=None, default_stp=default_stp)
+    _check_sides(working, legs[0])
+    return ListRequest(_list_id(params), _response_type(params), working, legs, pays=True)
+
+
+def _check_sides(working: NewOrder, pending: NewOrder) -> None:
+    if not working.buy:
+        raise ApiError(-1222, "Working order in an OPO list must be a bid.")
+    if pending.buy:
+        raise ApiError(-1223, "Pending orders in an OPO list must be asks.")
+
+
+def _legs(
+    params: Params, prefix: str, *, buy: bool, quantity: int | None, default_stp: str
+) -> list[NewOrder]:
     above_name = f"{prefix}Above" if prefix else "above"
     below_name = f"{prefix}Below" if prefix else "below"
     above_type = read_type(params, f"{above_name}Type")
@@ -119,7 +147,7 @@ def _legs(params: Params, prefix: str, *, buy: bool, quantity: int, default_stp:
     below_type = read_type(params, f"{below_name}Type")
     _check_leg_types(above_type, below_type, buy=buy)
     return [
-        _order(params, name, default_stp, kind=kind, buy=buy, quantity=quantity)
+        _order(params, name, default_stp, kind=kind, buy=buy, quantity=quantity, sized_later=quantity is None)
         for name, kind in ((above_name, above_type), (below_name, below_type))
     ]
 
@@ -155,6 +183,7 @@ def _order(
     kind: str | None = None,
     buy: bool | None = None,
     quantity: int | None = None,
+    sized_later: bool = False,
 ) -> NewOrder:
     """One member whose parameters are named `<prefix>Price`, `<prefix>StopPrice` and so on."""
     names = {plain: prefix + suffix for plain, suffix in _PLAIN.items()}
@@ -164,7 +193,7 @@ def _order(
         raise ApiError(-1014, "Unsupported order combination.")
     if buy is None:
         buy = read_side(params, f"{prefix}Side")
-    if quantity is None:
+    if quantity is None and not sized_later:
         quantity = params.amount(names["quantity"])
     tif = read_tif(params, names["timeInForce"])
     if kind == "LIMIT" or kind.endswith("_LIMIT"):
@@ -191,7 +220,10 @@ def _order(
         peg_offset_type=params.text(f"{prefix}PegOffsetType"),
         peg_offset=params.integer(f"{prefix}PegOffsetValue"),
     )
-    check_shape(request, names)
+    if request.iceberg and kind.endswith("_LIMIT") and request.tif != "GTC":
+        iceberg, in_force = names["icebergQty"], names["timeInForce"]
+        raise ApiError(-1160, f"Parameter '{iceberg}' is not supported if `{in_force}` is not GTC.")
+    check_shape(request, names, sized_later=sized_later)
     return request
 
 

@@ -9,10 +9,19 @@ from qtm.paper.errors import ApiError
 from qtm.paper.gateway import Call
 from qtm.paper.params import Params
 from qtm.paper.spot.account_data import time_range
-from qtm.paper.spot.list_requests import ListRequest, read_oco, read_old_oco, read_oto, read_otoco
+from qtm.paper.spot.list_requests import (
+    ListRequest,
+    read_oco,
+    read_old_oco,
+    read_opo,
+    read_opoco,
+    read_oto,
+    read_otoco,
+)
 from qtm.paper.spot.lists import OrderList
-from qtm.paper.spot.orders import RESPONSE_VIEWS
+from qtm.paper.spot.order_views import RESPONSE_VIEWS
 from qtm.paper.spot.requests import generated_id
+from qtm.paper.spot.supported import require
 from qtm.paper.spot.trading import list_answer
 from qtm.paper.spot.venue import SpotVenue
 
@@ -38,6 +47,14 @@ class ListTrading:
     def otoco(self, call: Call) -> dict[str, Any]:
         """POST orderList/otoco, orderList.place.otoco."""
         return self._place(call, read_otoco)
+
+    def opo(self, call: Call) -> dict[str, Any]:
+        """POST orderList/opo, orderList.place.opo."""
+        return self._place(call, read_opo)
+
+    def opoco(self, call: Call) -> dict[str, Any]:
+        """POST orderList/opoco, orderList.place.opoco."""
+        return self._place(call, read_opoco)
 
     def cancel(self, call: Call) -> dict[str, Any]:
         """DELETE orderList, orderList.cancel."""
@@ -92,13 +109,21 @@ class ListTrading:
 
     def _place(self, call: Call, read: Callable[[Params, str], ListRequest]) -> dict[str, Any]:
         symbol = call.params.required("symbol")
-        request = read(call.params, self.venue.symbol(symbol).default_stp)
+        listing = self.venue.symbol(symbol)
+        request = read(call.params, listing.default_stp)
         call.params.finish()
+        if len(request.others) == 2:
+            require(listing, "ocoAllowed")
+        if request.pays:
+            require(listing, "opoAllowed")
         lists = self.venue.lists
         if request.working is None:
             group = lists.place_oco(call.account, request.others[0], request.others[1], request.client_id)
         else:
-            group = lists.place_oto(call.account, request.working, request.others, request.client_id)
+            require(listing, "otoAllowed")
+            group = lists.place_oto(
+                call.account, request.working, request.others, request.client_id, pays=request.pays
+            )
         view = RESPONSE_VIEWS[request.response_type]
         answer = group.view(call.div)
         answer["orderReports"] = [view(order, call.div) for order in group.orders]

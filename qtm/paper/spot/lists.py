@@ -1,7 +1,8 @@
-"""Order lists: one cancels the other (OCO), one triggers the other (OTO), and one triggers an OCO (OTOCO).
+"""Order lists: one cancels the other (OCO), triggers the other (OTO) or an OCO (OTOCO), or pays for it (OPO).
 
 The legs of an OCO lock once: the second leg locks only what it needs beyond the first, and the leg that
-survives takes over everything. Pending orders lock nothing until the working order is filled.
+survives takes over everything. Pending orders lock nothing until the working order is filled; in an OPO or
+OPOCO list what the working order brings is locked for them as it comes, and is their quantity in the end.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from qtm.paper.errors import filter_failure, insufficient_balance, rejected
+from qtm.paper.errors import ApiError, filter_failure, insufficient_balance, rejected
+from qtm.paper.spot.filters import check_order
 from qtm.paper.spot.orders import NewOrder, SpotOrder
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ class OrderList:
     legs: list[SpotOrder] = field(default_factory=list)
     status_type: str = "EXEC_STARTED"
     order_status: str = "EXECUTING"
+    pays: bool = False
+    """Whether the pending orders sell what the working order buys (OPO)."""
 
     @property
     def orders(self) -> list[SpotOrder]:
@@ -91,9 +95,15 @@ class OrderLists:
         return group
 
     def place_oto(
-        self, account: SpotAccount, working: NewOrder, pending: list[NewOrder], client_id: str
+        self,
+        account: SpotAccount,
+        working: NewOrder,
+        pending: list[NewOrder],
+        client_id: str,
+        *,
+        pays: bool = False,
     ) -> OrderList:
-        """Place an order that triggers one pending order, or two that exclude each other."""
+        """Place an order that triggers (or `pays` for) one pending order, or two that exclude each other."""
         venue = self.venue
         self._check_room(account, working.symbol, client_id)
         venue.validate(account, working)
@@ -102,6 +112,7 @@ class OrderLists:
         if len(pending) == 2:
             self._check_relation(*pending)
         group = self._new(account, working.symbol, client_id, "OTO")
+        group.pays = pays
         group.working = self._member(account, group, working)
         group.pending = [self._member(account, group, request) for request in pending]
         if len(pending) == 2:
@@ -118,6 +129,18 @@ class OrderLists:
         return group
 
     # --- what happens to a member ---------------------------------------------------------------------------
+    def paid(self, account: SpotAccount, order: SpotOrder, asset: str, units: int, fee: int) -> None:
+        """What the working order of an OPO list has brought is locked for its pending orders.
+
+        The commission comes out of the free balance when that has enough, else out of what was received.
+        """
+        group = self.lists.get(order.list_id)
+        if group is None or not group.pays or order is not group.working:
+            return
+        kept = units if account.balance(asset).free >= units else units - fee
+        account.lock(asset, kept)
+        group.pending[0].locked += kept
+
     def before_fill(self, order: SpotOrder) -> None:
         """The first fill of a leg ends the other leg."""
         if order.list_id >= 0 and order.executed == 0:
@@ -181,10 +204,11 @@ class OrderLists:
         if not waiting:
             return
         try:
-            self._lock_legs(account, waiting)
-        except Exception as error:
-            if getattr(error, "code", None) != -2010:
-                raise
+            if group.pays:
+                self._size(account, waiting)
+            else:
+                self._lock_legs(account, waiting)
+        except ApiError:
             self._end_pending(group)
             return
         for order in waiting:
@@ -196,6 +220,28 @@ class OrderLists:
         for order in waiting:
             if order.is_open:
                 venue.activate(account, order)
+
+    def _size(self, account: SpotAccount, waiting: list[SpotOrder]) -> None:
+        """Let the pending orders of an OPO list sell what was received; ApiError when filters refuse it."""
+        first = waiting[0]
+        symbol = self.venue.symbol(first.symbol)
+        have = first.locked
+        steps = [(symbol.filter("LOT_SIZE") or {}).get("stepSize", 0)]
+        if any(order.type == "MARKET" for order in waiting):
+            steps.append((symbol.filter("MARKET_LOT_SIZE") or {}).get("stepSize", 0))
+        qty = have
+        for step in steps:
+            qty = qty // step * step if step else qty
+        market = self.venue.markets[first.symbol]
+
+        def reference(minutes: int) -> int:
+            return self.venue.reference_price(market, minutes)
+
+        for order in waiting:
+            order.qty = qty
+            check_order(symbol, _request_of(order), reference)
+        account.unlock(symbol.base, have - qty)
+        first.locked = qty
 
     def _lock_legs(self, account: SpotAccount, legs: list[SpotOrder]) -> None:
         """Lock the larger need once; raises -2010 and locks nothing when it is not there."""
@@ -271,3 +317,17 @@ class OrderLists:
                 "O": [{"s": o.symbol, "i": o.id, "c": o.client_id} for o in group.orders],
             }
         )  # fmt: skip
+
+
+def _request_of(order: SpotOrder) -> NewOrder:
+    """What the filters look at of an order."""
+    return NewOrder(
+        symbol=order.symbol,
+        buy=order.buy,
+        type=order.type,
+        qty=order.qty,
+        price=order.price or None,
+        stop_price=order.stop_price or None,
+        trailing_delta=order.trailing_delta,
+        iceberg=order.iceberg or None,
+    )

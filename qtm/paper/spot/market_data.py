@@ -10,11 +10,11 @@ from qtm.paper.errors import ApiError, illegal
 from qtm.paper.gateway import Call
 from qtm.paper.klines import INTERVAL_MS, Kline, bucket_end, bucket_start
 from qtm.paper.params import Params
+from qtm.paper.spot import smart_routing
+from qtm.paper.spot.tickers import DAY_MS, book_ticker, rolling_ticker, window_ms
 from qtm.paper.spot.venue import SpotVenue
 from qtm.paper.venue import MarketTrade, SymbolMarket
-from qtm.paper.wire import E8, price_text, text_of
-
-DAY_MS = 86_400_000
+from qtm.paper.wire import price_text, text_of
 
 
 class MarketData:
@@ -38,13 +38,12 @@ class MarketData:
         names = read_symbols(params)
         permissions = params.text("permissions")
         show_sets = params.flag("showPermissionSets", True)
-        status = params.text("symbolStatus")
+        status = read_status(params)
         if names is not None and (permissions is not None or status is not None):
             raise ApiError(-1128, "Combination of optional parameters invalid.")
-        if status is not None and status not in ("TRADING", "HALT", "BREAK", "END_OF_DAY", "CANCEL_ONLY"):
-            raise ApiError(-1122, "Invalid symbolStatus.")
         chosen = names if names is not None else list(self.venue.symbols)
-        return {
+        sors = smart_routing.configurations(self.venue.symbols.values())
+        answer = {
             "timezone": "UTC",
             "serverTime": self.server_time_us() // call.div,
             "rateLimits": [limit.public() for limit in self.venue.rate_limits],
@@ -55,11 +54,15 @@ class MarketData:
                 if status is None or self.venue.markets[name].status == status
             ],
         }
+        return {**answer, "sors": sors} if sors else answer
 
     def depth(self, call: Call) -> dict[str, Any]:
         """GET depth."""
         market = self._market(call.params)
         limit = call.params.limit(100, 5000)
+        status = read_status(call.params)
+        if status not in (None, market.status):
+            raise status_mismatch()
         return depth_snapshot(market, limit)
 
     def trades(self, call: Call) -> list[dict[str, Any]]:
@@ -202,15 +205,17 @@ class MarketData:
 
     def _each(self, params: Params, view: Callable[[SymbolMarket], dict[str, Any]]) -> Any:
         names = read_symbols(params, single_is_list=False)
-        params.text("symbolStatus")
+        status = read_status(params)
         if isinstance(names, str):
             self.venue.symbol(names)
-            return view(self.venue.markets[names])
+            market = self.venue.markets[names]
+            if status not in (None, market.status):
+                raise status_mismatch()
+            return view(market)
         for name in names or ():
             self.venue.symbol(name)
-        return [
-            view(self.venue.markets[name]) for name in (names if names is not None else self.venue.markets)
-        ]
+        chosen = [self.venue.markets[name] for name in (self.venue.markets if names is None else names)]
+        return [view(market) for market in chosen if status in (None, market.status)]
 
 
 def read_symbols(params: Params, *, single_is_list: bool = True) -> Any:
@@ -235,6 +240,19 @@ def read_symbols(params: Params, *, single_is_list: bool = True) -> Any:
     return names
 
 
+def read_status(params: Params) -> str | None:
+    """`symbolStatus` when sent; -1122 for an unknown one."""
+    status = params.text("symbolStatus")
+    if status is not None and status not in ("TRADING", "HALT", "BREAK", "END_OF_DAY", "CANCEL_ONLY"):
+        raise ApiError(-1122, "Invalid symbolStatus.")
+    return status
+
+
+def status_mismatch() -> ApiError:
+    """-1220."""
+    return ApiError(-1220, "The symbol's status does not match the requested symbolStatus.")
+
+
 def read_interval(params: Params) -> str:
     """`interval`; -1120 when unknown."""
     interval = params.required("interval")
@@ -256,15 +274,6 @@ def read_zone(params: Params) -> int:
     if not -12 * 60 <= zone <= 14 * 60:
         raise ApiError(-1130, "Data sent for parameter 'timeZone' is not valid.")
     return zone * 60_000
-
-
-def window_ms(text: str) -> int:
-    """A rolling window's length; -1139 when out of range."""
-    caps = {"m": 59, "h": 23, "d": 7}
-    unit, number = text[-1:], text[:-1]
-    if unit not in caps or not number.isdigit() or not 1 <= int(number) <= caps[unit]:
-        raise ApiError(-1130, "Data sent for parameter 'windowSize' is not valid.")
-    return int(number) * {"m": 60_000, "h": 3_600_000, "d": DAY_MS}[unit]
 
 
 def depth_snapshot(market: SymbolMarket, limit: int) -> dict[str, Any]:
@@ -298,70 +307,6 @@ def kline_row(bar: Kline, interval: str, zone_ms: int, div: int) -> list[Any]:
         price_text(bar.close), price_text(bar.volume), close, price_text(bar.quote_volume), bar.trades,
         price_text(bar.taker_base), price_text(bar.taker_quote), "0",
     ]  # fmt: skip
-
-
-def book_ticker(market: SymbolMarket) -> dict[str, Any]:
-    """Best prices and quantities, zero where a side is empty."""
-    bid, ask = market.book.bids.best(), market.book.asks.best()
-    return {
-        "symbol": market.symbol,
-        "bidPrice": text_of(bid[0] if bid else 0),
-        "bidQty": text_of(bid[1].quantity if bid else 0),
-        "askPrice": text_of(ask[0] if ask else 0),
-        "askQty": text_of(ask[1].quantity if ask else 0),
-    }
-
-
-def rolling_ticker(
-    market: SymbolMarket, since_ms: int, until_ms: int, div: int, *, mini: bool = False, window: bool = False
-) -> dict[str, Any]:
-    """Statistics since `since_ms`; `window` gives the shape of GET ticker instead of ticker/24hr."""
-    whole = market.klines.window(since_ms)
-    last = market.last_price / E8
-    if whole is None:
-        whole = Kline(since_ms, last, last, last, last, 0.0, 0.0, 0, 0.0, 0.0)
-    change = whole.close - whole.open
-    average = whole.quote_volume / whole.volume if whole.volume else whole.close
-    last_id = market.tape[-1].id if market.tape else -1
-    first_id = market.tape[0].id if market.tape else -1
-    head: dict[str, Any] = {"symbol": market.symbol}
-    extremes = {
-        "openPrice": price_text(whole.open),
-        "highPrice": price_text(whole.high),
-        "lowPrice": price_text(whole.low),
-    }
-    tail = {
-        "volume": price_text(whole.volume),
-        "quoteVolume": price_text(whole.quote_volume),
-        "openTime": since_ms * 1000 // div,
-        "closeTime": until_ms * 1000 // div,
-        "firstId": first_id,
-        "lastId": last_id,
-        "count": whole.trades or (last_id - first_id + 1 if last_id > 0 else 0),
-    }
-    if mini:
-        return {**head, **extremes, "lastPrice": price_text(whole.close), **tail}
-    moves = {
-        "priceChange": price_text(change),
-        "priceChangePercent": f"{100 * change / whole.open if whole.open else 0.0:.3f}",
-        "weightedAvgPrice": price_text(average),
-    }
-    if window:
-        return {**head, **moves, **extremes, "lastPrice": price_text(whole.close), **tail}
-    best = book_ticker(market)
-    return {
-        **head,
-        **moves,
-        "prevClosePrice": price_text(whole.open),
-        "lastPrice": price_text(whole.close),
-        "lastQty": text_of(market.tape[-1].qty if market.tape else 0),
-        "bidPrice": best["bidPrice"],
-        "bidQty": best["bidQty"],
-        "askPrice": best["askPrice"],
-        "askQty": best["askQty"],
-        **extremes,
-        **tail,
-    }
 
 
 def _mini(params: Params) -> bool:

@@ -1,12 +1,11 @@
-"""A spot order's state, and how it is shown in REST answers and user-stream events."""
+"""A spot order: what was asked, its state, its trades and amendments."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from qtm.paper.matching import BookOrder
-from qtm.paper.wire import text_of
 
 STOP_TYPES = frozenset({"STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT"})
 LIMIT_TYPES = frozenset({"LIMIT", "LIMIT_MAKER", "STOP_LOSS_LIMIT", "TAKE_PROFIT_LIMIT"})
@@ -27,6 +26,8 @@ class SpotTrade(NamedTuple):
     time_us: int
     buyer: bool
     maker: bool
+    allocation_id: int = -1
+    """Which allocation of smart order routing it is; -1 for a trade."""
 
 
 class PreventedMatch(NamedTuple):
@@ -41,6 +42,7 @@ class PreventedMatch(NamedTuple):
     maker_qty: int
     taker_qty: int
     time_us: int
+    maker_symbol: str = ""
 
 
 class Amendment(NamedTuple):
@@ -76,6 +78,7 @@ class NewOrder:
     peg_type: str | None = None
     peg_offset_type: str | None = None
     peg_offset: int | None = None
+    sor: bool = False
 
 
 class SpotOrder(BookOrder):
@@ -110,7 +113,9 @@ class SpotOrder(BookOrder):
         "trailing_time_us",
         "type",
         "update_us",
+        "used_sor",
         "working",
+        "working_floor",
         "working_us",
     )
 
@@ -154,6 +159,8 @@ class SpotOrder(BookOrder):
         self.peg_type = request.peg_type
         self.peg_offset_type = request.peg_offset_type
         self.peg_offset = request.peg_offset
+        self.used_sor = request.sor
+        self.working_floor = "EXCHANGE" if request.sor else ""
 
     @property
     def remaining(self) -> int:
@@ -164,235 +171,3 @@ class SpotOrder(BookOrder):
     def is_open(self) -> bool:
         """Whether anything can still happen to the order."""
         return self.status in OPEN
-
-
-def client_text(value: int | str | None) -> str:
-    """Empty text for a missing value."""
-    return "" if value is None else str(value)
-
-
-def _optional(order: SpotOrder, div: int, body: dict[str, Any]) -> dict[str, Any]:
-    """Add the members that appear only when they apply."""
-    if order.stop_price:
-        body["stopPrice"] = text_of(order.stop_price)
-    if order.iceberg:
-        body["icebergQty"] = text_of(order.iceberg)
-    if order.trailing_delta is not None:
-        body["trailingDelta"] = order.trailing_delta
-        body["trailingTime"] = order.trailing_time_us // div if order.trailing_time_us else -1
-    if order.prevented_id:
-        body["preventedMatchId"] = order.prevented_id
-        body["preventedQuantity"] = text_of(order.prevented_qty)
-    if order.strategy_id is not None:
-        body["strategyId"] = order.strategy_id
-    if order.strategy_type is not None:
-        body["strategyType"] = order.strategy_type
-    if order.trade_group_id:
-        body["tradeGroupId"] = order.trade_group_id
-    if order.peg_type:
-        body["pegPriceType"] = order.peg_type
-        if order.peg_offset_type:
-            body["pegOffsetType"] = order.peg_offset_type
-            body["pegOffsetValue"] = order.peg_offset
-        body["peggedPrice"] = text_of(order.price)
-    if order.expiry_reason:
-        body["expiryReason"] = order.expiry_reason
-    return body
-
-
-# Times are kept in microseconds; `div` is 1000 for answers in milliseconds and 1 for microseconds.
-
-
-def ack_view(order: SpotOrder, div: int = 1000) -> dict[str, Any]:
-    """Answer to a new order, ACK."""
-    return {
-        "symbol": order.symbol,
-        "orderId": order.id,
-        "orderListId": order.list_id,
-        "clientOrderId": order.client_id,
-        "transactTime": order.update_us // div,
-    }
-
-
-def result_view(order: SpotOrder, div: int = 1000) -> dict[str, Any]:
-    """Answer to a new order, RESULT."""
-    return _optional(
-        order,
-        div,
-        {
-            "symbol": order.symbol,
-            "orderId": order.id,
-            "orderListId": order.list_id,
-            "clientOrderId": order.client_id,
-            "transactTime": order.update_us // div,
-            "price": text_of(order.price),
-            "origQty": text_of(order.qty),
-            "executedQty": text_of(order.executed),
-            "origQuoteOrderQty": text_of(order.quote_qty),
-            "cummulativeQuoteQty": text_of(order.quote_executed),
-            "status": order.status,
-            "timeInForce": order.tif,
-            "type": order.type,
-            "side": "BUY" if order.buy else "SELL",
-            "workingTime": order.working_us // div,
-            "selfTradePreventionMode": order.stp,
-        },
-    )
-
-
-def full_view(order: SpotOrder, div: int = 1000) -> dict[str, Any]:
-    """Answer to a new order, FULL."""
-    body = result_view(order, div)
-    body["fills"] = [
-        {
-            "price": text_of(trade.price),
-            "qty": text_of(trade.qty),
-            "commission": text_of(trade.commission),
-            "commissionAsset": trade.commission_asset,
-            "tradeId": trade.id,
-        }
-        for trade in order.fills
-    ]
-    return body
-
-
-RESPONSE_VIEWS = {"ACK": ack_view, "RESULT": result_view, "FULL": full_view}
-
-
-def query_view(order: SpotOrder, div: int = 1000) -> dict[str, Any]:
-    """Answer to an order query."""
-    body = {
-        "symbol": order.symbol,
-        "orderId": order.id,
-        "orderListId": order.list_id,
-        "clientOrderId": order.client_id,
-        "price": text_of(order.price),
-        "origQty": text_of(order.qty),
-        "executedQty": text_of(order.executed),
-        "cummulativeQuoteQty": text_of(order.quote_executed),
-        "status": order.status,
-        "timeInForce": order.tif,
-        "type": order.type,
-        "side": "BUY" if order.buy else "SELL",
-        "stopPrice": text_of(order.stop_price),
-        "icebergQty": text_of(order.iceberg),
-        "time": order.time_us // div,
-        "updateTime": order.update_us // div,
-        "isWorking": order.working,
-        "workingTime": order.working_us // div,
-        "origQuoteOrderQty": text_of(order.quote_qty),
-        "selfTradePreventionMode": order.stp,
-    }
-    return _optional(order, div, body)
-
-
-def cancel_view(order: SpotOrder, div: int = 1000) -> dict[str, Any]:
-    """Answer to a cancellation; `clientOrderId` is the cancel's own id."""
-    body = {
-        "symbol": order.symbol,
-        "origClientOrderId": order.client_id,
-        "orderId": order.id,
-        "orderListId": order.list_id,
-        "clientOrderId": order.cancel_id,
-        "transactTime": order.update_us // div,
-        "price": text_of(order.price),
-        "origQty": text_of(order.qty),
-        "executedQty": text_of(order.executed),
-        "origQuoteOrderQty": text_of(order.quote_qty),
-        "cummulativeQuoteQty": text_of(order.quote_executed),
-        "status": order.status,
-        "timeInForce": order.tif,
-        "type": order.type,
-        "side": "BUY" if order.buy else "SELL",
-        "selfTradePreventionMode": order.stp,
-    }
-    return _optional(order, div, body)
-
-
-def trade_view(symbol: str, trade: SpotTrade, div: int = 1000) -> dict[str, Any]:
-    """One entry of myTrades."""
-    return {
-        "symbol": symbol,
-        "id": trade.id,
-        "orderId": trade.order_id,
-        "orderListId": trade.order_list_id,
-        "price": text_of(trade.price),
-        "qty": text_of(trade.qty),
-        "quoteQty": text_of(trade.quote),
-        "commission": text_of(trade.commission),
-        "commissionAsset": trade.commission_asset,
-        "time": trade.time_us // div,
-        "isBuyer": trade.buyer,
-        "isMaker": trade.maker,
-        "isBestMatch": True,
-    }
-
-
-def execution_report(
-    order: SpotOrder, execution: str, execution_id: int, event_us: int, *, trade: SpotTrade | None = None,
-    reject: str = "NONE",
-) -> dict[str, Any]:  # fmt: skip
-    """The executionReport event; `execution` is NEW, CANCELED, TRADE, EXPIRED or TRADE_PREVENTION."""
-    report: dict[str, Any] = {
-        "e": "executionReport",
-        "E": event_us,
-        "s": order.symbol,
-        "c": order.client_id,
-        "S": "BUY" if order.buy else "SELL",
-        "o": order.type,
-        "f": order.tif,
-        "q": text_of(order.qty),
-        "p": text_of(order.price),
-        "P": text_of(order.stop_price),
-    }
-    if order.trailing_delta is not None:
-        report["d"] = order.trailing_delta
-    report |= {
-        "F": text_of(order.iceberg),
-        "g": order.list_id,
-        "C": "",
-        "x": execution,
-        "X": order.status,
-        "r": reject,
-        "i": order.id,
-        "l": text_of(trade.qty) if trade else "0.00000000",
-        "z": text_of(order.executed),
-        "L": text_of(trade.price) if trade else "0.00000000",
-        "n": text_of(trade.commission) if trade else "0",
-        "N": trade.commission_asset if trade else None,
-        "T": order.update_us,
-        "t": trade.id if trade else -1,
-    }
-    if order.prevented_id:
-        report["v"] = order.prevented_id
-    report |= {
-        "I": execution_id,
-        "w": order.working,
-        "m": trade.maker if trade else False,
-        "M": trade is not None,
-        "O": order.time_us,
-        "Z": text_of(order.quote_executed),
-        "Y": text_of(trade.quote) if trade else "0.00000000",
-        "Q": text_of(order.quote_qty),
-    }
-    if order.trailing_delta is not None and order.trailing_time_us:
-        report["D"] = order.trailing_time_us
-    if order.strategy_id is not None:
-        report["j"] = order.strategy_id
-    if order.strategy_type is not None:
-        report["J"] = order.strategy_type
-    if order.working_us >= 0:
-        report["W"] = order.working_us
-    report["V"] = order.stp
-    if order.trade_group_id:
-        report["u"] = order.trade_group_id
-    if order.peg_type:
-        report |= {
-            "gP": order.peg_type,
-            "gOT": order.peg_offset_type,
-            "gOV": order.peg_offset,
-            "gp": text_of(order.price),
-        }
-    if order.expiry_reason:
-        report["eR"] = order.expiry_reason
-    return report

@@ -7,8 +7,10 @@ from typing import Any
 from qtm.paper.errors import ApiError, illegal, mandatory
 from qtm.paper.gateway import Call
 from qtm.paper.spot.filters import check_lot, check_notional, check_order
-from qtm.paper.spot.orders import RESPONSE_VIEWS, Amendment, SpotOrder, cancel_view
+from qtm.paper.spot.order_views import RESPONSE_VIEWS, cancel_view
+from qtm.paper.spot.orders import Amendment, SpotOrder
 from qtm.paper.spot.requests import generated_id, read_order
+from qtm.paper.spot.supported import require
 from qtm.paper.spot.trading import Trading, list_answer, read_restriction
 from qtm.paper.wire import E8, text_of
 
@@ -34,6 +36,7 @@ class Replacing:
             raise illegal("orderRateLimitExceededMode", "DO_NOTHING|CANCEL_ONLY")
         symbol = params.required("symbol")
         listing = venue.symbol(symbol)
+        require(listing, "cancelReplaceAllowed")
         request = read_order(params, default_stp=listing.default_stp)
         order_id, client_id = self.trading.order_reference(params, "cancelOrderId", "cancelOrigClientOrderId")
         cancel_id = params.client_id("cancelNewClientOrderId") or generated_id()
@@ -83,23 +86,37 @@ class Replacing:
         if new_qty is None:
             raise mandatory("newQty")
         params.finish()
+        require(listing, "amendAllowed")
         order = venue.find_open(call.account, symbol, order_id, client_id)
+        group = venue.lists.lists.get(order.list_id)
+        if group is not None and group.pays and order.status == "PENDING_NEW":
+            raise ApiError(-2038, "Order amend (pending OPO order) is not supported.")
         check_lot(listing, new_qty)
         if order.price:
             check_notional(listing, notional=order.price * new_qty // E8, market=False)
         if new_qty > order.qty:
             raise ApiError(-2038, "Order amend (quantity increase) is not supported.")
         if new_qty == order.qty or new_qty <= order.executed + order.prevented_qty:
-            raise ApiError(-2038, "The requested action would change no state; rejecting.")
+            raise ApiError(-2038, "The requested action would change no state; rejecting")
         rule = listing.filter("MAX_NUM_ORDER_AMENDS")
         if rule is not None and len(order.amendments) >= rule["maxNumOrderAmends"]:
             raise ApiError(-2038, "Filter failure: MAX_NUM_ORDER_AMENDS")
         amendment = venue.amend(call.account, order, new_qty, new_client_id)
-        return {
+        answer = {
             "transactTime": order.update_us // call.div,
             "executionId": amendment.execution_id,
             "amendedOrder": _amended_view(order, amendment, call.div),
         }
+        if group is not None:
+            shown = group.view(call.div)
+            answer["listStatus"] = {
+                name: shown[name]
+                for name in (
+                    "orderListId", "contingencyType", "listOrderStatus", "listClientOrderId", "symbol",
+                    "orders",
+                )
+            }  # fmt: skip
+        return answer
 
     def amendments(self, call: Call) -> list[dict[str, Any]]:
         """GET order/amendments, order.amendments."""

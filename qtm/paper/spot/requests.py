@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from qtm.paper.errors import ApiError, illegal, mandatory, not_required
+from qtm.paper.errors import ApiError, illegal, mandatory, not_required, rejected
 from qtm.paper.params import Params
 from qtm.paper.spot.orders import LIMIT_TYPES, STOP_TYPES, NewOrder
 from qtm.paper.spot.symbols import ORDER_TYPES, STP_MODES
@@ -113,8 +113,48 @@ def read_order(params: Params, *, default_stp: str) -> NewOrder:
     return request
 
 
-def check_shape(request: NewOrder, names: dict[str, str] | None = None) -> None:
-    """Which amounts the type requires and forbids; `names` maps to an order list's parameter names."""
+def read_routed_order(params: Params, *, default_stp: str) -> NewOrder:
+    """Parse POST sor/order: LIMIT or MARKET by quantity, nothing conditional.
+
+    Raises
+    ------
+    ApiError
+        As `read_order`; -1116 for other types.
+    """
+    symbol = params.required("symbol")
+    buy = read_side(params)
+    kind = read_type(params, allowed=("LIMIT", "MARKET"))
+    tif = read_tif(params)
+    strategy_id, strategy_type = read_strategy(params)
+    request = NewOrder(
+        symbol=symbol,
+        buy=buy,
+        type=kind,
+        tif=tif or "GTC",
+        qty=params.amount("quantity"),
+        price=params.amount("price"),
+        client_id=params.client_id("newClientOrderId") or generated_id(),
+        iceberg=params.amount("icebergQty"),
+        strategy_id=strategy_id,
+        strategy_type=strategy_type,
+        resp_type=read_response_type(params, kind),
+        stp=read_stp(params, default_stp),
+        sor=True,
+    )
+    if request.qty is None:
+        raise mandatory("quantity")
+    if (tif is None) == (kind == "LIMIT"):
+        raise mandatory("timeInForce") if tif is None else not_required("timeInForce")
+    check_shape(request)
+    return request
+
+
+def check_shape(request: NewOrder, names: dict[str, str] | None = None, *, sized_later: bool = False) -> None:
+    """Which amounts the type requires and forbids.
+
+    `names` maps to an order list's parameter names; the quantity of an order that is `sized_later` is what
+    another order brings.
+    """
 
     def called(name: str) -> str:
         return names.get(name, name) if names else name
@@ -122,7 +162,7 @@ def check_shape(request: NewOrder, names: dict[str, str] | None = None) -> None:
     kind = request.type
     _check_peg(request)
     if kind == "MARKET":
-        if request.qty is None and request.quote_qty is None:
+        if request.qty is None and request.quote_qty is None and not sized_later:
             raise ApiError(
                 -1102, "Param 'quantity' or 'quoteOrderQty' must be sent, but both were empty/null!"
             )
@@ -134,7 +174,7 @@ def check_shape(request: NewOrder, names: dict[str, str] | None = None) -> None:
     else:
         if request.quote_qty is not None:
             raise not_required("quoteOrderQty")
-        if request.qty is None:
+        if request.qty is None and not sized_later:
             raise mandatory(called("quantity"))
     if kind in LIMIT_TYPES:
         if request.price is None and request.peg_type is None:
@@ -173,10 +213,12 @@ def _check_peg(request: NewOrder) -> None:
         if request.peg_offset is not None or request.peg_offset_type is not None:
             raise not_required("pegOffsetValue" if request.peg_offset is not None else "pegOffsetType")
         return
-    if request.type not in LIMIT_TYPES:
-        raise not_required("pegPriceType")
     if request.peg_type not in ("PRIMARY_PEG", "MARKET_PEG"):
-        raise ApiError(-1130, "Data sent for parameter 'pegPriceType' is not valid.")
+        raise ApiError(-1210, "Invalid pegPriceType.")
+    if request.type not in LIMIT_TYPES:
+        raise rejected("This order type may not use pegged price.")
+    if request.peg_type == "MARKET_PEG" and request.type == "LIMIT_MAKER":
+        raise rejected("This price peg cannot be used with this order type.")
     if request.price is not None:
         raise not_required("price")
     if (request.peg_offset is None) != (request.peg_offset_type is None):
@@ -184,6 +226,6 @@ def _check_peg(request: NewOrder) -> None:
             -1128, "Fields [pegOffsetType, pegOffsetValue] must be sent together or omitted entirely."
         )
     if request.peg_offset_type not in (None, "PRICE_LEVEL"):
-        raise ApiError(-1130, "Data sent for parameter 'pegOffsetType' is not valid.")
+        raise ApiError(-1211, "Invalid pegOffsetType.")
     if request.peg_offset is not None and not 1 <= request.peg_offset <= 100:
         raise illegal("pegOffsetValue", "1..100")

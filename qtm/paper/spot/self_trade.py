@@ -23,7 +23,7 @@ def prevent(venue: SpotVenue, taker: SpotOrder, maker: SpotOrder) -> bool:
     venue.last_prevented_id += 1
     match = PreventedMatch(
         venue.last_prevented_id, taker.id, maker.id, TRADE_GROUP, taker.stp, maker.price,
-        maker.remaining, taker.remaining, venue.clock.now_us(),
+        maker.remaining, taker.remaining, venue.clock.now_us(), maker.symbol,
     )  # fmt: skip
     account.symbol(taker.symbol).prevented.append(match)
     mode = taker.stp

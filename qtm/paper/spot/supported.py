@@ -21,7 +21,7 @@ _FEATURES = {
     "amendAllowed": "Order amend is not supported for this symbol.",
     "ocoAllowed": "OCO orders are not supported for this symbol",
     "otoAllowed": "OTO orders are not supported for this symbol",
-    "opoAllowed": "OPO orders are not supported for this symbol",
+    "opoAllowed": "OPO orders are not supported for this symbol.",
 }
 
 

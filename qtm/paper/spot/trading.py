@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from qtm.paper.errors import ApiError, unknown_order
 from qtm.paper.gateway import Call
 from qtm.paper.params import Params
-from qtm.paper.spot.account_data import commission_rates
+from qtm.paper.spot.fees import FeeRates
 from qtm.paper.spot.lists import OrderList
-from qtm.paper.spot.orders import RESPONSE_VIEWS, SpotOrder, cancel_view
-from qtm.paper.spot.requests import generated_id, read_order
+from qtm.paper.spot.order_views import RESPONSE_VIEWS, cancel_view
+from qtm.paper.spot.orders import NewOrder, SpotOrder
+from qtm.paper.spot.requests import generated_id, read_order, read_routed_order
 from qtm.paper.spot.venue import CANCEL_RESTRICTIONS, SpotVenue
+from qtm.paper.wire import text_of
 
 
 class Trading:
@@ -29,25 +32,37 @@ class Trading:
         order.fills = []
         return answer
 
+    def place_routed(self, call: Call) -> dict[str, Any]:
+        """POST sor/order: an order that takes from several books."""
+        request = read_routed_order(call.params, default_stp=self._default_stp(call.params))
+        call.params.finish()
+        order = self.venue.place(call.account, request)
+        answer = RESPONSE_VIEWS[request.resp_type](order, call.div)
+        order.fills = []
+        return answer
+
+    def test_routed(self, call: Call) -> dict[str, Any]:
+        """POST sor/order/test, sor.order.test."""
+        return self._test(call, read_routed_order)
+
     def test(self, call: Call) -> dict[str, Any]:
         """POST order/test, order.test: all checks, no order."""
+        return self._test(call, read_order)
+
+    def _test(self, call: Call, read: Callable[..., NewOrder]) -> dict[str, Any]:
         with_rates = call.params.flag("computeCommissionRates")
-        request = read_order(call.params, default_stp=self._default_stp(call.params))
+        request = read(call.params, default_stp=self._default_stp(call.params))
         call.params.finish()
         self.venue.validate(call.account, request)
         if not with_rates:
             return {}
-        rates = commission_rates(call.account)
+        fees: FeeRates = call.account.fees
+        none = {"maker": "0.00000000", "taker": "0.00000000"}
         return {
-            "standardCommissionForOrder": {"maker": rates["maker"], "taker": rates["taker"]},
-            "specialCommissionForOrder": {"maker": "0.00000000", "taker": "0.00000000"},
-            "taxCommissionForOrder": {"maker": "0.00000000", "taker": "0.00000000"},
-            "discount": {
-                "enabledForAccount": call.account.fees.bnb_discount,
-                "enabledForSymbol": True,
-                "discountAsset": "BNB",
-                "discount": "0.75000000",
-            },
+            "standardCommissionForOrder": {"maker": text_of(fees.maker), "taker": text_of(fees.taker)},
+            "specialCommissionForOrder": none,
+            "taxCommissionForOrder": none,
+            "discount": fees.discount_view(),
         }
 
     def cancel(self, call: Call) -> dict[str, Any]:

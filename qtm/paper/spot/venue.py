@@ -7,37 +7,31 @@ from typing import Any
 
 from qtm.clock import Clock
 from qtm.market.instruments import Instrument
+from qtm.paper.book import Book
 from qtm.paper.errors import (
     ApiError,
-    archived_order,
     insufficient_balance,
     invalid_symbol,
-    no_such_order,
     rejected,
     unknown_order,
 )
 from qtm.paper.klines import KlineHistory
 from qtm.paper.limits import OrderLimits, RateLimit
 from qtm.paper.matching import BookOrder
-from qtm.paper.spot import conditional, quoting, self_trade
-from qtm.paper.spot.accounts import FeeRates, SpotAccount, Treasury
-from qtm.paper.spot.filters import check_counts, check_order
+from qtm.paper.spot import conditional, quoting, self_trade, settlement, smart_routing
+from qtm.paper.spot.accounts import SpotAccount, Treasury
+from qtm.paper.spot.archive import OrderArchive
+from qtm.paper.spot.fees import FeeRates
+from qtm.paper.spot.filters import check_counts, check_order, check_prices
 from qtm.paper.spot.lists import OrderList, OrderLists
-from qtm.paper.spot.orders import (
-    LIMIT_TYPES,
-    STOP_TYPES,
-    Amendment,
-    NewOrder,
-    SpotOrder,
-    SpotTrade,
-    execution_report,
-)
+from qtm.paper.spot.orders import LIMIT_TYPES, STOP_TYPES, Amendment, NewOrder, SpotOrder, SpotTrade
 from qtm.paper.spot.persistence import SpotStore
 from qtm.paper.spot.requests import generated_id
 from qtm.paper.spot.supported import check_supported
 from qtm.paper.spot.symbols import SpotSymbol
+from qtm.paper.spot.user_events import account_position, execution_report
 from qtm.paper.venue import SymbolMarket, Venue
-from qtm.paper.wire import E8, text_of, units_of
+from qtm.paper.wire import E8, text_of
 from qtm.trading.costs import CostModel
 
 RATE_LIMITS = (
@@ -62,6 +56,7 @@ class SpotVenue(Venue):
         self.symbols: dict[str, SpotSymbol] = {}
         self.accounts: dict[str, SpotAccount] = {}
         self.treasury = Treasury()
+        self.archive = OrderArchive()
         self.lists = OrderLists(self)
         self.stops: dict[str, dict[int, SpotOrder]] = {}
         self.exchange_filters: list[dict[str, Any]] = []
@@ -69,6 +64,7 @@ class SpotVenue(Venue):
         self.last_order_id = 0
         self.last_execution_id = 0
         self.last_prevented_id = 0
+        self.last_allocation_id = -1
 
     # --- listing and accounts ------------------------------------------------------------------------------
     def add_market(self, instrument: Instrument, klines: KlineHistory) -> SymbolMarket:
@@ -79,9 +75,12 @@ class SpotVenue(Venue):
 
     def open_account(self, name: str, *, fees: FeeRates | None = None) -> SpotAccount:
         """Open an account with empty balances."""
-        default = FeeRates(units_of(self.costs.maker_rate), units_of(self.costs.taker_rate))
         account = SpotAccount(
-            name, 10_000_000 + len(self.accounts), fees or default, OrderLimits(self.rate_limits)
+            name,
+            10_000_000 + len(self.accounts),
+            fees or FeeRates.of(self.costs),
+            OrderLimits(self.rate_limits),
+            self.archive,
         )
         for market in self.symbols.values():
             account.balance(market.base)
@@ -126,6 +125,8 @@ class SpotVenue(Venue):
         if market.status != "TRADING":
             raise ApiError(-1013, "Market is closed.")
         check_supported(symbol, request)
+        if request.sor:
+            smart_routing.require_routing(self, request.symbol)
         if request.peg_type is not None:
             request.price = quoting.pegged_price(market, request)
         if request.iceberg is not None and request.qty is not None and request.iceberg > request.qty:
@@ -146,10 +147,11 @@ class SpotVenue(Venue):
 
     def validate_pending(self, account: SpotAccount, request: NewOrder) -> None:
         """The checks of an order that waits for another one to be filled: those that need no market."""
-        market = self.markets[request.symbol]
-        check_order(
-            self.symbol(request.symbol), request, lambda minutes: self.reference_price(market, minutes)
-        )
+        market, symbol = self.markets[request.symbol], self.symbol(request.symbol)
+        check_supported(symbol, request)
+        sized = request.qty is not None or request.quote_qty is not None
+        check = check_order if sized else check_prices
+        check(symbol, request, lambda minutes: self.reference_price(market, minutes))
         if (request.symbol, request.client_id) in account.open_client_ids:
             raise rejected("Duplicate order sent.")
 
@@ -192,9 +194,7 @@ class SpotVenue(Venue):
     def accept(self, account: SpotAccount, order: SpotOrder, status: str = "NEW") -> None:
         """Enter an order in the account's books and announce it."""
         order.status = status
-        history = account.symbol(order.symbol)
-        history.orders[order.id] = order
-        history.by_client_id[order.client_id] = order
+        account.symbol(order.symbol).add(order)
         account.open_orders[order.id] = order
         account.open_client_ids[order.symbol, order.client_id] = order
         if order.type not in STOP_TYPES and status == "NEW":
@@ -216,10 +216,13 @@ class SpotVenue(Venue):
         limit = order.price if order.type in LIMIT_TYPES else None
         immediate = limit is None or order.tif in ("IOC", "FOK")
         fill_or_kill = order.tif == "FOK" and limit is not None
-        if fill_or_kill and self.available(book, order, limit, order.remaining) < order.remaining:
+        if fill_or_kill and not self._fills_whole(book, order, limit):
             self.expire(account, order, "UNFILLED_FOK_ORDER_EXPIRED")
             return
-        self.match(order.symbol, book, order, limit)
+        if order.used_sor:
+            smart_routing.route(self, order, limit)
+        else:
+            self.match(order.symbol, book, order, limit)
         if order.id not in account.open_orders:
             return
         if order.remaining <= 0:
@@ -230,7 +233,17 @@ class SpotVenue(Venue):
         else:
             order.show()
             order.book_price = order.price
+            if order.used_sor:
+                order.working_floor = "EXCHANGE"
             book.add(order.id, order, buy=order.buy)
+
+    def _fills_whole(self, book: Book, order: SpotOrder, limit: int | None) -> bool:
+        """Whether all of an order could trade now."""
+        if not order.used_sor:
+            return self.available(book, order, limit, order.remaining) >= order.remaining
+        side = book.opposite(buy=order.buy)
+        reachable = sum(qty for price, qty in quoting.offers(self, order) if side.reaches(price, limit))
+        return reachable >= order.remaining
 
     # --- matching hooks ------------------------------------------------------------------------------------
     def settle(
@@ -250,47 +263,7 @@ class SpotVenue(Venue):
         trade = self.record_trade(self.markets[symbol], price, qty, buyer_is_maker=not taker_buys)
         for party, is_maker in ((maker, True), (taker, False)):
             if isinstance(party, SpotOrder):
-                self._fill(party, trade.id, price, qty, is_maker=is_maker)
-
-    def _fill(self, order: SpotOrder, trade_id: int, price: int, qty: int, *, is_maker: bool) -> None:
-        account, symbol = self.accounts[order.account], self.symbols[order.symbol]
-        quote = price * qty // E8
-        market = self.treasury.market
-        spent, spent_units = (symbol.quote, quote) if order.buy else (symbol.base, qty)
-        got, got_units = (symbol.base, qty) if order.buy else (symbol.quote, quote)
-        order.executed += qty
-        order.quote_executed += quote
-        account.pay_locked(spent, spent_units)
-        order.locked -= spent_units
-        account.receive(got, got_units)
-        Treasury.move(market, spent, spent_units)
-        Treasury.move(market, got, -got_units)
-        fee_asset, fee = quoting.commission(
-            self, account, symbol, order.buy, got_units, quote, is_maker=is_maker
-        )
-        account.receive(fee_asset, -fee)
-        Treasury.move(self.treasury.fees, fee_asset, fee)
-        now = self.clock.now_us()
-        trade = SpotTrade(
-            trade_id, order.id, order.list_id, price, qty, quote, fee, fee_asset, now, order.buy, is_maker
-        )
-        account.symbol(order.symbol).trades.append(trade)
-        order.update_us = now
-        order.status = "FILLED" if order.remaining <= 0 else "PARTIALLY_FILLED"
-        if not is_maker:
-            order.fills.append(trade)
-        self._trim_lock(account, order, spent)
-        if order.executed == qty:  # its first fill gives the order's place back
-            account.limits.give_back(1, self.wall.now_ms() / 1000)
-        self.report(account, order, "TRADE", trade=trade)
-
-    def _trim_lock(self, account: SpotAccount, order: SpotOrder, asset: str) -> None:
-        """Give back what a better price has made superfluous."""
-        if order.buy and order.price and order.type in LIMIT_TYPES:
-            surplus = order.locked + (order.price * -order.remaining) // E8
-            if surplus > 0:
-                account.unlock(asset, surplus)
-                order.locked -= surplus
+                settlement.fill(self, party, price, qty, is_maker=is_maker, trade_id=trade.id)
 
     def prevent_self_trade(self, symbol: str, taker: BookOrder, maker: BookOrder) -> bool:
         """Self-trade prevention; see `qtm.paper.spot.self_trade`."""
@@ -370,18 +343,8 @@ class SpotVenue(Venue):
     def find(
         self, account: SpotAccount, symbol: str, order_id: int | None, client_id: str | None
     ) -> SpotOrder:
-        """Any order by id or client id; raises -2013."""
-        history = account.history.get(symbol)
-        order: SpotOrder | None = None
-        if history is not None:
-            order = history.orders.get(order_id) if order_id is not None else None
-            if order is None and order_id is not None and 0 < order_id <= history.archived:
-                raise archived_order()
-            if order_id is None and client_id is not None:
-                order = history.by_client_id.get(client_id)
-        if order is None or (client_id is not None and client_id != order.client_id):
-            raise no_such_order()
-        return order
+        """Any order by id and/or client id; raises -2013, -2026 or -2039."""
+        return account.symbol(symbol).find(order_id, client_id, self.clock.now_us())
 
     def cancel(
         self, account: SpotAccount, order: SpotOrder, cancel_id: str, *, restriction: str | None = None
@@ -414,17 +377,10 @@ class SpotVenue(Venue):
             market.book.side(buy=order.buy).touched.add(order.book_price)
             market.book.update_id += 1
         if order.locked:
-            self.release_surplus(account, order)
+            settlement.release_surplus(self, account, order)
         self.report(account, order, "REPLACED", C=amendment.orig_client_id)
         self.conclude(order.symbol)
         return amendment
-
-    def release_surplus(self, account: SpotAccount, order: SpotOrder) -> None:
-        """Give back what an order locks beyond what remains of it needs."""
-        asset, needed = self.lock_needed(order)
-        if order.locked > needed:
-            account.unlock(asset, order.locked - needed)
-            order.locked = needed
 
     def cancel_list(self, account: SpotAccount, group: OrderList, cancel_id: str) -> list[SpotOrder]:
         """Cancel all open orders of a list."""
@@ -471,23 +427,8 @@ class SpotVenue(Venue):
         account.update_time_ms = now // 1000
         assets = sorted(account.changed)
         account.changed.clear()
-        if not account.listeners or not assets:
-            return
-        account.publish(
-            {
-                "e": "outboundAccountPosition",
-                "E": now,
-                "u": now,
-                "B": [
-                    {
-                        "a": asset,
-                        "f": text_of(account.balances[asset].free),
-                        "l": text_of(account.balances[asset].locked),
-                    }
-                    for asset in assets
-                ],
-            }
-        )
+        if account.listeners and assets:
+            account.publish(account_position(account, assets, now))
 
     def _exchange_rules(self) -> dict[str, dict[str, int]]:
         return {
