@@ -1,10 +1,10 @@
 """One call from problem to weights: solve; if that cannot be done, say why and fall back in a fixed order.
 
-The fast path takes the problems of its shape; all others, and whatever it could not prove, go to the reference
-programme, on bands of the scenarios where there are many of them. Order then: (1) the problem as posed; (2) if no weights satisfy it, the minimum-CVaR
-portfolio under the remaining constraints; (3) the weights held now, unchanged. Every step is recorded in the
-answer, and the smallest sets of constraints to relax are named. If nothing is held, the call fails. There is
-no equal-weight default.
+The fast path takes the problems of its shape; all others, and whatever it could not prove, go to the
+reference programme, on bands of the scenarios where there are many of them. Order then: (1) the problem as
+posed; (2) if no weights satisfy it, the minimum-CVaR portfolio under the remaining constraints; (3) the
+weights held now, unchanged. Every step is recorded in the answer, and the smallest sets of constraints to
+relax are named. If nothing is held, the call fails. There is no equal-weight default.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def optimise(problem: PortfolioProblem, *, start: Floats | None = None) -> Alloc
 
 
 def _solve(problem: PortfolioProblem, start: Floats | None) -> Allocation:
-    """By the fast path, else the reduced programme, else the reference: each where the one before gives up."""
+    """By the fast path, the reduced programme or the reference: each where the one before gives up."""
     given_up: list[Attempt] = []
     for name, attempt in (("fast", solve_fast), ("reduced", _reduced)):
         started = time.perf_counter()

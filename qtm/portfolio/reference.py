@@ -33,6 +33,9 @@ from qtm.risk.measures import Floats, tail_weights
 SOLVERS = ("CLARABEL", "HIGHS", "SCS")
 """Tried in this order; SCS is the last resort and held to the same feasibility check."""
 
+LARGEST_WEIGHT = 1e5
+"""A weight no mandate means."""
+
 SMALLEST_SCALE = 1e-6
 """Values nearer to zero than this are compared absolutely: one hundredth of a basis point."""
 
@@ -159,7 +162,7 @@ def solve_programme(
     status = run(programme, solver)
     if status in ("infeasible", "infeasible_inaccurate"):
         raise Infeasible(solver)
-    if status in ("unbounded", "unbounded_inaccurate"):
+    if status in ("unbounded", "unbounded_inaccurate") or _runs_away(weights.value):
         raise RiskError(
             "the objective can improve without limit",
             where=problem.objective.value,
@@ -182,6 +185,11 @@ def solve_programme(
         },
         solver=solver,
     )
+
+
+def _runs_away(weights: Floats | None) -> bool:
+    """Whether the solver followed an unbounded ray until rounding stopped it, and called that optimal."""
+    return weights is not None and float(np.abs(weights).max()) > LARGEST_WEIGHT
 
 
 def objective_value(problem: PortfolioProblem, weights: Floats) -> float:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from qtm.errors import RiskError
 from qtm.portfolio import constraints as named
 from qtm.portfolio.allocation import Allocation, Attempt, Infeasible, Outcome, binding_constraints
-from qtm.portfolio.fast.frontier import maximise_return
-from qtm.portfolio.fast.hybrid import minimise_cvar
+from qtm.portfolio.fast.hybrid import FastSolution, solve_programme
 from qtm.portfolio.fast.master import NoVertex
-from qtm.portfolio.fast.shape import Polytope, polytope_of
-from qtm.portfolio.problem import Objective, PortfolioProblem
-from qtm.risk.measures import Floats, historical_cvar
+from qtm.portfolio.fast.shape import TailProgramme, programme_of
+from qtm.portfolio.problem import PortfolioProblem
+from qtm.risk.measures import Floats
 
 NAME = "fast"
 CLEAN = 1e-9
@@ -43,29 +43,15 @@ def solve_fast(
     RiskError
         If the gap could not be proven, or the answer breaks a constraint outside the solver.
     """
-    polytope = polytope_of(problem)
-    if polytope is None:
-        return None
     started = time.perf_counter()
-    returns = np.ascontiguousarray(problem.scenarios)
+    programme = programme_of(problem)
+    if programme is None:
+        return None
     try:
-        if problem.objective is Objective.MIN_CVAR:
-            least = minimise_cvar(returns, problem.alpha, polytope, start=start, tolerance=tolerance)
-            weights = _without_dust(problem, least.weights)
-            value = historical_cvar(returns @ weights, problem.alpha)
-            gap = _relative(value - least.bound, value)
-            duals = _duals(problem, polytope, least.row_duals, least.weight_duals)
-        else:
-            cap = problem.tail_caps[0]
-            most = maximise_return(
-                returns, problem.alpha, polytope, problem.mean, cap.cap, start=start, tolerance=tolerance
-            )
-            weights = _without_dust(problem, most.weights)
-            earned = problem.expected_return(weights)
-            gap = _relative(most.bound - earned, earned)
-            duals = {cap.name: most.price, **_duals(problem, polytope, most.row_duals, most.weight_duals)}
+        found = solve_programme(_contiguous(programme), start=start, tolerance=tolerance)
     except NoVertex:
         raise Infeasible(NAME) from None
+    weights = _without_dust(problem, found.weights)
     broken = named.violated(problem, weights)
     if broken:
         raise RiskError(
@@ -76,8 +62,8 @@ def solve_fast(
         weights=weights,
         outcome=Outcome.OPTIMAL,
         solver=NAME,
-        gap=gap,
-        binding=binding_constraints(problem, weights, duals),
+        gap=_gap(problem, weights, programme, found),
+        binding=binding_constraints(problem, weights, _duals(problem, programme, found)),
         attempts=(Attempt(NAME, "optimal", time.perf_counter() - started),),
     )
 
@@ -88,16 +74,31 @@ def _without_dust(problem: PortfolioProblem, weights: Floats) -> Floats:
     return weights if named.violated(problem, clean, CLEAN) else clean
 
 
-def _relative(distance: float, value: float) -> float:
-    return max(distance, 0.0) / max(abs(value), 1e-6)
+def _contiguous(programme: TailProgramme) -> TailProgramme:
+    """The programme with its returns in C order, copied only where they are not."""
+    distributions = tuple(
+        replace(one, returns=np.ascontiguousarray(one.returns)) for one in programme.distributions
+    )
+    return replace(programme, distributions=distributions)
 
 
-def _duals(
-    problem: PortfolioProblem, polytope: Polytope, row_duals: Floats, weight_duals: Floats
-) -> Mapping[str, float]:
+def _gap(problem: PortfolioProblem, weights: Floats, programme: TailProgramme, found: FastSolution) -> float:
+    """Relative gap of the weights as they are handed over, in the problem's own objective."""
+    value = programme.linear_value(weights)
+    for level in programme.levels:
+        if level.price > 0.0:
+            worst = max(one.cvar(weights, level.alpha) for one in programme.distributions)
+            value += level.price * worst
+    return max(value - found.bound, 0.0) / max(abs(value), 1e-6)
+
+
+def _duals(problem: PortfolioProblem, programme: TailProgramme, found: FastSolution) -> Mapping[str, float]:
     duals: dict[str, float] = {}
-    for (lower, upper), dual in zip(polytope.names, row_duals, strict=True):
+    for (lower, upper), dual in zip(programme.polytope.names, found.vertex.row_duals, strict=True):
         duals[lower] = duals[upper] = abs(float(dual))
-    for symbol, dual in zip(problem.symbols, weight_duals, strict=True):
+    for symbol, dual in zip(problem.symbols, found.vertex.bound_duals, strict=False):
         duals[named.upper_bound_name(symbol)] = duals[named.lower_bound_name(symbol)] = abs(float(dual))
+    for level, dual in zip(programme.levels, found.vertex.cap_duals, strict=True):
+        if np.isfinite(level.cap):
+            duals[level.name] = float(dual)
     return duals

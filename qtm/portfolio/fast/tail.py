@@ -1,4 +1,4 @@
-"""CVaR, a subgradient and the VaR of a portfolio over some or all scenarios."""
+"""CVaR, a subgradient and the VaR of a portfolio over some or all scenarios of a distribution."""
 
 from __future__ import annotations
 
@@ -8,48 +8,102 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from qtm.portfolio.problem import Distribution
 from qtm.risk.measures import Floats, tail_count
+
+Indices = npt.NDArray[np.int64]
 
 
 class TailPoint(NamedTuple):
-    """CVaR at a portfolio, its subgradient (N,), the VaR, and every scenario's loss."""
+    """CVaR at a portfolio, its subgradient (N,), and every scenario's loss."""
 
     value: float
     gradient: Floats
-    var: float
     losses: Floats
 
 
 @dataclass(frozen=True, slots=True)
-class TailCount:
-    """The fractional tail of T scenarios: `whole` scenarios and a `share` of the next; `size` is the sum."""
+class TailShape:
+    """What each scenario can weigh in CVaR: `density` (T,), its probability over 1 - alpha.
 
+    Of equally likely scenarios the tail is `whole` of them and a `share` of the next.
+    """
+
+    density: Floats
+    equal: bool
     whole: int
     share: float
 
     @classmethod
-    def of(cls, scenarios: int, alpha: float) -> TailCount:
-        """The tail of `scenarios` equally likely losses at confidence `alpha`."""
-        return cls(*tail_count(scenarios, alpha))
+    def of(cls, distribution: Distribution, alpha: float) -> TailShape:
+        """The tail of `distribution` at confidence `alpha`."""
+        whole, share = tail_count(distribution.returns.shape[0], alpha)
+        return cls(distribution.density(alpha), distribution.probabilities is None, whole, share)
 
-    @property
-    def size(self) -> float:
-        """(1 - alpha) T."""
-        return self.whole + self.share
+    def at(self, returns: Floats, weights: Floats, rows: Indices | None = None) -> TailPoint:
+        """Evaluate `weights` on `returns` (M, N), which are all scenarios or those of `rows` (M,).
 
-    def at(self, returns: Floats, weights: Floats) -> TailPoint:
-        """Evaluate on `returns` (M, N); on a subset of scenarios the value is a lower bound of the CVaR.
-
-        The tail is that of the whole set: its `size` worst losses among the rows given.
+        On some of the scenarios the value is a lower bound of the CVaR and the gradient that of a plane below
+        it: what is missing of the tail's measure falls on the mildest of the rows given.
         """
         losses = -(returns @ weights)
-        order = self.worst(losses)
-        tail, boundary = order[: self.whole], order[self.whole] if self.whole < order.shape[0] else order[-1]
-        total = float(losses[tail].sum()) + self.share * float(losses[boundary])
-        gradient = -(returns[tail].sum(axis=0) + self.share * returns[boundary]) / self.size
-        return TailPoint(total / self.size, gradient, float(losses[boundary]), losses)
+        density = self.density if rows is None else self.density[rows]
+        if self.equal:
+            order = self._worst(losses)
+            heavy, boundary = order[: self.whole], order[-1]
+            size = self.whole + self.share
+            missing = size - heavy.shape[0]
+            total = float(losses[heavy].sum()) + missing * float(losses[boundary])
+            gradient = -(returns[heavy].sum(axis=0) + missing * returns[boundary]) / size
+            return TailPoint(total / size, gradient, losses)
+        order = np.argsort(-losses, kind="stable")
+        before = np.cumsum(density[order]) - density[order]
+        taken = np.clip(1.0 - before, 0.0, density[order])
+        taken[-1] += max(1.0 - float(taken.sum()), 0.0)
+        used = order[taken > 0.0]
+        scale = taken[taken > 0.0]
+        return TailPoint(float(scale @ losses[used]), -(scale @ returns[used]), losses)
 
-    def worst(self, losses: Floats) -> npt.NDArray[np.int64]:
+    def value(self, losses: Floats) -> float:
+        """CVaR of `losses`, those of all scenarios."""
+        if not self.equal:
+            order = np.argsort(-losses, kind="stable")
+            before = np.cumsum(self.density[order]) - self.density[order]
+            return float(np.clip(1.0 - before, 0.0, self.density[order]) @ losses[order])
+        order = self._worst(losses)
+        total = float(losses[order[: self.whole]].sum()) + self.share * float(losses[order[-1]])
+        return total / (self.whole + self.share)
+
+    def gradient(self, returns: Floats, losses: Floats) -> Floats:
+        """A subgradient of CVaR at the portfolio with these `losses` on all scenarios, shape (N,)."""
+        order, tail = self.ranked(losses, 0)
+        heavy = order[:tail]
+        return -(self.density[heavy] @ returns[heavy])
+
+    def ranked(self, losses: Floats, reach: int) -> tuple[Indices, int]:
+        """The worst scenarios, worst first up to ties of the partition, and how many of them are the tail.
+
+        Parameters
+        ----------
+        losses
+            Of every scenario, shape (T,).
+        reach
+            How many scenarios beyond the tail the caller looks at.
+        """
+        if not self.equal:
+            order = np.argsort(-losses, kind="stable")
+            return order, int(np.searchsorted(np.cumsum(self.density[order]), 1.0)) + 1
+        count = losses.shape[0]
+        kept = min(self.whole + reach, count)
+        order = np.argpartition(losses, count - kept)[count - kept :]
+        return order[np.argsort(-losses[order], kind="stable")], self.whole
+
+    @property
+    def size(self) -> int:
+        """Scenarios in the tail of equal weights of the same density; a guide for sizes of bands."""
+        return self.whole + 1
+
+    def _worst(self, losses: Floats) -> Indices:
         """Indices of the `whole + 1` worst losses, the least of them last."""
         count = losses.shape[0]
         kept = min(self.whole + 1, count)
