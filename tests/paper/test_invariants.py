@@ -1,24 +1,41 @@
-"""Whatever accounts and the market do, no unit of any asset appears or disappears, and events tell it all."""
+"""Whatever accounts, market, operators and the wire do: no unit of any asset appears or disappears, the book
+and the accounts agree, and user events (asked again where some were lost) rebuild every account exactly.
+"""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from qtm.paper.errors import ApiError
+from qtm.paper.faults import FaultRule, Faults
+from qtm.paper.gateway import Call
 from qtm.paper.klines import KlineHistory
-from qtm.paper.spot.orders import LIMIT_TYPES, STOP_TYPES, NewOrder, SpotOrder
+from qtm.paper.metrics import Metrics
+from qtm.paper.params import Params
+from qtm.paper.spot.application import spot_application
+from qtm.paper.spot.orders import LIMIT_TYPES, OPEN, STOP_TYPES, NewOrder, SpotOrder
 from qtm.paper.spot.venue import SpotVenue
-from qtm.paper.wire import E8, units_of
+from qtm.paper.wire import E8, text_of, units_of
 from qtm.trading.costs import SPOT_COSTS
+from tests.paper.following_client import FollowingClient
 from tests.paper.worlds import instrument
 
 TICK = units_of("0.01")
 STEP = units_of("0.00001")
 NAMES = ("alice", "bob")
+REFUSALS = {-1013, -2010, -2011, -2021, -2022, -2038, -1158, -1165, -1166}
 
 prices = st.integers(9_900, 10_100).map(lambda ticks: ticks * TICK)
 quantities = st.integers(5_000, 200_000).map(lambda lots: lots * STEP)
@@ -39,16 +56,44 @@ class AnyTrading(RuleBasedStateMachine):
         self.venue.markets["BNBUSDT"].last_price = 50 * E8
         self.venue.markets["BTCUSDT"].last_price = 100 * E8
         self.events: dict[str, list[dict[str, Any]]] = {name: [] for name in NAMES}
+        self.faults = Faults(1, on_strike=lambda kind, what: self.struck_client.struck(kind, what))
+        application, _ = spot_application(self.venue, self.faults, Metrics("spot"))
+        self.operations = application.gateway.operations
+        self.clients: dict[str, FollowingClient] = {}
         self.orders: list[SpotOrder] = []
         self.serial = 0
         for name in NAMES:
             account = self.venue.open_account(name)
             account.listeners.append(self.events[name].append)
+            client = FollowingClient(self.faults, partial(self._ask, name))
+            self.clients[name] = client
+            account.listeners.append(partial(self._over_the_wire, client))
             account.fees.bnb_discount = bnb and name == "alice"
             account.limits.counters.clear()
             for asset, amount in (("USDT", 3_000), ("BTC", 30), ("BNB", 1)):
                 self.venue.deposit(account, asset, amount * E8)
         self._depth(10_000, 5)
+
+    def _over_the_wire(self, client: FollowingClient, event: dict[str, Any]) -> None:
+        self.struck_client = client
+        client(event)
+
+    def _ask(self, name: str, operation: str, **params: Any) -> Any:
+        """Run an operation as REST and the WebSocket API do."""
+        texts = Params({key: str(value) for key, value in params.items()})
+        return self.operations[operation].run(Call(texts, self.venue.accounts[name], None))
+
+    def _enter(self, name: str, operation: str, **params: Any) -> None:
+        """Try an operation; the orders it made join the others."""
+        before = self.venue.last_order_id
+        try:
+            self._ask(name, operation, symbol="BTCUSDT", **params)
+        except ApiError as error:
+            assert error.code in REFUSALS, error
+        account = self.venue.accounts[name]
+        for order_id in range(before + 1, self.venue.last_order_id + 1):
+            if order_id in account.open_orders:
+                self.orders.append(account.open_orders[order_id])
 
     def _depth(self, mid: int, gap: int) -> None:
         self.venue.set_depth(
@@ -154,6 +199,84 @@ class AnyTrading(RuleBasedStateMachine):
         else:
             self.orders.extend(group.orders)
 
+    @rule(name=who, qty=quantities, price=prices, buy=sides, low=st.integers(9_900, 9_990),
+          high=st.integers(10_010, 10_100),
+          kind=st.sampled_from(["STOP_LOSS", "STOP_LOSS_LIMIT"]))  # fmt: skip
+    def otoco(self, name: str, qty: int, price: int, buy: bool, low: int, high: int, kind: str) -> None:
+        self.serial += 1
+        stop, maker = ("Above", "Below") if buy else ("Below", "Above")
+        at = {"Above": text_of(high * TICK), "Below": text_of(low * TICK)}
+        more = {"TimeInForce": "GTC", "Price": at[stop]} if kind == "STOP_LOSS_LIMIT" else {}
+        self._enter(
+            name, "orderList.otoco", listClientOrderId=f"t{self.serial}", workingType="LIMIT",
+            workingSide="SELL" if buy else "BUY", workingQuantity=text_of(qty), workingPrice=text_of(price),
+            workingTimeInForce="GTC", pendingSide="BUY" if buy else "SELL", pendingQuantity=text_of(qty),
+            **{f"pending{stop}Type": kind, f"pending{stop}StopPrice": at[stop],
+               f"pending{maker}Type": "LIMIT_MAKER", f"pending{maker}Price": at[maker]},
+            **{f"pending{stop}{field}": value for field, value in more.items()},
+        )  # fmt: skip
+
+    @rule(name=who, buy=sides, kind=st.sampled_from(["PRIMARY_PEG", "MARKET_PEG"]), qty=quantities,
+          maker=sides)  # fmt: skip
+    def pegged(self, name: str, buy: bool, kind: str, qty: int, maker: bool) -> None:
+        tif = {} if maker else {"timeInForce": "GTC"}
+        self._enter(name, "order.place", side="BUY" if buy else "SELL", quantity=text_of(qty),
+                    type="LIMIT_MAKER" if maker else "LIMIT", pegPriceType=kind, **tif)  # fmt: skip
+
+    @rule(which=st.integers(0, 10**6), price=prices, qty=quantities, buy=sides,
+          mode=st.sampled_from(["STOP_ON_FAILURE", "ALLOW_FAILURE"]), stale=sides)  # fmt: skip
+    def cancel_replace(self, which: int, price: int, qty: int, buy: bool, mode: str, stale: bool) -> None:
+        opened = [order for order in self.orders if order.is_open]
+        if opened:
+            order = opened[which % len(opened)]
+            self._enter(
+                order.account, "order.cancelReplace", cancelReplaceMode=mode, type="LIMIT", timeInForce="GTC",
+                side="BUY" if buy else "SELL", price=text_of(price), quantity=text_of(qty),
+                cancelOrderId=1_000_000 if stale else order.id,
+            )  # fmt: skip
+
+    @rule(which=st.integers(0, 10**6))
+    def cancel_list(self, which: int) -> None:
+        opened = [order for order in self.orders if order.is_open and order.list_id >= 0]
+        if opened:
+            order = opened[which % len(opened)]
+            self._enter(order.account, "orderList.cancel", orderListId=order.list_id)
+
+    @rule(name=who)
+    def cancel_all(self, name: str) -> None:
+        self._enter(name, "openOrders.cancelAll")
+
+    @rule(status=st.sampled_from(["TRADING", "TRADING", "TRADING", "HALT"]))
+    def trading_stops_or_goes_on(self, status: str) -> None:
+        self.venue.markets["BTCUSDT"].status = status
+
+    @rule(least=st.sampled_from(["0.00001000", "0.50000000"]), notional=st.sampled_from(["5", "50"]))
+    def filters_change(self, least: str, notional: str) -> None:
+        self.venue.change_filters(
+            "BTCUSDT",
+            [{"filterType": "LOT_SIZE", "minQty": least, "maxQty": "9000.00000000", "stepSize": "0.00001000"},
+             {"filterType": "NOTIONAL", "minNotional": notional, "applyMinToMarket": True,
+              "maxNotional": "9000000", "applyMaxToMarket": False, "avgPriceMins": 0}],
+        )  # fmt: skip
+
+    @rule(name=who, asset=st.sampled_from(["USDT", "BTC", "BNB"]), cents=st.integers(-50_000, 50_000))
+    def money_moves(self, name: str, asset: str, cents: int) -> None:
+        try:
+            self.venue.deposit(self.venue.accounts[name], asset, cents * E8 // 100)
+        except ApiError as error:
+            assert error.code == -2010
+
+    @rule(kinds=st.lists(st.sampled_from(["lost", "duplicated", "late", "reordered"]), max_size=3),
+          what=st.sampled_from(["*", "executionReport", "outboundAccountPosition"]))  # fmt: skip
+    def the_wire_gets_worse_or_better(self, kinds: list[str], what: str) -> None:
+        self.faults.clear()
+        for kind in kinds:
+            self.faults.add(FaultRule(f"event_{kind}", what, probability=0.3))
+
+    @rule(name=who)
+    def a_client_asks(self, name: str) -> None:
+        self.clients[name].recover("BTCUSDT")
+
     @rule(which=st.integers(0, 10**6))
     def cancel(self, which: int) -> None:
         opened = [order for order in self.orders if order.is_open]
@@ -247,6 +370,37 @@ class AnyTrading(RuleBasedStateMachine):
                 assert (seen["X"], units_of(seen["z"])) == (order.status, order.executed)
                 assert (units_of(seen["q"]), units_of(seen["Z"])) == (order.qty, order.quote_executed)
 
+    @invariant()
+    def a_client_that_only_hears_events_knows_its_account(self) -> None:
+        for name, client in self.clients.items():
+            if client.dirty or client.waiting:
+                continue
+            account = self.venue.accounts[name]
+            for asset, (free, locked) in client.balances.items():
+                assert (free, locked) == (account.balance(asset).free, account.balance(asset).locked)
+            for order in [o for o in self.orders if o.account == name]:
+                known = (order.status, order.qty, order.executed, order.quote_executed)
+                assert client.orders[order.id] == known
+
+    def teardown(self) -> None:
+        if not hasattr(self, "clients"):
+            return
+        self.faults.clear()
+        for name, client in self.clients.items():
+            client.recover("BTCUSDT")
+            assert not client.dirty
+            opened = {order_id for order_id, (status, *_) in client.orders.items() if status in OPEN}
+            assert opened == set(self.venue.accounts[name].open_orders)
+        self.a_client_that_only_hears_events_knows_its_account()
+
 
 TestAnyTrading = AnyTrading.TestCase
-TestAnyTrading.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestAnyTrading.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_any_long_trading() -> None:
+    run_state_machine_as_test(
+        AnyTrading, settings=settings(max_examples=1500, stateful_step_count=80, deadline=None, database=None)
+    )
