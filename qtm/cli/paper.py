@@ -45,7 +45,8 @@ _MEANT_FOR = {
 }
 """Options that mean something to some markets only."""
 
-_SPOT_ONLY = ("state", "legacy_listen_key", "recording", "mirror_url", "mirror_rest_url", "bnb_price")
+_SPOT_ONLY = ("legacy_listen_key", "mirror_url", "mirror_rest_url", "bnb_price")
+_UM_ONLY = ("brackets",)
 
 
 def register(app: typer.Typer) -> None:
@@ -176,6 +177,13 @@ def serve(
         Path | None,
         typer.Option(help="Keep accounts, orders and trades here over restarts.", rich_help_panel=_ACCOUNT),
     ] = None,
+    brackets: Annotated[
+        Path | None,
+        typer.Option(
+            help="Leverage brackets (um): an answer of GET /fapi/v1/leverageBracket, JSON or .gz.",
+            rich_help_panel=_ACCOUNT,
+        ),
+    ] = None,
     limits: Annotated[
         bool, typer.Option(help="Enforce request weights and order counts.", rich_help_panel=_BEHAVIOUR)
     ] = True,
@@ -236,7 +244,7 @@ def serve(
         exchange = _um_exchange(
             feed, account, costs, lake=lake or config.lake_uri, host=host,
             port=config.paper.um_port if port < 0 else port, seed=seed, begin=begin, limits=limits,
-            scenario=played,
+            scenario=played, state=state, brackets=brackets,
         )  # fmt: skip
     else:
         from qtm.paper.limits import without_limits
@@ -276,6 +284,10 @@ def _refuse_what_means_nothing(context: typer.Context, venue: Market, market: st
             raise ConfigError(
                 f"{option} means nothing to the futures venue", where="--venue um", remedy="leave it out"
             )
+        if venue.value == "spot" and name in _UM_ONLY:
+            raise ConfigError(
+                f"{option} means nothing to the spot venue", where="--venue spot", remedy="leave it out"
+            )
         if market not in _MEANT_FOR.get(name, set(MARKETS)):
             wanted = " or ".join(sorted(_MEANT_FOR[name]))
             raise ConfigError(
@@ -283,11 +295,11 @@ def _refuse_what_means_nothing(context: typer.Context, venue: Market, market: st
                 where=option,
                 remedy=f"leave it out, or use --market {wanted}",
             )
-    if venue.value == "um" and market in ("frames", "mirror"):
+    if venue.value == "um" and market == "mirror":
         raise ConfigError(
-            f"the futures venue has no --market {market}",
+            "the futures venue has no --market mirror",
             where="--venue um",
-            remedy="use --market replay or synthetic",
+            remedy="use --market replay, synthetic or frames",
         )
 
 
@@ -321,7 +333,7 @@ def _open_feed(
         raise ConfigError(
             "no recording to play", where="--recording", remedy="name a file of recorded frames"
         )
-    return sources.recorded_market(recording, names, lake, speed=speed)
+    return sources.recorded_market(recording, names, lake, speed=speed, venue=venue)
 
 
 def _account(config: Settings, feed: MarketFeed, funds: dict[str, str]) -> AccountSpec:
@@ -355,18 +367,28 @@ def _parse_balances(text: str) -> dict[str, str]:
 
 def _um_exchange(
     feed: MarketFeed, account: AccountSpec, costs: CostModel, *, lake: str, host: str, port: int, seed: int,
-    begin: str, limits: bool, scenario: Scenario | None,
+    begin: str, limits: bool, scenario: Scenario | None, state: Path | None, brackets: Path | None,
 ) -> LoopbackExchange:  # fmt: skip
     from qtm.paper import sources
     from qtm.paper.limits import without_limits
     from qtm.paper.replay import BarReplay
+    from qtm.paper.synthetic import SyntheticFeed
+    from qtm.paper.um.brackets import load_brackets
+    from qtm.paper.um.index_price import IndexSource, SyntheticPremium
     from qtm.paper.um.server import UmPaperExchange
     from qtm.paper.um.venue import RATE_LIMITS
 
+    index: IndexSource | None = SyntheticPremium(seed) if isinstance(feed, SyntheticFeed) else None
+    funding = None
+    if isinstance(feed, BarReplay):
+        index, funding = sources.index_from_lake(lake, feed), sources.funding_from_lake(lake, feed)
     return UmPaperExchange(
         feed,
         accounts=[account],
-        funding=sources.funding_from_lake(lake, feed) if isinstance(feed, BarReplay) else None,
+        funding=funding,
+        index=index,
+        brackets=load_brackets(brackets) if brackets is not None else None,
+        state=state,
         host=host,
         port=port,
         costs=costs,

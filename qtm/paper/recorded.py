@@ -155,6 +155,8 @@ class FrameReplay(_Recorded):
                         continue
                     symbol = next(iter(self._instruments))
                 clock = int(event.get("E", clock))
+                if event.get("X", "MARKET") != "MARKET":
+                    continue  # the insurance fund and deleveraging trade beside the book
                 if event.get("e") in ("depthUpdate", "trade") or ("lastUpdateId" in event and clock):
                     yield clock, symbol, event
 

@@ -16,6 +16,7 @@ from qtm.paper.recorded import FrameReplay
 from qtm.paper.replay import BarReplay, ReplayBars
 from qtm.paper.synthetic import SyntheticFeed
 from qtm.paper.um.funding import HOUR_MS, FundingEvent
+from qtm.paper.um.index_price import SpotBars
 from qtm.paper.wire import E8
 from qtm.trading.costs import CostModel
 
@@ -98,14 +99,16 @@ def synthetic_market(
     )
 
 
-def recorded_market(path: Path, symbols: tuple[str, ...], uri: str, *, speed: str) -> FrameReplay:
+def recorded_market(
+    path: Path, symbols: tuple[str, ...], uri: str, *, speed: str, venue: Market = Market.SPOT
+) -> FrameReplay:
     """Open a replay of recorded frames; instruments come from the lake, else from the packaged universe."""
-    packaged = {instrument.symbol: instrument for instrument in synthetic_instruments(Market.SPOT)}
+    packaged = {instrument.symbol: instrument for instrument in synthetic_instruments(venue)}
     lake = Lake(uri)
 
     def instrument(symbol: str) -> Instrument:
         try:
-            return lake.instrument(Market.SPOT, symbol)
+            return lake.instrument(venue, symbol)
         except DataError:
             if symbol not in packaged:
                 raise
@@ -160,3 +163,19 @@ def funding_from_lake(uri: str, replay: BarReplay) -> dict[str, list[FundingEven
             )
         funding[symbol] = rows
     return funding
+
+
+def index_from_lake(uri: str, replay: BarReplay) -> SpotBars:
+    """The index prices of a futures replay: the lake's spot bars of the same symbols, where it has any."""
+    lake, spot = Lake(uri), {}
+    end_ms = int(replay.timeline[-1]) + replay.interval_ms
+    for symbol, contract in replay.bars.items():
+        try:
+            series = lake.bars(
+                Market.SPOT, Interval.parse(contract.interval), symbol,
+                start_ms=int(contract.times[0]), end_ms=end_ms,
+            )  # fmt: skip
+        except DataError:
+            continue
+        spot[symbol] = ReplayBars.from_series(contract.instrument, series)
+    return SpotBars(replay.bars, spot)
