@@ -141,19 +141,22 @@ def parameter_sweep(
     context: dg.AssetExecutionContext, config: SweepConfig, lake: MarketLake, reports: ReportFolder
 ) -> dg.MaterializeResult:
     """Run the partition's strategy over a grid."""
-    from qtm.research import sweep
     from qtm.strategies.registry import load_strategy
+    from qtm.sweep import sweep
 
     strategy = load_strategy(context.partition_key)
     grid = config.grid or default_grid(context.partition_key)
     with failures_in_words():
-        found = sweep(strategy, grid=grid, lake=lake.open(), **config.where())
+        swept = sweep(strategy, grid=grid, lake=lake.open(), **config.where())
+    found = swept.table
     ranked = found.sort("sharpe", descending=True, nulls_last=True)
     path = reports.path("sweeps", f"{strategy.name}-{config.symbol}-{config.interval}.parquet")
     ranked.write_parquet(path)
+    page = swept.page(reports.path("sweeps", f"{strategy.name}-{config.symbol}-{config.interval}.html"))
     best = ranked.row(0, named=True)
     return dg.MaterializeResult(
         metadata={
+            "heat maps": page_path(page),
             "combinations": len(ranked),
             "best Sharpe": figure(best["sharpe"]),
             "median Sharpe": figure(found["sharpe"].median()),

@@ -22,7 +22,7 @@ from qtm.backtest.overfitting import assessment
 from qtm.backtest.overfitting import walk_forward as forward
 from qtm.backtest.overfitting.trials import Conditions
 from qtm.backtest.registry import TrialRegistry
-from qtm.backtest.sweep import combinations
+from qtm.backtest.search.space import Space
 from qtm.control.candidate import Candidate, candidate_of
 from qtm.control.promotion import Ladder
 from qtm.errors import ConfigError
@@ -63,7 +63,7 @@ def examine(
     )  # fmt: skip
     return assessment.assess(
         inputs.strategy,
-        combinations(inputs.strategy, grid),
+        Space.of(inputs.strategy, grid).all(),
         _conditions(inputs),
         registry or TrialRegistry.open(settings().database),
         chosen=None if params is None else inputs.strategy.params(params),
@@ -109,7 +109,7 @@ def walk_forward(
     loaded = universe[0].strategy
     found = forward.walk_forward(
         loaded,
-        combinations(loaded, grid),
+        Space.of(loaded, grid).all(),
         [_conditions(inputs) for inputs in universe],
         train_days=train_days,
         test_days=test_days,

@@ -12,7 +12,7 @@ passes the firm's risk limits as it would live, unless `gated=False`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property
@@ -24,7 +24,6 @@ import polars as pl
 from qtm.backtest.engine import BacktestResult, run_backtest
 from qtm.backtest.funding import FundingRates
 from qtm.backtest.statistics import Statistics
-from qtm.backtest.sweep import run_sweep
 from qtm.errors import ConfigError
 from qtm.market.bars import BarSeries
 from qtm.market.columns import ColumnFiles
@@ -164,59 +163,6 @@ def backtest(
 
     _record([trial_of(result)])
     return ResearchRun(result)
-
-
-def sweep(
-    strategy: str | StepStrategy,
-    symbol: str,
-    interval: str = "1m",
-    *,
-    grid: Mapping[str, Sequence[float]],
-    market: str = "spot",
-    start: str | date | None = None,
-    end: str | date | None = None,
-    cash: float | None = None,
-    costs: CostModel | None = None,
-    sizing: Sizing | None = None,
-    band: float = 0.01,
-    gated: bool = True,
-    lake: Lake | None = None,
-    on_progress: Callable[[int], None] | None = None,
-) -> pl.DataFrame:
-    """Backtest every combination of `grid`, a row each; the other arguments are those of `backtest`.
-
-    Every combination is counted in the trial registry.
-    """
-    inputs = gather(
-        strategy,
-        symbol,
-        interval,
-        market=market,
-        start=start,
-        end=end,
-        cash=cash,
-        costs=costs,
-        sizing=sizing,
-        gated=gated,
-        lake=lake,
-    )
-    found = run_sweep(
-        inputs.strategy,
-        grid,
-        inputs.bars,
-        inputs.instrument,
-        cash=inputs.cash,
-        costs=inputs.costs,
-        sizing=inputs.sizing,
-        band=band,
-        limits=inputs.limits,
-        funding=inputs.funding,
-        on_progress=on_progress,
-    )
-    from qtm.backtest.registry import trials_of_sweep
-
-    _record(trials_of_sweep(inputs.strategy, found, inputs.bars, inputs.data_version))
-    return found
 
 
 def _record(trials: Sequence[Trial]) -> None:

@@ -132,20 +132,25 @@ class TrialRegistry:
         """The registry at a database URL; ConfigError or StoreError when it cannot be opened."""
         return cls(open_database(url))
 
-    def record(self, found: Iterable[Trial]) -> str:
-        """Write the trials of one run in one transaction; returns the run's id.
+    def record(self, found: Iterable[Trial], run_id: str | None = None) -> str:
+        """Write the trials of one run in one transaction; returns the run's id, a new one if none is given.
 
         Raises
         ------
         RiskError
             If a trial carries no finite `daily_sharpe`.
         """
-        run_id, created_ms = str(uuid.uuid4()), self._clock.now_ms()
+        run_id, created_ms = run_id or str(uuid.uuid4()), self._clock.now_ms()
         rows = [_row(trial, run_id, created_ms) for trial in found]
         if rows:
             with self._database.write() as connection:
                 connection.execute(insert(trials), rows)
         return run_id
+
+    def recorded(self, run_id: str) -> list[dict[str, float]]:
+        """The parameters of every trial written under a run's id."""
+        rows = self._rows(select(trials.c.params).where(trials.c.run_id == run_id))
+        return [json.loads(row["params"]) for row in rows]
 
     def count(self, strategy: str) -> TrialCount:
         """How many distinct trials the strategy has had, over all versions, symbols, windows and data."""

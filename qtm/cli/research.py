@@ -1,8 +1,7 @@
-"""`qtm backtest | sweep | strategies | check`: research from the command line."""
+"""`qtm backtest | strategies | check`: research from the command line."""
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +12,6 @@ from rich.table import Table
 from qtm.cli.arguments import (
     CashOption,
     FromOption,
-    GridOption,
     IntervalOption,
     JsonOption,
     MarketOption,
@@ -22,22 +20,16 @@ from qtm.cli.arguments import (
     ToOption,
     UngatedOption,
     assignment,
-    axis,
     print_json,
 )
-from qtm.errors import ConfigError
 
 if TYPE_CHECKING:
     from qtm.research import ResearchRun
-
-_SWEEP_FIGURES = ("sharpe", "total_return", "max_drawdown", "trades", "win_rate", "fees")
-"""What the terminal shows of a sweep's rows; `--json` and `--output` have everything."""
 
 
 def register(app: typer.Typer) -> None:
     """Add the research commands to the command line."""
     app.command("backtest")(backtest)
-    app.command("sweep")(sweep)
     app.command("strategies")(strategies)
     app.command("check")(check)
 
@@ -82,73 +74,6 @@ def backtest(
         print_json(_as_json(run, path))
         return
     _print_run(run, path)
-
-
-def sweep(
-    strategy: StrategyArgument,
-    grid: GridOption,
-    symbol: SymbolOption = "BTCUSDT",
-    interval: IntervalOption = "1m",
-    market: MarketOption = "spot",
-    start: FromOption = None,
-    end: ToOption = None,
-    cash: CashOption = None,
-    ungated: UngatedOption = False,
-    sort: Annotated[str, typer.Option("--sort", help="Figure to rank by.")] = "sharpe",
-    top: Annotated[int, typer.Option("--top", min=1, help="Rows to show.")] = 10,
-    output: Annotated[
-        Path | None, typer.Option("--output", help="Write every row to this Parquet file.")
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Run a strategy over every combination of parameter values.
-
-    Example: [bold]qtm sweep trend --grid fast=5:45:2 --grid slow=50:250:10 --interval 1h[/bold]
-    """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from qtm.research import sweep as run_sweep
-
-    wanted = dict(axis(text) for text in grid)
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    ) as progress:
-        task = progress.add_task("sweep", total=math.prod(len(values) for values in wanted.values()))
-        found = run_sweep(
-            strategy,
-            symbol,
-            interval,
-            grid=wanted,
-            market=market,
-            start=start,
-            end=end,
-            cash=cash,
-            gated=not ungated,
-            on_progress=lambda done: progress.update(task, completed=done),
-        )
-    if sort not in found.columns:
-        raise ConfigError(
-            f"there is no figure {sort!r}", where="--sort", remedy=f"use one of {', '.join(found.columns)}"
-        )
-    ranked = found.sort(sort, descending=True, nulls_last=True)
-    if output is not None:
-        ranked.write_parquet(output)
-    best = ranked.head(top)
-    if as_json:
-        print_json({"combinations": len(found), "sorted_by": sort, "rows": best.to_dicts()})
-        return
-    shown = dict.fromkeys((*wanted, sort, *_SWEEP_FIGURES))
-    table = Table(title=f"{strategy} on {symbol} {interval}: {len(found):,} combinations, best by {sort}")
-    for name in shown:
-        table.add_column(name.replace("_", " "), justify="right")
-    for row in best.select(*shown).iter_rows():
-        table.add_row(*(_figure(value) for value in row))
-    Console().print(table)
 
 
 def strategies(as_json: JsonOption = False) -> None:
@@ -208,12 +133,6 @@ def check(
             console.print(f"{mark}  {finding.name}: {finding.observed}")
     if not proof.passed:
         raise typer.Exit(4)
-
-
-def _figure(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
 
 
 def _as_json(run: ResearchRun, path: Path) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from qtm.market.instruments import Market
 from qtm.market.intervals import Interval
 from qtm.market.lake import Lake
 from qtm.market.synthetic import synthetic_bars, synthetic_instruments
-from qtm.research import backtest, sweep
+from qtm.research import backtest
 from qtm.settings import settings
+from qtm.sweep import sweep
 
 START_MS, DAY_MS = 1_577_836_800_000, 86_400_000
 GRID = ("--grid", "fast=4,8", "--grid", "slow=20,40")

@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from qtm.cli import research
+from qtm.cli import research, sweep
 from qtm.errors import QtmError
 from qtm.market.instruments import Market
 from qtm.market.intervals import Interval
@@ -39,6 +39,7 @@ def run(home: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped
     settings.cache_clear()
     app = typer.Typer()
     research.register(app)
+    sweep.register(app)
 
     def invoke(*arguments: str) -> Result:
         return CliRunner().invoke(app, list(arguments))

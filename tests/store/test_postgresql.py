@@ -16,6 +16,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import select
 
+from qtm.backtest.registry import DAILY_SHARPE, Trial, TrialRegistry
 from qtm.clock import ManualClock
 from qtm.errors import StoreError
 from qtm.execution.chain import first_break
@@ -138,6 +139,19 @@ def test_the_chain_and_the_kill_hold_there_too(journal: Journal) -> None:
             select(decisions.c.record, decisions.c.hash).order_by(decisions.c.decision_id)
         )
         assert first_break([(row.record, row.hash) for row in rows]) is None
+
+
+def test_trials_are_counted_there_too_and_a_resumed_run_knows_which(database: Database) -> None:
+    registry = TrialRegistry(database, ManualClock(NOW_MS))
+    found = [
+        Trial("trend", "abc", {"fast": float(fast)}, "BTCUSDT", "1h", 0, 1_000, 3, {DAILY_SHARPE: 0.1 * fast})
+        for fast in (1, 2, 3)
+    ]
+    run_id = registry.record(found[:2])
+    assert registry.recorded(run_id) == [{"fast": 1.0}, {"fast": 2.0}]
+    assert registry.record(found[2:], run_id) == run_id and registry.record(found[:1]) != run_id
+    assert registry.count("trend").trials == 3 and len(registry.recorded(run_id)) == 3
+    assert registry.count("trend").sharpe_variance == pytest.approx(0.01)
 
 
 def test_a_server_that_is_not_there_is_said_so_without_the_password() -> None:
