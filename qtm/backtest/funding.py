@@ -34,6 +34,38 @@ class FundingRates:
         )
 
 
+def due_payments(
+    symbol: str, start_ms: int, end_ms: int, funding: FundingRates
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Times and rates of the payments from `start_ms` to `end_ms` (exclusive).
+
+    Raises
+    ------
+    DataError
+        Naming the first payment missing in between.
+    """
+    chosen = np.flatnonzero((funding.time_ms >= start_ms) & (funding.time_ms < end_ms))
+    times, rates = funding.time_ms[chosen], funding.rate[chosen]
+    hours = funding.interval_hours[chosen]
+    longest = int(funding.interval_hours.max(initial=8)) * _HOUR_MS
+    edges = np.concatenate(([start_ms], times, [end_ms]))
+    allowed = (
+        np.concatenate(([longest], hours[1:] * _HOUR_MS, [longest])) if times.size else np.array([longest])
+    )
+    late = np.flatnonzero(np.diff(edges) > allowed + _JITTER_MS)
+    if late.size:
+        gap_from, gap_to = int(edges[late[0]]), int(edges[late[0] + 1])
+        raise DataError(
+            "funding rates are missing",
+            where=f"{symbol} between {iso_utc(gap_from)} and {iso_utc(gap_to)}",
+            remedy=f"`qtm ingest funding --symbols {symbol}` for that period",
+        )
+    if not np.isfinite(rates).all():
+        bad = int(times[~np.isfinite(rates)][0])
+        raise DataError("a funding rate is not a number", where=f"{symbol} {iso_utc(bad)}")
+    return times, rates
+
+
 def rates_per_bar(bars: BarSeries, funding: FundingRates) -> npt.NDArray[np.float64]:
     """The rate paid by whoever holds a position when each bar opens; shape (T,), zero where none is due.
 
@@ -46,25 +78,7 @@ def rates_per_bar(bars: BarSeries, funding: FundingRates) -> npt.NDArray[np.floa
         Naming the first payment missing between the first and the last bar.
     """
     start, end = int(bars.open_time_ms[0]), int(bars.open_time_ms[-1]) + bars.interval.ms
-    chosen = np.flatnonzero((funding.time_ms >= start) & (funding.time_ms < end))
-    times, rates = funding.time_ms[chosen], funding.rate[chosen]
-    hours = funding.interval_hours[chosen]
-    longest = int(funding.interval_hours.max(initial=8)) * _HOUR_MS
-    edges = np.concatenate(([start], times, [end]))
-    allowed = (
-        np.concatenate(([longest], hours[1:] * _HOUR_MS, [longest])) if times.size else np.array([longest])
-    )
-    late = np.flatnonzero(np.diff(edges) > allowed + _JITTER_MS)
-    if late.size:
-        gap_from, gap_to = int(edges[late[0]]), int(edges[late[0] + 1])
-        raise DataError(
-            "funding rates are missing",
-            where=f"{bars.symbol} between {iso_utc(gap_from)} and {iso_utc(gap_to)}",
-            remedy=f"`qtm ingest funding --symbols {bars.symbol}` for that period",
-        )
-    if not np.isfinite(rates).all():
-        bad = int(times[~np.isfinite(rates)][0])
-        raise DataError("a funding rate is not a number", where=f"{bars.symbol} {iso_utc(bad)}")
+    times, rates = due_payments(bars.symbol, start, end, funding)
     per_bar = np.zeros(len(bars))
     np.add.at(per_bar, np.searchsorted(bars.open_time_ms, times, side="right") - 1, rates)
     return per_bar

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pkgutil
 
-_MACHINERY = frozenset({"compile_errors", "contract", "machine_code", "registry"})
+_MACHINERY = frozenset(
+    {"compile_errors", "contract", "machine_code", "order_contract", "parameters", "registry"}
+)
 
 
 def bundled_modules() -> list[str]:

@@ -31,13 +31,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 import numpy as np
 
 from qtm.compiled import inlined
-from qtm.errors import StrategyError
 from qtm.strategies.machine_code import load_kernel
+from qtm.strategies.parameters import checked_params
 from qtm.trading.plan import Plan
 
 Step = Callable[[Any, Any, Any, Any], float | Plan]
@@ -60,6 +60,8 @@ class StepStrategy:
     `state_dtype` is a structured numpy dtype, so a strategy's whole memory is a block of bytes that can be
     snapshotted and restored exactly.
     """
+
+    kind: ClassVar[str] = "step"
 
     name: str
     summary: str
@@ -97,46 +99,8 @@ class StepStrategy:
         return np.zeros(1, self.state_dtype)
 
     def params(self, values: Mapping[str, Any] | None = None) -> Any:
-        """The parameter tuple for `values` over the defaults.
-
-        Raises
-        ------
-        StrategyError
-            For an unknown name, a value of the wrong type, or one outside its bounds.
-        """
-        given = dict(values or {})
-        defaults: dict[str, Any] = self.params_type._field_defaults
-        unknown = sorted(set(given) - set(self.params_type._fields))
-        if unknown:
-            raise StrategyError(
-                f"unknown parameter {unknown[0]!r}",
-                where=f"strategy {self.name}",
-                remedy=f"its parameters are {', '.join(self.params_type._fields)}",
-            )
-        merged: dict[str, Any] = {}
-        for name in self.params_type._fields:
-            merged[name] = self._checked(name, given.get(name, defaults.get(name)), defaults.get(name))
-        return self.params_type(**merged)
-
-    def _checked(self, name: str, value: Any, default: Any) -> Any:
-        kind = type(default)
-        try:
-            number = kind(value)
-            exact = float(number) == float(value)
-        except (TypeError, ValueError):
-            exact = False
-        if not exact:
-            raise StrategyError(
-                f"parameter {name}={value!r} is not a {kind.__name__}", where=f"strategy {self.name}"
-            )
-        low, high = self.bounds.get(name, (-np.inf, np.inf))
-        if not low <= float(number) <= high:
-            raise StrategyError(
-                f"parameter {name}={value} is out of range",
-                where=f"strategy {self.name}",
-                remedy=f"give {name} between {low:g} and {high:g}",
-            )
-        return number
+        """The parameter tuple for `values` over the defaults; raises StrategyError for what does not fit."""
+        return checked_params(self.name, self.params_type, self.bounds, values)
 
 
 def step_strategy(
@@ -163,14 +127,14 @@ def step_strategy(
             bounds=bounds,
             state_dtype=dtype,
             step=step,
-            version=hashlib.sha256(_source_code(step)).hexdigest()[:12],
+            version=hashlib.sha256(source_code(step)).hexdigest()[:12],
             warmup=warmup or (lambda _params: 0),
         )
 
     return build
 
 
-def _source_code(step: Step) -> bytes:
+def source_code(step: Callable[..., Any]) -> bytes:
     """The file that defines `step`, or the step alone where there is no file (a notebook cell)."""
     try:
         return Path(inspect.getfile(step)).read_bytes()

@@ -48,6 +48,11 @@ def _digest_of_modules(names: tuple[str, ...]) -> bytes:
     return digest.digest()
 
 
+def digest_of(modules: Iterable[str]) -> str:
+    """Name of the present state of the shared trading code and of `modules`, 16 hexadecimal digits."""
+    return hashlib.sha256(_digest_of_modules((*_TRADING_SOURCES, *modules))).hexdigest()[:16]
+
+
 def load_kernel(
     stem: str,
     template: str,

@@ -1,0 +1,319 @@
+"""Run an order strategy over a tape: inputs checked, the compiled engine run, results kept.
+
+The way of an order: the step asks at the time it learns of an event (feed latency), the gate judges at once,
+the request reaches the venue after the order latency and works from the next event on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba.core.errors import NumbaError
+
+from qtm.backtest.engine import Lineage
+from qtm.backtest.funding import FundingRates
+from qtm.backtest.tape.events import MARK, NO_DEPTH, Tape, merge, price_range, timed_events
+from qtm.backtest.tape.funding import funding_events
+from qtm.backtest.tape.kernels import engine_calls, run_kernel
+from qtm.backtest.tape.ledger import END_ROW, FILL_ROW, ROOM
+from qtm.backtest.tape.loop import FULL, WAKE
+from qtm.backtest.tape.result import OrdersResult
+from qtm.backtest.tape.rules import NEVER_NS, Latency, Queue, make_rules
+from qtm.clock import iso_utc
+from qtm.errors import ConfigError, DataError, StrategyError
+from qtm.market.instruments import Instrument, Market
+from qtm.risk.rules import GateLimits
+from qtm.strategies.compile_errors import explain_compile_error
+from qtm.strategies.order_contract import OrderStrategy
+from qtm.trading.costs import CostModel
+from qtm.trading.desk import DESK
+from qtm.trading.exact import units_of
+from qtm.trading.margin import NO_MARGIN, UM_MARGIN, Margin
+
+_NS = 1_000_000
+_MOST_CASH = 4e10
+
+
+@dataclass(frozen=True, slots=True)
+class TapeSnapshot:
+    """All memory of a run after its tape, as bytes; a run given it goes on as if it had never stopped."""
+
+    strategy_version: str
+    end_ns: int
+    base_ticks: int
+    state: bytes
+    desk: bytes
+    levels: bytes
+
+
+def run_orders_backtest(
+    strategy: OrderStrategy,
+    params: Any,
+    tape: Tape,
+    instrument: Instrument,
+    *,
+    cash: float,
+    costs: CostModel,
+    latency: Latency | None = None,
+    queue: Queue | None = None,
+    limits: GateLimits | None = None,
+    margin: Margin | None = None,
+    funding: FundingRates | None = None,
+    marks: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None = None,
+    trade_from_ms: int | None = None,
+    resume: TapeSnapshot | None = None,
+    data_version: int | None = None,
+    waivers: tuple[str, ...] = (),
+    compiled: bool = True,
+) -> OrdersResult:
+    """Run `strategy` over `tape` with `cash` quote currency.
+
+    Parameters
+    ----------
+    params
+        The strategy's parameter tuple, or a mapping of values over the defaults.
+    latency, queue
+        None means no latency, and the pessimistic queue.
+    limits
+        Gate limits to trade under; None runs without a gate.
+    margin
+        Leverage, brackets and liquidation of a futures account (`UM_MARGIN` by default on USD-M, none on
+        spot). A leverage of 0 on USD-M trades without margin.
+    funding
+        Funding payments of a perpetual; None charges none (a delivery contract, or a deliberate omission).
+    marks
+        Times in ns and mark prices in ticks; they then decide liquidation and mark-price triggers.
+    trade_from_ms
+        Orders before it are dropped: the strategy only warms up.
+    resume
+        Snapshot of a run that ended where this tape begins.
+    compiled
+        False runs the step as plain Python inside the compiled engine, for a debugger; same result.
+
+    Raises
+    ------
+    ConfigError, DataError
+        For cash, costs, a tape or funding that cannot be used.
+    StrategyError
+        For parameters out of range, or a step that does not compile or fails.
+    """
+    values = params if isinstance(params, strategy.params_type) else strategy.params(_mapping(params))
+    _check(strategy, tape, cash)
+    account = margin or (NO_MARGIN if instrument.market is Market.SPOT else UM_MARGIN)
+    latency, queue = latency or Latency(), queue or Queue()
+    whole = _with_payments(tape, funding, marks)
+    rules = make_rules(
+        whole, instrument, costs, latency, queue, limits, account,
+        wakes=strategy.wakes, period_ns=strategy.period_ns(values),
+        trade_from_ns=0 if trade_from_ms is None else trade_from_ms * _NS, marked=marks is not None,
+    )  # fmt: skip
+    state, desk, levels = _memory(strategy, whole, rules, cash, resume)
+    start = desk["books"][0].copy()
+    equity = np.empty((whole.end_ns - whole.start_ns) // int(rules["sample_ns"][0]))
+    fills, ends = _run(strategy, values, state, desk, rules, levels, whole, equity, compiled=compiled)
+    _close_of_tape(desk, rules, equity)
+    books = desk["books"][0]
+    first_ms, step_ms = whole.start_ns // _NS, whole.interval.ms
+    return OrdersResult(
+        tape=whole,
+        instrument=instrument,
+        cash=cash,
+        equity=equity,
+        fill_rows=fills,
+        end_rows=ends,
+        books=books.copy(),
+        start_books=start,
+        intervals_invested=int(desk["invested"][0]),
+        working=int(desk["count"][0]),
+        requests=int(desk["asked"][0]),
+        lineage=Lineage(
+            strategy=strategy.name,
+            strategy_version=strategy.version,
+            params=dict(values._asdict()),
+            market=str(instrument.market),
+            symbol=whole.symbol,
+            interval=str(whole.interval),
+            first_ms=first_ms,
+            last_ms=whole.end_ns // _NS - step_ms,
+            bars=len(equity),
+            cash=cash,
+            costs=costs._asdict(),
+            sizing={},
+            limits=limits._asdict() if limits is not None else None,
+            margin=account.as_dict() if account.leverage > 0 else None,
+            funded=funding is not None,
+            band=0.0,
+            data_version=data_version,
+            waivers=waivers,
+        ),
+        snapshot=TapeSnapshot(
+            strategy.version, whole.end_ns, int(rules["base_ticks"][0]), state.tobytes(),
+            _settled(desk), levels.tobytes(),
+        ),
+        latency=latency,
+        queue=queue,
+    )  # fmt: skip
+
+
+def _settled(desk: npt.NDArray[np.void]) -> bytes:
+    """The desk's bytes without what belongs to one tape only."""
+    copy = desk.copy()
+    for name in ("cursor", "fills_told", "fill_rows", "end_rows", "sample_rows", "invested"):
+        copy[name] = 0
+    return bytes(copy.tobytes())
+
+
+def _with_payments(
+    tape: Tape,
+    funding: FundingRates | None,
+    marks: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None,
+) -> Tape:
+    """The tape with its funding payments and mark prices."""
+    added = []
+    if funding is not None:
+        added.append(funding_events(tape, funding))
+    if marks is not None:
+        added.append(timed_events(marks[0], MARK, marks[1], 0))
+    return merge(tape, *added) if added else tape
+
+
+def _run(
+    strategy: OrderStrategy,
+    values: Any,
+    state: Any,
+    desk: Any,
+    rules: Any,
+    levels: Any,
+    tape: Tape,
+    equity: Any,
+    *,
+    compiled: bool,
+) -> tuple[npt.NDArray[np.void], npt.NDArray[np.void]]:
+    """Run to the end of the tape, with larger arrays for the ledger whenever they are full."""
+    fills, ends = np.empty(4 * ROOM, FILL_ROW), np.empty(4 * ROOM, END_ROW)
+    runner = run_kernel(strategy).run if compiled else _plain_runner(strategy)
+    try:
+        while (
+            runner(values, state[0], desk[0], rules[0], levels, tape.events, tape.bars, fills, ends, equity)
+            == FULL
+        ):
+            fills, ends = np.resize(fills, 2 * len(fills)), np.resize(ends, 2 * len(ends))
+    except (NumbaError, KeyError) as error:
+        if not compiled:
+            raise
+        raise explain_compile_error(error, strategy.name, strategy.source) from error
+    except (ArithmeticError, ValueError, IndexError) as error:
+        if not compiled:
+            raise
+        raise StrategyError(
+            f"the step of {strategy.name!r} failed: {error}",
+            where=str(strategy.source),
+            remedy="check its parameters and state, or run it with compiled=False in a debugger",
+        ) from error
+    return fills[: desk["fill_rows"][0]].copy(), ends[: desk["end_rows"][0]].copy()
+
+
+def _plain_runner(strategy: OrderStrategy) -> Any:
+    """The loop around the step in plain Python: breakpoints in the step work."""
+    calls = engine_calls()
+
+    def run(params: Any, state: Any, desk: Any, rules: Any, *arrays: Any) -> int:
+        # Records, not void scalars: a step written for compiled code says `desk.bid_ticks`.
+        seen_state, seen_desk = _record(state), _record(desk)
+        ends = arrays[4]
+        while True:
+            reached = calls.call_advance(desk, rules, *arrays)
+            if reached != WAKE:
+                return int(reached)
+            strategy.step(params, seen_state, seen_desk.event, seen_desk.account, seen_desk)
+            if desk["judged"] != desk["asked"]:
+                calls.call_dispatch(desk, rules, ends)
+
+    return run
+
+
+def _record(void: Any) -> Any:
+    """A view of a structured scalar whose fields are attributes."""
+    base = void.base if isinstance(void.base, np.ndarray) else np.asarray(void)
+    return base.reshape(-1).view(np.recarray)[0]
+
+
+def _close_of_tape(desk: Any, rules: Any, equity: Any) -> None:
+    """The samples that are due when the tape is over."""
+    sample = engine_calls().call_take_sample
+    while desk["sample_rows"][0] < len(equity):
+        sample(desk[0], rules[0], equity)
+        desk["next_sample_ns"] += rules["sample_ns"][0]
+
+
+def _check(strategy: OrderStrategy, tape: Tape, cash: float) -> None:
+    if not 0.0 < cash < _MOST_CASH:
+        raise ConfigError(f"cash must be a positive amount below {_MOST_CASH:g}, not {cash}", where="cash")
+    if strategy.needs_depth and tape.depth == NO_DEPTH:
+        raise DataError(
+            f"{strategy.name} needs the book's depth and this tape has none",
+            where=tape.symbol,
+            remedy="give a tape of recorded depth",
+        )
+
+
+def _mapping(params: Any) -> Mapping[str, Any]:
+    if params is None:
+        return {}
+    return params._asdict() if hasattr(params, "_asdict") else dict(params)
+
+
+def _memory(
+    strategy: OrderStrategy,
+    tape: Tape,
+    rules: npt.NDArray[np.void],
+    cash: float,
+    resume: TapeSnapshot | None,
+) -> tuple[Any, Any, Any]:
+    """State, desk and levels, fresh or from a snapshot."""
+    levels = np.zeros(1 if tape.of_bars else price_range(tape)[1] - int(rules["base_ticks"][0]) + 1, np.int64)
+    if resume is None:
+        return strategy.new_state(), _new_desk(tape, rules, cash), levels
+    if resume.strategy_version != strategy.version:
+        raise StrategyError(
+            f"the snapshot is of version {resume.strategy_version}, the strategy is {strategy.version}",
+            where=strategy.name,
+            remedy="start afresh, or run the version that made the snapshot",
+        )
+    if tape.start_ns < resume.end_ns:
+        raise DataError(
+            "the tape begins before the snapshot ends",
+            where=f"{tape.symbol} {iso_utc(tape.start_ns // _NS)}",
+            remedy=f"give a tape from {iso_utc(resume.end_ns // _NS)} on",
+        )
+    _lay_over(levels, int(rules["base_ticks"][0]), np.frombuffer(resume.levels, np.int64), resume.base_ticks)
+    desk = np.frombuffer(resume.desk, DESK).copy()
+    desk["next_sample_ns"] = tape.start_ns + rules["sample_ns"] - 1
+    return np.frombuffer(resume.state, strategy.state_dtype).copy(), desk, levels
+
+
+def _lay_over(levels: Any, base: int, old: Any, old_base: int) -> None:
+    """Copy the levels of a snapshot to where they belong in another span of ticks."""
+    first, last = max(base, old_base), min(base + len(levels), old_base + len(old))
+    if first < last:
+        levels[first - base : last - base] = old[first - old_base : last - old_base]
+
+
+def _new_desk(tape: Tape, rules: npt.NDArray[np.void], cash: float) -> npt.NDArray[np.void]:
+    """A desk before its first event."""
+    desk = np.zeros(1, DESK)
+    record = desk[0]
+    record["tick_size"], record["step_size"] = rules["tick_size"][0], rules["step_size"][0]
+    record["free"] = np.arange(len(record["free"]))
+    record["next_expiry_ns"] = record["fire_above"] = NEVER_NS
+    record["next_sample_ns"] = tape.start_ns + rules["sample_ns"][0] - 1
+    period = int(rules["period_ns"][0])
+    record["next_timer_ns"] = NEVER_NS if period == 0 else -(-tape.start_ns // period) * period + period
+    books = record["books"]
+    books["cash"] = books["peak"] = books["day_start"] = books["last_worth"] = units_of(cash)
+    books["day"] = -1
+    return desk

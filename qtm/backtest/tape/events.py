@@ -1,0 +1,210 @@
+"""The tape: everything that happened on a market, in time order, in whole ticks and lots.
+
+Three kinds of market become a tape: trades alone, trades with depth (see `recorded`), and bars. Funding
+payments and mark prices are merged in by time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from qtm.clock import iso_utc
+from qtm.errors import DataError
+from qtm.market.bars import BarSeries
+from qtm.market.instruments import Instrument
+from qtm.market.intervals import Interval
+
+BUY_TRADE, SELL_TRADE, BID, ASK, BEST_BID, BEST_ASK, CLEAR, BAR_ROW, MARK, FUNDING = range(10)
+"""A trade by its aggressor; a level set to a quantity; the best level set; all levels forgotten; row `ticks`
+of the bars; the mark price; a funding payment with its rate (1e-8) in `lots` and the mark, if known, in
+`ticks`."""
+
+TAPE_EVENT = np.dtype([("ts_ns", "i8"), ("ticks", "i8"), ("lots", "i8"), ("kind", "i8")], align=True)
+
+TAPE_BAR = np.dtype(
+    [
+        ("close_ns", "i8"),
+        ("open", "i8"),
+        ("high", "i8"),
+        ("low", "i8"),
+        ("close", "i8"),
+        ("volume", "i8"),
+    ],
+    align=True,
+)
+"""A bar in ticks and lots; `close_ns` is its last millisecond, as Binance names it."""
+
+NO_DEPTH, TOP_OF_BOOK, FULL_DEPTH = 0, 1, 2
+
+_NS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Tape:
+    """The events of one symbol.
+
+    Attributes
+    ----------
+    events
+        Shape (N,) of `TAPE_EVENT`, times not decreasing.
+    bars
+        Shape (B,) of `TAPE_BAR`: what `BAR_ROW` events point at; empty for a tape of trades.
+    depth
+        `NO_DEPTH`, `TOP_OF_BOOK` or `FULL_DEPTH`: what is known of the book.
+    interval
+        The grid equity is sampled on; the bars' own interval for a tape of bars.
+    start_ns, end_ns
+        The span, half open, on that grid.
+    """
+
+    symbol: str
+    events: npt.NDArray[np.void]
+    bars: npt.NDArray[np.void]
+    depth: int
+    interval: Interval
+    start_ns: int
+    end_ns: int
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    @property
+    def of_bars(self) -> bool:
+        """True when the market is known by its bars only."""
+        return len(self.bars) > 0
+
+    def split(self, at_ns: int) -> tuple[Tape, Tape]:
+        """The tape before and from `at_ns` on, a moment on its grid."""
+        step = self.interval.ms * _NS
+        if at_ns % step or not self.start_ns < at_ns < self.end_ns:
+            raise DataError("a tape is cut inside its span and on its grid", where=iso_utc(at_ns // _NS))
+        cut = int(np.searchsorted(self.events["ts_ns"], at_ns))
+        parts = ((self.events[:cut], self.start_ns, at_ns), (self.events[cut:], at_ns, self.end_ns))
+        first, second = (
+            Tape(self.symbol, events, self.bars, self.depth, self.interval, start, end)
+            for events, start, end in parts
+        )
+        return first, second
+
+
+def make_tape(
+    symbol: str,
+    events: npt.NDArray[np.void],
+    *,
+    depth: int,
+    interval: Interval,
+    bars: npt.NDArray[np.void] | None = None,
+    end_ns: int | None = None,
+) -> Tape:
+    """A tape of events that are in time order already.
+
+    Raises
+    ------
+    DataError
+        Naming the first event out of order, or one without a positive price or quantity.
+    """
+    if len(events) == 0:
+        raise DataError("the tape is empty", where=symbol, remedy="widen the dates or ingest the trades")
+    times = events["ts_ns"]
+    backwards = np.flatnonzero(times[1:] < times[:-1])
+    if backwards.size:
+        at = int(times[backwards[0] + 1])
+        raise DataError("the tape goes back in time", where=f"{symbol} {iso_utc(at // _NS)}")
+    trade = (events["kind"] == BUY_TRADE) | (events["kind"] == SELL_TRADE)
+    bad = np.flatnonzero(
+        (trade & ((events["ticks"] <= 0) | (events["lots"] <= 0)))
+        | (np.isin(events["kind"], (BID, ASK, BEST_BID, BEST_ASK)) & (events["ticks"] <= 0))
+    )
+    if bad.size:
+        raise DataError(
+            "an event has no positive price or quantity on the instrument's grid",
+            where=f"{symbol} {iso_utc(int(times[bad[0]]) // _NS)}",
+            remedy="check that the instrument's filters belong to this period",
+        )
+    step = interval.ms * _NS
+    last = int(times[-1])
+    return Tape(
+        symbol=symbol,
+        events=np.ascontiguousarray(events),
+        bars=np.empty(0, TAPE_BAR) if bars is None else bars,
+        depth=depth,
+        interval=interval,
+        start_ns=int(times[0]) // step * step,
+        end_ns=max(end_ns or 0, last // step * step + step),
+    )
+
+
+def tape_of_trades(frame: pl.DataFrame, instrument: Instrument, *, interval: Interval = Interval.M1) -> Tape:
+    """A tape of the trades of one symbol: rows of `qtm.market.bars.TRADE_SCHEMA`, sorted by time and id."""
+    events = np.zeros(len(frame), TAPE_EVENT)
+    events["ts_ns"] = frame["time_ms"].to_numpy() * _NS
+    events["ticks"] = to_grid(frame["price"].to_numpy(), float(instrument.tick_size))
+    events["lots"] = to_grid(frame["qty"].to_numpy(), float(instrument.step_size))
+    events["kind"] = np.where(frame["buyer_is_maker"].to_numpy(), SELL_TRADE, BUY_TRADE)
+    return make_tape(instrument.symbol, events, depth=NO_DEPTH, interval=interval)
+
+
+def tape_of_bars(series: BarSeries, instrument: Instrument) -> Tape:
+    """A tape of bars: one event a bar, at its open."""
+    tick = float(instrument.tick_size)
+    bars = np.zeros(len(series), TAPE_BAR)
+    bars["close_ns"] = (series.open_time_ms + series.interval.ms - 1) * _NS
+    for name in ("open", "high", "low", "close"):
+        bars[name] = to_grid(getattr(series, name), tick)
+    bars["volume"] = np.floor(series.volume / float(instrument.step_size) + 1e-9).astype(np.int64)
+    broken = np.flatnonzero(
+        (bars["low"] <= 0)
+        | (bars["low"] > np.minimum(bars["open"], bars["close"]))
+        | (bars["high"] < np.maximum(bars["open"], bars["close"]))
+    )
+    if broken.size:
+        raise DataError(
+            "a bar's low is not its lowest or its high not its highest price",
+            where=f"{series.symbol} {iso_utc(int(series.open_time_ms[broken[0]]))}",
+            remedy="run the quality checks on this period",
+        )
+    events = np.zeros(len(series), TAPE_EVENT)
+    events["ts_ns"] = series.open_time_ms * _NS
+    events["ticks"] = np.arange(len(series))
+    events["lots"] = 1
+    events["kind"] = BAR_ROW
+    return make_tape(series.symbol, events, depth=NO_DEPTH, interval=series.interval, bars=bars)
+
+
+def merge(tape: Tape, *others: npt.NDArray[np.void]) -> Tape:
+    """The tape with further events (funding, marks); among equal times the additions come first."""
+    every = np.concatenate([*others, tape.events])
+    order = np.argsort(every["ts_ns"], kind="stable")
+    inside = every[order]
+    kept = inside[(inside["ts_ns"] >= tape.start_ns) & (inside["ts_ns"] < tape.end_ns)]
+    return Tape(tape.symbol, kept, tape.bars, tape.depth, tape.interval, tape.start_ns, tape.end_ns)
+
+
+def timed_events(
+    ts_ns: npt.NDArray[np.int64], kind: int, ticks: npt.ArrayLike, lots: npt.ArrayLike
+) -> npt.NDArray[np.void]:
+    """Events of one kind."""
+    events = np.zeros(len(ts_ns), TAPE_EVENT)
+    events["ts_ns"], events["kind"], events["ticks"], events["lots"] = ts_ns, kind, ticks, lots
+    return events
+
+
+def to_grid(values: npt.NDArray[np.float64], step: float) -> npt.NDArray[np.int64]:
+    """Values in whole steps, the nearest."""
+    return np.rint(values / step).astype(np.int64)
+
+
+def price_range(tape: Tape) -> tuple[int, int]:
+    """Lowest and highest tick at which a book can matter: around all trades and best levels."""
+    events = tape.events
+    kinds = (BUY_TRADE, SELL_TRADE, BEST_BID, BEST_ASK)
+    near = events["ticks"][np.isin(events["kind"], kinds)]
+    if near.size == 0:
+        near = events["ticks"][np.isin(events["kind"], (BID, ASK))]
+    low, high = int(near.min()), int(near.max())
+    reach = max(4096, (high - low), high // 50)
+    return max(1, low - reach), high + reach
