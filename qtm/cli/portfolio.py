@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from qtm.settings import settings
 if TYPE_CHECKING:
     from qtm.portfolio.daily import DailyAllocation, Mandate
     from qtm.portfolio.lots import LotBook
+    from qtm.portfolio.problem import TailCap
 
 Alpha = Annotated[float | None, typer.Option(help="Confidence level of CVaR (default: settings).")]
 Cap = Annotated[
@@ -62,8 +64,34 @@ def optimize(
         float, typer.Option(help="Return given up per unit of CVaR; for max-utility.")
     ] = 0.05,
     scenarios: Annotated[
-        str, typer.Option(help="historical or filtered (volatility-scaled).")
+        str,
+        typer.Option(
+            help="historical, weighted, filtered (volatility-scaled), garch, bootstrap or t-copula."
+        ),
     ] = "historical",
+    half_life: Annotated[
+        float, typer.Option(help="Days after which a day counts half; for weighted.")
+    ] = 180.0,
+    draws: Annotated[int, typer.Option(help="Scenarios drawn; for bootstrap and t-copula.")] = 5000,
+    seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
+    margins: Annotated[
+        str, typer.Option(help="Margins of the t copula: empirical, student-t or pareto-tails.")
+    ] = "pareto-tails",
+    stressed_days: Annotated[
+        int, typer.Option(help="Append so many of the worst consecutive days of all history.")
+    ] = 0,
+    also: Annotated[
+        list[str] | None,
+        typer.Option("--also", help="A further scenario model under which every cap must hold; repeatable."),
+    ] = None,
+    cap_at: Annotated[
+        list[str] | None,
+        typer.Option("--cap-at", help="A further cap as LEVEL:CAP, e.g. 0.99:0.07; repeatable."),
+    ] = None,
+    radius: Annotated[
+        float,
+        typer.Option(help="Wasserstein distance by which the scenarios may be wrong, in daily return."),
+    ] = 0.0,
     mean: Annotated[str, typer.Option(help="Expected returns: shrunk, sample or zero.")] = "shrunk",
     fully_invested: Annotated[bool, typer.Option(help="Forbid cash.")] = False,
     held: Held = None,
@@ -84,12 +112,23 @@ def optimize(
 
     Example: [bold]qtm optimize --cap 0.03 --max-weight 0.2 --json[/bold]
 
+    Example: [bold]qtm optimize --scenarios t-copula --cap-at 0.99:0.07 --also filtered[/bold]
+
     Example: [bold]qtm optimize --walk-forward --window 365 --cost-bps 10[/bold]
     """
     from qtm.portfolio.daily import Mandate, MeanModel
     from qtm.portfolio.problem import Objective
+    from qtm.portfolio.scenarios.copula import Margins
     from qtm.portfolio.scenarios.recipe import ScenarioModel, ScenarioRecipe
 
+    recipe = ScenarioRecipe(
+        model=_choice(ScenarioModel, scenarios, "scenarios"),
+        half_life=half_life,
+        draws=draws,
+        seed=seed,
+        margins=_choice(Margins, margins, "margins"),
+        stressed_rows=stressed_days,
+    )
     base = Mandate.from_settings(settings().risk)
     mandate = Mandate(
         alpha=base.alpha if alpha is None else alpha,
@@ -100,10 +139,13 @@ def optimize(
         risk_aversion=risk_aversion,
         window=window,
         least_history=min(base.least_history, window),
-        scenarios=ScenarioRecipe(_choice(ScenarioModel, scenarios, "scenarios")),
+        scenarios=recipe,
         mean=_choice(MeanModel, mean, "mean"),
         cost_rate=cost_bps / 10_000,
         turnover_cap=turnover_cap,
+        further_caps=tuple(_level_cap(text) for text in cap_at or ()),
+        rivals=tuple(replace(recipe, model=_choice(ScenarioModel, text, "also")) for text in also or ()),
+        radius=radius,
     )
     if walk:
         _walk_forward(mandate, every, as_of, as_json)
@@ -255,6 +297,18 @@ def _choice(kind: type[Any], text: str, name: str) -> Any:
         ) from None
 
 
+def _level_cap(text: str) -> TailCap:
+    from qtm.portfolio.problem import TailCap
+
+    level, _, cap = text.partition(":")
+    try:
+        return TailCap(float(level), float(cap))
+    except ValueError:
+        raise ConfigError(
+            f"{text!r} is not a cap at a level", where="--cap-at", remedy="write it as 0.99:0.07"
+        ) from None
+
+
 def _day_ms(text: str | None) -> int | None:
     if text is None:
         return None
@@ -284,6 +338,9 @@ def _body(answer: DailyAllocation) -> dict[str, Any]:
         **answer.allocation.summary(),
         "cvar_cap": answer.mandate.cvar_cap,
         "scenario_model": answer.scenarios.model,
+        "scenario_window": [iso_utc(time)[:10] for time in answer.scenarios.provenance.window_ms],
+        "scenario_parameters": dict(answer.scenarios.provenance.parameters),
+        "scenario_seed": answer.scenarios.provenance.seed,
         "excluded": {entry.symbol: entry.reason for entry in answer.scenarios.excluded},
         "backfilled": {entry.symbol: entry.rows for entry in answer.scenarios.backfilled},
         "lake": answer.lake,
@@ -312,6 +369,9 @@ def _print(answer: DailyAllocation) -> None:
         f"CVaR {level} {allocation.cvar:.3%} a day (cap {answer.mandate.cvar_cap:.2%}), "
         f"VaR {allocation.var:.3%}, expected return {allocation.expected_return:.3%} a day"
     )
+    if allocation.tail_risk > allocation.cvar * (1.0 + 1e-9):
+        console.print(f"worst over the models and the distance they may be wrong: {allocation.tail_risk:.3%}")
+    console.print(f"scenarios: {answer.scenarios.model}, {len(answer.scenarios.returns):,} rows")
     console.print(
         f"solver {allocation.solver}, proven gap {allocation.gap:.1e}, lake version {answer.lake_version}"
     )

@@ -22,7 +22,7 @@ from qtm.market.lake import Lake, bars_dataset
 from qtm.portfolio.allocation import Allocation
 from qtm.portfolio.means import after_funding, bayes_stein_mean, funding_carry
 from qtm.portfolio.optimise import optimise
-from qtm.portfolio.problem import Objective, PortfolioProblem, TailCap
+from qtm.portfolio.problem import Distribution, GroundNorm, Objective, PortfolioProblem, TailCap
 from qtm.portfolio.scenarios.history import historical_scenarios
 from qtm.portfolio.scenarios.recipe import ScenarioModel, ScenarioRecipe, make_scenarios
 from qtm.portfolio.scenarios.scenario_set import Exclusion, ScenarioSet
@@ -43,7 +43,9 @@ class Mandate:
     """What the daily book may do; caps and floors are per day as fractions of capital.
 
     `window` is the number of daily returns looked at, `least_history` the fewest a symbol must have.
-    With `allow_cash` up to all of the capital may stay uninvested.
+    With `allow_cash` up to all of the capital may stay uninvested. `further_caps` are CVaR caps at other
+    levels, `rivals` scenario models under which every cap must hold too, and `radius` the Wasserstein
+    distance (in units of daily return, measured in `ground`) by which all of them may be wrong.
     """
 
     alpha: float = 0.95
@@ -58,6 +60,10 @@ class Mandate:
     mean: MeanModel = MeanModel.SHRUNK
     cost_rate: float = 0.0
     turnover_cap: float | None = None
+    further_caps: tuple[TailCap, ...] = ()
+    rivals: tuple[ScenarioRecipe, ...] = ()
+    radius: float = 0.0
+    ground: GroundNorm = GroundNorm.EUCLIDEAN
 
     def __post_init__(self) -> None:
         checks = (
@@ -69,6 +75,8 @@ class Mandate:
             ("risk-aversion", self.risk_aversion >= 0.0, "zero or more"),
             ("cost", self.cost_rate >= 0.0, "zero or more"),
             ("turnover-cap", self.turnover_cap is None or self.turnover_cap >= 0.0, "zero or more"),
+            ("radius", self.radius >= 0.0, "zero or more"),
+            ("cap-at", all(0.5 < cap.alpha < 1.0 for cap in self.further_caps), "with a level above 0.5"),
         )
         for name, good, allowed in checks:
             if not good:
@@ -110,6 +118,9 @@ class Mandate:
                     "objective": Objective(values["objective"]),
                     "mean": MeanModel(values["mean"]),
                     "scenarios": ScenarioRecipe.from_record(values["scenarios"]),
+                    "further_caps": tuple(TailCap(**cap) for cap in values["further_caps"]),
+                    "rivals": tuple(ScenarioRecipe.from_record(rival) for rival in values["rivals"]),
+                    "ground": GroundNorm(values["ground"]),
                 }
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -130,6 +141,7 @@ class DailyHistory:
     open_time_ms: npt.NDArray[np.int64]
     closes: Floats
     lows: Floats
+    highs: Floats
     quote_volumes: Floats
     lake: str
     version: int | None
@@ -148,6 +160,7 @@ class DailyHistory:
             open_time_ms=self.open_time_ms[: row + 1],
             closes=self.closes[: row + 1],
             lows=self.lows[: row + 1],
+            highs=self.highs[: row + 1],
             quote_volumes=self.quote_volumes[: row + 1],
             funding=None if self.funding is None else self.funding[: row + 1],
         )
@@ -194,7 +207,7 @@ def daily_history(
     end_ms = None if as_of_ms is None else as_of_ms + 1
     bars = (
         lake.scan_bars(market, Interval.D1, symbols=symbols, end_ms=end_ms, version=version)
-        .select("symbol", "open_time_ms", "close", "low", "quote_volume")
+        .select("symbol", "open_time_ms", "close", "low", "high", "quote_volume")
         .collect()
     )
     if bars.is_empty():
@@ -208,7 +221,7 @@ def daily_history(
     present = tuple(symbol for symbol in symbols if symbol in held)
     wide = {
         column: bars.pivot(on="symbol", index="open_time_ms", values=column).sort("open_time_ms")
-        for column in ("close", "low", "quote_volume")
+        for column in ("close", "low", "high", "quote_volume")
     }
     tables = {
         column: frame.select(present).cast(pl.Float64).fill_null(np.nan).to_numpy()
@@ -220,6 +233,7 @@ def daily_history(
         open_time_ms=times,
         closes=tables["close"],
         lows=tables["low"],
+        highs=tables["high"],
         quote_volumes=tables["quote_volume"],
         lake=lake.uri,
         version=version,
@@ -255,13 +269,22 @@ def _daily_funding(
 
 def daily_scenarios(history: DailyHistory, mandate: Mandate) -> ScenarioSet:
     """Scenarios of the mandate's window and model, with every exclusion and their origin on record."""
+    return _scenarios_by(history, mandate, mandate.scenarios)
+
+
+def daily_rivals(history: DailyHistory, mandate: Mandate) -> tuple[Distribution, ...]:
+    """The distributions of the mandate's rival models, over the symbols of `daily_scenarios`."""
+    made = (_scenarios_by(history, mandate, recipe) for recipe in mandate.rivals)
+    return tuple(Distribution(one.returns, one.probabilities) for one in made)
+
+
+def _scenarios_by(history: DailyHistory, mandate: Mandate, recipe: ScenarioRecipe) -> ScenarioSet:
     scenarios = historical_scenarios(history.close_frame(mandate.window), least_history=mandate.least_history)
     scenarios = replace(
         scenarios,
         excluded=(*history.absent, *scenarios.excluded),
         provenance=replace(scenarios.provenance, lake=history.lake, lake_version=history.version),
     )
-    recipe = mandate.scenarios
     whole = _whole_history(history, scenarios.symbols) if recipe.stressed_rows else None
     return make_scenarios(scenarios, recipe, long_history=whole)
 
@@ -289,9 +312,14 @@ def daily_mean(history: DailyHistory, mandate: Mandate) -> Floats:
 
 
 def daily_problem(
-    scenarios: ScenarioSet, mean: Floats, mandate: Mandate, held: dict[str, float] | None = None
+    scenarios: ScenarioSet,
+    mean: Floats,
+    mandate: Mandate,
+    held: dict[str, float] | None = None,
+    *,
+    rivals: tuple[Distribution, ...] = (),
 ) -> PortfolioProblem:
-    """The optimisation problem of `mandate` over `scenarios`, starting from the `held` weights.
+    """The optimisation problem of `mandate` over `scenarios` and `rivals`, starting from the `held` weights.
 
     Raises
     ------
@@ -316,12 +344,18 @@ def daily_problem(
         upper=np.full(count, mandate.max_weight),
         alpha=mandate.alpha,
         objective=mandate.objective,
-        tail_caps=(TailCap(mandate.alpha, mandate.cvar_cap),) if maximise else (),
+        tail_caps=(
+            *((TailCap(mandate.alpha, mandate.cvar_cap),) if maximise else ()),
+            *mandate.further_caps,
+        ),
         invested=(0.0, 1.0) if mandate.allow_cash and maximise else (1.0, 1.0),
         held=None if held is None else np.array([held.get(symbol, 0.0) for symbol in scenarios.symbols]),
         turnover_cap=mandate.turnover_cap,
         cost_rate=mandate.cost_rate,
         risk_aversion=mandate.risk_aversion,
+        rivals=rivals,
+        radius=mandate.radius,
+        ground=mandate.ground,
     )
 
 
@@ -353,7 +387,8 @@ def allocate_daily(
     """
     if scenarios is None:
         scenarios = daily_scenarios(history, mandate)
-    problem = daily_problem(scenarios, daily_mean(history, mandate), mandate, held)
+    mean, rivals = daily_mean(history, mandate), daily_rivals(history, mandate)
+    problem = daily_problem(scenarios, mean, mandate, held, rivals=rivals)
     allocation = optimise(problem, start=problem.held)
     return DailyAllocation(
         as_of_ms=history.as_of_ms,

@@ -19,7 +19,14 @@ import numpy.typing as npt
 from qtm.clock import iso_utc
 from qtm.errors import RiskError
 from qtm.portfolio.allocation import Outcome
-from qtm.portfolio.daily import DailyHistory, Mandate, daily_mean, daily_problem, daily_scenarios
+from qtm.portfolio.daily import (
+    DailyHistory,
+    Mandate,
+    daily_mean,
+    daily_problem,
+    daily_rivals,
+    daily_scenarios,
+)
 from qtm.portfolio.minimum_variance import minimum_variance
 from qtm.portfolio.optimise import optimise
 from qtm.portfolio.scenarios.scenario_set import ScenarioSet
@@ -178,7 +185,10 @@ def _decide(
         measured = {s: float(held[c]) for s, c in zip(scenarios.symbols, columns, strict=True)}
         trading = mandate.cost_rate > 0.0 or mandate.turnover_cap is not None
         mean = daily_mean(history, mandate)
-        answer = optimise(daily_problem(scenarios, mean, mandate, measured if trading else None))
+        rivals = daily_rivals(history, mandate)
+        answer = optimise(
+            daily_problem(scenarios, mean, mandate, measured if trading else None, rivals=rivals)
+        )
         weights, outcome = answer.weights, answer.outcome
     else:
         weights, outcome = _benchmark(scenarios, mandate, book), Outcome.OPTIMAL
