@@ -70,7 +70,7 @@ def risk_report(
                 _day_metadata(written, pictures=window.is_recent(day.start_ms)), partition_key=day.first
             )
             limits = [limit.name for limit in written.figures.limits if limit.breached]
-            models = [v.model for v in written.figures.verdicts if v.worst.name == "RED"]
+            models = [v.engine for v in written.figures.verdicts if v.light.name == "RED"]
             breached.update({day.first: ", ".join(limits)} if limits else {})
             red.update({day.first: ", ".join(models)} if models else {})
             context.log.info(f"{day.first}: {written.page}")

@@ -41,12 +41,12 @@ def report_metadata(figures: RiskFigures) -> dict[str, dg.MetadataValue]:
         "risk models": table(
             [
                 {
-                    "model": verdict_.model,
-                    "level %": 100 * verdict_.alpha,
-                    "days": verdict_.days,
+                    "model": verdict_.engine,
+                    "days": verdict_.forecasts,
                     "exceptions": verdict_.exceptions,
                     "expected": round(verdict_.expected, 1),
-                    "light": verdict_.worst.name.lower(),
+                    "VaR light": verdict_.var_light.light.name.lower(),
+                    "ES light": verdict_.shortfall_light.name.lower(),
                 }
                 for verdict_ in figures.verdicts
             ]

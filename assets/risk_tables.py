@@ -47,22 +47,33 @@ MEASURES = RiskTable(
 )
 STRESS = RiskTable(
     "stress",
-    "What each dated event on record would cost each day's book, as fractions of capital, on closes and with "
-    "every coin at its low at once.",
-    {"event": pl.String, "on_closes": pl.Float64, "on_lows": pl.Float64, "worst_symbol": pl.String},
+    "What each dated event on record would cost each day's book, as fractions of capital: on closes, with "
+    "every coin at its low at once, with hedges gone, and with shorts at their highs.",
+    {
+        "event": pl.String,
+        "on_closes": pl.Float64,
+        "on_lows": pl.Float64,
+        "on_lows_longs_only": pl.Float64,
+        "on_extremes": pl.Float64,
+        "worst_symbol": pl.String,
+    },
 )
 MODEL_BACKTESTS = RiskTable(
     "model_backtests",
-    "How the VaR and CVaR forecasts of the last 250 days held for each day's book: exceptions, coverage "
-    "tests, Acerbi-Szekely Z2 and the traffic light. Amber and red act on limits.",
+    "How the VaR 99 % and ES 97.5 % forecasts of the last 250 days held for each day's book: exceptions, "
+    "coverage tests, Acerbi-Szekely Z1 and Z2, both lights and the worse of them. Amber and red act on "
+    "the limits of a running stream.",
     {
         "model": pl.String,
-        "alpha": pl.Float64,
         "days": pl.Int64,
         "exceptions": pl.Int64,
         "expected": pl.Float64,
         "kupiec_p": pl.Float64,
+        "christoffersen_p": pl.Float64,
+        "z1": pl.Float64,
         "z2": pl.Float64,
+        "var_light": pl.String,
+        "es_light": pl.String,
         "light": pl.String,
     },
 )
@@ -173,21 +184,27 @@ def measure_rows(figures: "RiskFigures") -> list[tuple[Any, ...]]:
 
 def stress_rows(figures: "RiskFigures") -> list[tuple[Any, ...]]:
     """One row per dated event that the bars cover."""
-    return [(e.name, e.on_closes, e.on_lows, e.worst_symbol) for e in figures.stress]
+    return [
+        (e.name, e.on_closes, e.on_lows, e.on_lows_longs_only, e.on_extremes, e.worst_symbol)
+        for e in figures.stress
+    ]
 
 
 def model_rows(figures: "RiskFigures") -> list[tuple[Any, ...]]:
-    """One row per model and level."""
+    """One row per model."""
     return [
         (
-            v.model,
-            v.alpha,
-            v.days,
+            v.engine,
+            v.forecasts,
             v.exceptions,
             v.expected,
-            _known(v.kupiec_p),
+            _known(v.coverage.p_value),
+            _known(v.joint.p_value),
+            v.z1,
             _known(v.z2),
-            v.worst.name.lower(),
+            v.var_light.light.name.lower(),
+            v.shortfall_light.name.lower(),
+            v.light.name.lower(),
         )
         for v in figures.verdicts
     ]  # fmt: skip

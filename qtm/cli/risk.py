@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qtm.portfolio.daily import DailyHistory
-    from qtm.risk.composite_stress import Breach, ScenarioLoss
+    from qtm.risk.composite_stress import ScenarioLoss
     from qtm.risk.measures import Floats
+    from qtm.risk.reverse_stress import Breach
     from qtm.risk.rolling_backtest import EngineVerdict
-    from qtm.risk.stress import StressLoss
+    from qtm.risk.stress import DailyPrices, StressLoss
 
 Held = Annotated[
     Path | None,
@@ -54,8 +55,8 @@ class _Book:
     history: DailyHistory
     symbols: tuple[str, ...]
     weights: Floats
-    closes: Floats
-    lows: Floats
+    prices: DailyPrices
+    marks: DailyPrices | None
     title: str
 
 
@@ -78,14 +79,14 @@ def stress(
         StressBook,
         apply_all,
         read_scenarios,
-        smallest_breaches,
     )
+    from qtm.risk.reverse_stress import smallest_breaches
     from qtm.risk.stress import CRYPTO_DAYS, CRYPTO_EVENTS, replay_all
     from qtm.trading.costs import SPOT_COSTS
 
     own = read_scenarios(scenarios) if scenarios else ()
     book = _book(held, as_of)
-    path, _ = back_cast(book.closes, book.weights)
+    path, _ = back_cast(book.prices.closes, book.weights)
     exit_cost = SPOT_COSTS.taker_rate + SPOT_COSTS.slippage_bps * 1e-4
     put_through = StressBook(
         holdings=tuple(
@@ -98,7 +99,7 @@ def stress(
     limits = settings().risk
     headroom = {"daily loss": float(limits.daily_loss), "drawdown": float(limits.max_drawdown)}
     known = (*CRYPTO_EVENTS, *CRYPTO_DAYS)
-    events = replay_all(book.symbols, book.weights, book.history.open_time_ms, book.closes, book.lows, known)
+    events = replay_all(book.symbols, book.weights, book.prices, book.marks, known)
     covered = {event.name for event in events}
     losses = apply_all(put_through, (*COMPOSITES, *own))
     breaches = smallest_breaches(put_through, headroom)
@@ -151,7 +152,7 @@ def model_backtest(
 
     engines = [engine_named(name) for name in engine or [name for name in ENGINES if name != "garch"]]
     book = _book(held, as_of)
-    path, rows = back_cast(book.closes, book.weights)
+    path, rows = back_cast(book.prices.closes, book.weights)
     with _progress(len(engines) * max(path.shape[0] - window, 0)) as advance:
         rolled = [roll(chosen, path, window, progress=advance) for chosen in engines]
         verdicts = [judge_engine(forecasts, trials=trials) for forecasts in rolled]
@@ -229,11 +230,14 @@ def roll_up(
 def _book(held: Path | None, as_of: str | None) -> _Book:
     from qtm.market.lake import Lake
     from qtm.portfolio.daily import daily_history
+    from qtm.risk.mark_prices import daily_marks
+    from qtm.risk.stress import DailyPrices
 
     config = settings()
     asked = None if held is None else _weights(held)
     symbols = config.market.daily_universe if asked is None else tuple(asked)
-    history = daily_history(Lake.from_settings(config), symbols, as_of_ms=_day_ms(as_of))
+    lake = Lake.from_settings(config)
+    history = daily_history(lake, symbols, as_of_ms=_day_ms(as_of))
     priced = [i for i in range(len(history.symbols)) if np.isfinite(history.closes[-1, i])]
     present = tuple(history.symbols[i] for i in priced)
     if asked is None:
@@ -249,14 +253,17 @@ def _book(held: Path | None, as_of: str | None) -> _Book:
             )
         weights = np.array([asked[symbol] for symbol in present])
         title = f"{held}"
-    return _Book(history, present, weights, history.closes[:, priced], history.lows[:, priced], title)
+    days = history.open_time_ms
+    tables = (table[:, priced] for table in (history.closes, history.lows, history.highs))
+    marks = daily_marks(lake, present, days) if (weights < 0.0).any() else None
+    return _Book(history, present, weights, DailyPrices(days, *tables), marks, title)
 
 
 def _betas(book: _Book) -> dict[str, float]:
     """Slope of each symbol's last 730 returns against BTCUSDT's, or the mean's where the book has no BTC."""
     from qtm.risk.concentration import betas
 
-    returns = book.closes[1:] / book.closes[:-1] - 1.0
+    returns = book.prices.closes[1:] / book.prices.closes[:-1] - 1.0
     if "BTCUSDT" in book.symbols:
         market = returns[:, book.symbols.index("BTCUSDT")]
     else:
@@ -308,7 +315,8 @@ def _progress(total: int) -> Iterator[Callable[[], None]]:
 
 def _print_events(console: Console, events: tuple[StressLoss, ...], missing: list[str]) -> None:
     table = Table(title="Dated events: loss of capital")
-    for heading in ("event", "on closes", "on lows", "lows, hedges gone", "worst symbol"):
+    ways = ("on closes", "on lows", "lows, hedges gone", "shorts at highs", "on marks")
+    for heading in ("event", *ways, "worst symbol"):
         table.add_column(heading, justify="left" if heading in ("event", "worst symbol") else "right")
     for event in events:
         table.add_row(
@@ -316,6 +324,8 @@ def _print_events(console: Console, events: tuple[StressLoss, ...], missing: lis
             f"{event.on_closes:.1%}",
             f"{event.on_lows:.1%}",
             f"{event.on_lows_longs_only:.1%}",
+            f"{event.on_extremes:.1%}",
+            "" if event.on_marks is None else f"{event.on_marks:.1%}",
             f"{event.worst_symbol} {event.worst_symbol_loss:.1%}",
         )
     console.print(table)

@@ -149,8 +149,7 @@ def forecast_figure(figures: RiskFigures) -> Block:
     if forecasts is None:
         return paragraph("Too little history to roll a forecast through a year.", "muted")
     days = figures.forecast_days_ms
-    hit = forecasts.returns < -forecasts.var
-    colours = [BAD if exceeded else "#b9cbe6" for exceeded in hit]
+    colours = [BAD if exceeded else "#b9cbe6" for exceeded in forecasts.exceptions]
     return figure(
         [
             {
@@ -158,13 +157,13 @@ def forecast_figure(figures: RiskFigures) -> Block:
                 "marker": {"color": colours}, "hovertemplate": "%{y:.2%}",
             },
             {
-                "type": "scatter", "mode": "lines", "name": f"VaR {forecasts.alpha * 100:g} % forecast",
+                "type": "scatter", "mode": "lines", "name": "VaR 99 % forecast",
                 "x": times(days), "y": numbers(-forecasts.var), "line": {"color": WARN, "width": 1.4},
                 "hovertemplate": "%{y:.2%}",
             },
             {
-                "type": "scatter", "mode": "lines", "name": "CVaR forecast", "x": times(days),
-                "y": numbers(-forecasts.cvar), "line": {"color": BAD, "width": 1.2, "dash": "dot"},
+                "type": "scatter", "mode": "lines", "name": "CVaR 97.5 % forecast", "x": times(days),
+                "y": numbers(-forecasts.es), "line": {"color": BAD, "width": 1.2, "dash": "dot"},
                 "hovertemplate": "%{y:.2%}",
             },
         ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,11 +10,12 @@ import numpy.typing as npt
 
 from qtm.clock import iso_utc
 from qtm.portfolio.daily import DailyAllocation
-from qtm.risk.forecasts import Forecasts
+from qtm.risk.composite_stress import ScenarioLoss
 from qtm.risk.measures import Floats, cdar
-from qtm.risk.stress import ReverseStress, StressLoss
+from qtm.risk.reverse_stress import Breach
+from qtm.risk.rolling_backtest import EngineVerdict, RolledEngine
+from qtm.risk.stress import StressLoss
 from qtm.risk.tails import TailEstimate
-from qtm.risk.verdicts import ModelVerdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +90,13 @@ class RiskFigures:
     exposures: tuple[Exposure, ...]
     limits: tuple[LimitUse, ...]
     stress: tuple[StressLoss, ...]
-    composite: Mapping[str, float]
-    reverse: ReverseStress
+    composite: tuple[ScenarioLoss, ...]
+    reverse: tuple[Breach, ...]
+    deviations: float
+    """Standard deviations of the least unlikely way to the daily loss limit."""
     worst_days: tuple[BadDay, ...]
-    verdicts: tuple[ModelVerdict, ...]
-    forecasts: Forecasts | None
+    verdicts: tuple[EngineVerdict, ...]
+    forecasts: RolledEngine | None
     forecast_days_ms: npt.NDArray[np.int64]
     correlation: Floats
     change: Change | None
@@ -122,14 +124,16 @@ def figures_body(figures: RiskFigures) -> dict[str, Any]:
         "tails": [asdict(estimate) for estimate in figures.tails],
         "exposures": [asdict(exposure) for exposure in figures.exposures],
         "stress": [asdict(loss) for loss in figures.stress],
-        "composite": dict(figures.composite),
-        "reverse_stress": asdict(figures.reverse),
+        "composite": [{**asdict(loss), "total": loss.total} for loss in figures.composite],
+        "reverse_stress": [asdict(breach) for breach in figures.reverse],
+        "deviations_to_daily_loss": figures.deviations,
         "worst_days": [{**asdict(day), "day": iso_utc(day.day_ms)} for day in figures.worst_days],
         "models": [
             {
-                **asdict(v),
-                "light": v.light.name,
-                "es_light": v.es_light.name if v.es_light is not None else None,
+                "model": v.engine,
+                "light": v.var_light.light.name,
+                "es_light": v.shortfall_light.name,
+                **v.body(),
             }
             for v in figures.verdicts
         ],

@@ -17,15 +17,21 @@ from qtm.portfolio.scenarios.recipe import ScenarioRecipe
 from qtm.portfolio.scenarios.scenario_set import ScenarioSet
 from qtm.reports.risk_figures import BadDay, Change, Exposure, LimitUse, RiskFigures
 from qtm.risk.back_cast import back_cast
+from qtm.risk.composite_stress import Holding, StressBook, apply_all
 from qtm.risk.decomposition import component_cvar, marginal_cvar
-from qtm.risk.forecasts import Forecasts, rolling_filtered, rolling_historical
+from qtm.risk.engines import engine_named
 from qtm.risk.measures import Floats, drawdowns, equity_of, historical_cvar
-from qtm.risk.stress import StressLoss, replay_all, reverse_stress, shocked
+from qtm.risk.reverse_stress import deviations_to_lose, smallest_breaches
+from qtm.risk.rolling_backtest import EngineVerdict, RolledEngine, judge_engine, roll
+from qtm.risk.stress import DailyPrices, replay_all
 from qtm.risk.tails import tail_estimates
-from qtm.risk.verdicts import ModelVerdict, judge
 from qtm.settings import RiskSettings
+from qtm.trading.costs import SPOT_COSTS
 
 MARKET_SYMBOL = "BTCUSDT"
+JUDGED_ENGINES = ("filtered", "historical")
+"""Engines whose lights act on the desk, the one in use first."""
+
 FORECAST_WINDOW = 500
 BACKTEST_DAYS = 250
 LEAST_FORECAST_WINDOW = 100
@@ -60,12 +66,13 @@ def measure_book(
     equity = equity_of(path)
     falls = drawdowns(equity)
     columns = [history.symbols.index(symbol) for symbol in problem.symbols]
-    closes, lows = history.closes[:, columns], history.lows[:, columns]
+    closes = history.closes[:, columns]
     full_path, rows = back_cast(closes, weights)
     exposures = _exposures(history, answer, days, capital)
-    stress = replay_all(problem.symbols, weights, history.open_time_ms, closes, lows)
+    prices = DailyPrices(history.open_time_ms, closes, history.lows[:, columns], history.highs[:, columns])
+    stress = replay_all(problem.symbols, weights, prices)
+    put_through = _stress_book(problem.symbols, weights, path)
     tails = tuple(tail_estimates(path, full_path))
-    betas = np.array([exposure.beta for exposure in exposures])
     forecasts, verdicts = _judge_models(full_path)
     return RiskFigures(
         answer=answer,
@@ -78,9 +85,14 @@ def measure_book(
         exposures=exposures,
         limits=_limits(answer, settings, exposures, falls, path),
         stress=stress,
-        composite=_composite(problem.symbols, weights, stress),
-        reverse=reverse_stress(
-            float(settings.daily_loss), weights, betas, np.atleast_2d(np.cov(days.returns, rowvar=False))
+        composite=apply_all(put_through),
+        reverse=smallest_breaches(
+            put_through,
+            {"daily loss": float(settings.daily_loss), "drawdown": float(settings.max_drawdown)},
+            {exposure.symbol: exposure.beta for exposure in exposures},
+        ),
+        deviations=deviations_to_lose(
+            float(settings.daily_loss), weights, np.atleast_2d(np.cov(days.returns, rowvar=False))
         ),
         worst_days=_worst_days(days, weights),
         verdicts=verdicts,
@@ -156,18 +168,17 @@ def _limits(
     )
 
 
-def _composite(
-    symbols: tuple[str, ...], weights: Floats, stress: tuple[StressLoss, ...]
-) -> Mapping[str, float]:
-    """Made-up scenarios on top of the worst event: what no history holds."""
-    invested = float(weights.sum())
-    worst = max((loss.on_lows for loss in stress), default=0.0)
-    alts = shocked(symbols, weights, {"BTCUSDT": -0.30, "ETHUSDT": -0.40, "PAXGUSDT": -0.05}, -0.60)
-    return {
-        "Worst event on lows, and the cash stablecoin loses 10 %": worst + 0.10 * (1.0 - invested),
-        "Alts −60 %, BTC −30 %, ETH −40 %, gold −5 % at once": alts,
-        "The venue's balances are lost": 1.0,
-    }
+def _stress_book(symbols: tuple[str, ...], weights: Floats, path: Floats) -> StressBook:
+    """The book as composite scenarios take it; a short position is a perpetual."""
+    exit_cost = SPOT_COSTS.taker_rate + SPOT_COSTS.slippage_bps * 1e-4
+    return StressBook(
+        holdings=tuple(
+            Holding(symbol, float(weight), perpetual=weight < 0.0, exit_cost=exit_cost)
+            for symbol, weight in zip(symbols, weights, strict=True)
+        ),
+        cash=1.0 - float(weights[weights > 0.0].sum()),
+        hourly_deviation=float(path[-BACKTEST_DAYS:].std()) / 24**0.5,
+    )
 
 
 def _worst_days(days: ScenarioSet, weights: Floats) -> tuple[BadDay, ...]:
@@ -183,17 +194,17 @@ def _worst_days(days: ScenarioSet, weights: Floats) -> tuple[BadDay, ...]:
     )
 
 
-def _judge_models(path: Floats) -> tuple[Forecasts | None, tuple[ModelVerdict, ...]]:
-    """Roll both historical engines over the back-cast and judge the last year of forecasts."""
+def _judge_models(path: Floats) -> tuple[RolledEngine | None, tuple[EngineVerdict, ...]]:
+    """Roll the engines the limits rely on over the back-cast and judge the last year of forecasts.
+
+    A book that never moved cannot be judged, nor one with too little history.
+    """
     window = min(FORECAST_WINDOW, path.shape[0] - BACKTEST_DAYS)
-    if window < LEAST_FORECAST_WINDOW:
+    if window < LEAST_FORECAST_WINDOW or not path.any():
         return None, ()
-    rolled = [
-        roll(path, window, alpha).last(BACKTEST_DAYS)
-        for roll in (rolling_filtered, rolling_historical)
-        for alpha in (0.975, 0.99)
-    ]
-    return rolled[0], tuple(judge(forecasts) for forecasts in rolled)
+    year = path[-(window + BACKTEST_DAYS) :]
+    rolled = [roll(engine_named(name), year, window) for name in JUDGED_ENGINES]
+    return rolled[0], tuple(judge_engine(one) for one in rolled)
 
 
 def _correlation(scenarios: Floats) -> Floats:

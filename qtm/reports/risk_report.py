@@ -16,7 +16,7 @@ from qtm.portfolio.daily import DailyAllocation, DailyHistory
 from qtm.reports.blocks import Block, Card, Document, Section, cards, columns, paragraph
 from qtm.reports.exposure_facts import exposure_facts
 from qtm.reports.formats import money, percent
-from qtm.reports.model_lights import lights_paragraph
+from qtm.reports.model_lights import LIGHT_TONES, engines_section
 from qtm.reports.page import render_page, write_report
 from qtm.reports.risk_charts import (
     component_bars,
@@ -27,16 +27,15 @@ from qtm.reports.risk_charts import (
     tail_histogram,
 )
 from qtm.reports.risk_figures import RiskFigures, figures_body
-from qtm.reports.risk_measurement import measure_book
+from qtm.reports.risk_measurement import JUDGED_ENGINES, measure_book
 from qtm.reports.risk_tables import (
-    LIGHT_TONE,
     change_section,
+    composite_table,
     day_of,
     exposure_table,
     holdings_table,
     limits_table,
     lineage,
-    models_table,
     optimiser_trail,
     reverse_stress_words,
     stress_table,
@@ -108,7 +107,12 @@ def risk_report_document(figures: RiskFigures) -> Document:
         ),
         Section(
             "Stress",
-            [stress_bars(figures), stress_table(figures), reverse_stress_words(figures)],
+            [
+                stress_bars(figures),
+                stress_table(figures),
+                composite_table(figures),
+                reverse_stress_words(figures),
+            ],
             "Dated events replayed on today's weights; on lows, every coin is at its worst moment at once.",
         ),
         Section(
@@ -120,8 +124,7 @@ def risk_report_document(figures: RiskFigures) -> Document:
             "Model back-tests",
             [
                 forecast_figure(figures),
-                models_table(figures),
-                lights_paragraph([v.worst for v in figures.verdicts]),
+                *engines_section(figures.verdicts, used=JUDGED_ENGINES[0]).blocks,
             ],
             "VaR and CVaR as each evening would have forecast them; red days lost more than the forecast.",
         ),
@@ -169,7 +172,7 @@ def _cards(figures: RiskFigures) -> Block:
     stressed = figures.tail("Historical, stressed", 0.975)
     filtered = figures.tail("Filtered historical", 0.975)
     worst = figures.stress[0] if figures.stress else None
-    light = max((v.worst for v in figures.verdicts), default=None)
+    light = max((v.light for v in figures.verdicts), default=None)
     invested = float(np.abs(allocation.weights).sum())
     items = [
         Card(
@@ -190,7 +193,7 @@ def _cards(figures: RiskFigures) -> Block:
             "Risk models",
             light.name.lower() if light is not None else "not judged",
             "worst of the back-tests",
-            LIGHT_TONE[light] if light is not None else "muted",
+            LIGHT_TONES[light] if light is not None else "muted",
         ),
     ]
     return cards(items)

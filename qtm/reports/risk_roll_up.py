@@ -300,7 +300,7 @@ def _lights(roll_up: RollUp) -> dict[str, list[Light]]:
         for model in body["models"]:
             names = [name for name in (model["light"], model["es_light"]) if name is not None]
             worst = max((Light[name.upper()] for name in names), default=Light.RED)
-            rows.setdefault(f"{model['model']}, {model['alpha'] * 100:g} %", []).append(worst)
+            rows.setdefault(str(model["model"]), []).append(worst)
     return rows
 
 

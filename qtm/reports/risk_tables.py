@@ -9,13 +9,10 @@ from qtm.reports.blocks import Block, Cell, Section, Tone, columns, definitions,
 from qtm.reports.formats import money, percent, ratio
 from qtm.reports.risk_charts import DUST
 from qtm.reports.risk_figures import LimitUse, RiskFigures
-from qtm.risk.model_backtests import Light
 from qtm.risk.tails import LEVELS
 
 NEAR = 0.8
 """Share of a limit from which its use is shown as a warning."""
-
-LIGHT_TONE: dict[Light, Tone] = {Light.GREEN: "good", Light.YELLOW: "warn", Light.RED: "bad"}
 
 
 def limits_table(limits: tuple[LimitUse, ...]) -> Block:
@@ -113,38 +110,54 @@ def tails_table(figures: RiskFigures) -> Block:
 
 
 def stress_table(figures: RiskFigures) -> Block:
-    """The dated events and the made-up ones."""
-    rows: list[tuple[str | Cell, ...]] = [
-        (
-            loss.name,
-            percent(loss.on_closes, 1),
-            Cell(percent(loss.on_lows, 1), "bad" if loss.on_lows > 0.0 else ""),
-            money(loss.on_lows * figures.capital),
-            f"{loss.worst_symbol.removesuffix('USDT')} {percent(loss.worst_symbol_loss, 1)}",
-            ", ".join(symbol.removesuffix("USDT") for symbol in loss.proxied),
-        )
-        for loss in figures.stress
-    ]
-    rows += [
-        (name, "", Cell(percent(loss, 1), "bad"), money(loss * figures.capital), "", "")
-        for name, loss in figures.composite.items()
-    ]
-    headers = ("Event", "On closes", "On lows", "USDT on lows", "Largest part", "Not listed then")
+    """The dated events, every way to look at them; the way that hurts most in red."""
+    rows: list[tuple[str | Cell, ...]] = []
+    for loss in figures.stress:
+        ways = (loss.on_closes, loss.on_lows, loss.on_lows_longs_only, loss.on_extremes, loss.on_marks)
+        shown = [
+            Cell(
+                "" if way is None else percent(way, 1),
+                "bad" if way == loss.worst and loss.worst > 0.0 else "",
+            )
+            for way in ways
+        ]
+        worst = f"{loss.worst_symbol.removesuffix('USDT')} {percent(loss.worst_symbol_loss, 1)}"
+        proxied = ", ".join(symbol.removesuffix("USDT") for symbol in loss.proxied)
+        rows.append((loss.name, *shown, money(loss.worst * figures.capital), worst, proxied))
+    headers = (
+        "Dated event", "Closes", "Lows", "Lows, hedges gone", "Shorts at highs", "Marks", "USDT",
+        "Largest part", "Not listed then",
+    )  # fmt: skip
     return table(headers, rows)
 
 
+def composite_table(figures: RiskFigures) -> Block:
+    """The made-up scenarios, part by part."""
+    parts = ("price", "funding", "basis", "exit_cost", "stablecoin", "outage", "venue")
+    rows: list[tuple[str | Cell, ...]] = [
+        (
+            loss.name,
+            *(percent(getattr(loss, part), 1) if getattr(loss, part) else "" for part in parts),
+            Cell(percent(loss.total, 1), "bad" if loss.total > 0.0 else "good"),
+            money(loss.total * figures.capital),
+        )
+        for loss in figures.composite
+    ]
+    headers = ("Composite scenario", "Price", "Funding", "Basis", "Exit", "Stablecoin", "Outage", "Venue")
+    return table((*headers, "Total", "USDT"), rows)
+
+
 def reverse_stress_words(figures: RiskFigures) -> Block:
-    """The smallest moves that reach the daily loss limit."""
-    reverse = figures.reverse
-    move = (
-        f"Bitcoin {percent(reverse.market_move, 1)} with every coin following its beta"
-        if np.isfinite(reverse.market_move)
-        else "no fall of the market alone"
-    )
+    """The smallest moves that breach a limit."""
+    moves = [
+        f"{breach.limit} limit of {percent(breach.headroom, 1)}: "
+        + ("no move of the market alone" if breach.move is None else f"Bitcoin {percent(breach.move, 1)}")
+        for breach in figures.reverse
+    ]
     return paragraph(
-        f"Reverse stress: the daily loss limit of {percent(reverse.loss, 1)} is reached by {move}; "
-        f"the least unlikely way there is {ratio(reverse.deviations, 1)} standard deviations out. "
-        "Coins not listed at an event take the median move of those that were."
+        f"Reverse stress, every coin following its beta: {'; '.join(moves)}. The least unlikely way to the "
+        f"daily loss is {ratio(figures.deviations, 1)} standard deviations out. Coins not listed at an event "
+        "take the median move of those that were."
     )
 
 
@@ -160,29 +173,6 @@ def worst_days_table(figures: RiskFigures) -> Block:
         for bad in figures.worst_days
     ]
     return table(("Worst days of the window", "Loss", "USDT", "Largest part"), rows)
-
-
-def models_table(figures: RiskFigures) -> Block:
-    """Every model with its tests and lights."""
-    rows = [
-        (
-            v.model,
-            f"{v.alpha * 100:g} %",
-            f"{v.exceptions} of {v.days}",
-            ratio(v.expected, 1),
-            Cell(v.light.name.lower(), LIGHT_TONE[v.light]),
-            ratio(v.kupiec_p, 3),
-            ratio(v.coverage_p, 3),
-            ratio(v.z2, 2),
-            Cell(v.es_light.name.lower(), LIGHT_TONE[v.es_light]) if v.es_light is not None else "",
-        )
-        for v in figures.verdicts
-    ]
-    headers = (
-        "Model", "Level", "Exceptions", "Expected", "VaR light", "Kupiec p", "Christoffersen p",
-        "Acerbi-Szekely Z2", "ES light",
-    )  # fmt: skip
-    return table(headers, rows)
 
 
 def exposure_table(figures: RiskFigures) -> Block:

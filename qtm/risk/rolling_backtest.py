@@ -219,7 +219,11 @@ def judge_engine(rolled: RolledEngine, *, trials: int = 20_000, seed: int = 0) -
     hit = rolled.exceptions
     recent = slice(-YEAR, None)
     simulated = simulate_z2(rolled.tails, ES_ALPHA, trials=trials, seed=seed)
-    simulated_year = simulate_z2(rolled.tails[recent], ES_ALPHA, trials=trials, seed=seed)
+    simulated_year = (
+        simulated
+        if len(rolled.tails) == YEAR
+        else simulate_z2(rolled.tails[recent], ES_ALPHA, trials=trials, seed=seed)
+    )
     z2 = acerbi_szekely_z2(rolled.returns, rolled.es_threshold, rolled.es, ES_ALPHA)
     recent_z2 = acerbi_szekely_z2(
         rolled.returns[recent], rolled.es_threshold[recent], rolled.es[recent], ES_ALPHA

@@ -1,20 +1,19 @@
-"""Stress: dated market events replayed on the book, and the smallest moves that would breach a limit.
+"""Stress: dated market events replayed on the book.
 
 Close-to-close returns hide the risk: on 2025-10-10 altcoins fell 55 to 70 % within the day and 15 to 27 % on
-the close. Every event is therefore replayed on closes and on lows (each symbol at its worst moment at once),
-and with short legs removed, as auto-deleveraging would remove them.
+the close. Every event is therefore replayed on closes, on lows (each symbol at its worst moment at once),
+with short legs removed, as auto-deleveraging would remove them, with shorts at their highs, and on marks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
 import numpy.typing as npt
 
-from qtm.errors import RiskError
 from qtm.risk.measures import Floats
 
 
@@ -54,10 +53,32 @@ CRYPTO_DAYS: tuple[StressEvent, ...] = (
 
 
 @dataclass(frozen=True, slots=True)
+class DailyPrices:
+    """Daily prices side by side: days of shape (D,), the rest (D, N), NaN where there is no bar."""
+
+    open_time_ms: npt.NDArray[np.int64]
+    closes: Floats
+    lows: Floats
+    highs: Floats
+
+
+@dataclass(frozen=True, slots=True)
 class StressLoss:
     """What an event does to a book, as fractions of capital (positive: loss).
 
-    `proxied` symbols had no price then; they take the median move of those that had.
+    Attributes
+    ----------
+    on_closes, on_lows
+        Every symbol at the last close, and every symbol at its low at once.
+    on_lows_longs_only
+        On lows, with short legs removed: auto-deleveraging closed them before the fall.
+    on_extremes
+        Every position at its own worst: longs at lows, shorts at highs. What a short book must stand.
+    on_marks
+        As `on_extremes`, with perpetuals (the shorts) at their mark price, which margin is reckoned on; None
+        where a short has no mark price of those days or the book holds none.
+    proxied
+        Symbols that had no price then; they take the median move of those that had.
     """
 
     name: str
@@ -66,45 +87,47 @@ class StressLoss:
     on_closes: float
     on_lows: float
     on_lows_longs_only: float
+    on_extremes: float
+    on_marks: float | None
     worst_symbol: str
     worst_symbol_loss: float
     proxied: tuple[str, ...]
+
+    @property
+    def worst(self) -> float:
+        """The largest loss of all ways to look at the event."""
+        return max(
+            self.on_closes, self.on_lows, self.on_lows_longs_only, self.on_extremes, self.on_marks or 0.0
+        )
 
 
 def replay(
     event: StressEvent,
     symbols: Sequence[str],
     weights: Floats,
-    open_time_ms: npt.NDArray[np.int64],
-    closes: Floats,
-    lows: Floats,
+    prices: DailyPrices,
+    marks: DailyPrices | None = None,
 ) -> StressLoss | None:
     """Replay `event` on the book; None when the prices do not cover it.
 
     Parameters
     ----------
     symbols, weights
-        The book, N entries, weights as fractions of capital.
-    open_time_ms
-        Days of the price tables, shape (D,).
-    closes, lows
-        Daily prices of shape (D, N), NaN where there is no bar.
+        The book, N entries, weights as fractions of capital; a negative one is a short perpetual.
+    prices, marks
+        Daily prices of the symbols, and mark prices of their perpetuals if there are any.
     """
-    first = int(np.searchsorted(open_time_ms, _day_ms(event.first_day)))
-    last = int(np.searchsorted(open_time_ms, _day_ms(event.last_day)))
-    if first == 0 or last >= open_time_ms.shape[0] or open_time_ms[last] != _day_ms(event.last_day):
+    moves = _moves(event, prices)
+    if moves is None:
         return None
-    before = closes[first - 1]
-    close_move = closes[last] / before - 1.0
-    with np.errstate(invalid="ignore"):
-        low_move = np.fmin.reduce(lows[first : last + 1], axis=0) / before - 1.0
-    known = np.isfinite(close_move) & np.isfinite(low_move)
+    known = np.asarray(np.isfinite(moves).all(axis=0))
     if not known.any():
         return None
-    close_move = np.where(known, close_move, np.median(close_move[known]))
-    low_move = np.where(known, low_move, np.median(low_move[known]))
+    close_move, low_move, high_move = (np.where(known, m, np.median(m[known])) for m in moves)
     losses = -weights * low_move
-    worst = int(np.argmax(losses))
+    short = weights < 0.0
+    own_worst = -weights * np.where(short, high_move, low_move)
+    worst = int(np.argmax(own_worst))
     return StressLoss(
         name=event.name,
         first_day=event.first_day,
@@ -112,8 +135,10 @@ def replay(
         on_closes=-float(weights @ close_move),
         on_lows=float(losses.sum()),
         on_lows_longs_only=float(losses[weights > 0.0].sum()),
+        on_extremes=float(own_worst.sum()),
+        on_marks=_on_marks(event, weights, own_worst, marks),
         worst_symbol=symbols[worst],
-        worst_symbol_loss=float(losses[worst]),
+        worst_symbol_loss=float(own_worst[worst]),
         proxied=tuple(s for s, have, held in zip(symbols, known, weights, strict=True) if held and not have),
     )
 
@@ -121,63 +146,41 @@ def replay(
 def replay_all(
     symbols: Sequence[str],
     weights: Floats,
-    open_time_ms: npt.NDArray[np.int64],
-    closes: Floats,
-    lows: Floats,
+    prices: DailyPrices,
+    marks: DailyPrices | None = None,
     events: Sequence[StressEvent] = CRYPTO_EVENTS,
 ) -> tuple[StressLoss, ...]:
-    """Every event the prices cover, worst on lows first."""
-    losses = (replay(event, symbols, weights, open_time_ms, closes, lows) for event in events)
-    return tuple(sorted((loss for loss in losses if loss is not None), key=lambda loss: -loss.on_lows))
+    """Every event the prices cover, worst first."""
+    losses = (replay(event, symbols, weights, prices, marks) for event in events)
+    return tuple(sorted((loss for loss in losses if loss is not None), key=lambda loss: -loss.worst))
 
 
-def shocked(symbols: Sequence[str], weights: Floats, shocks: Mapping[str, float], otherwise: float) -> float:
-    """Loss of the book under a made-up scenario: a move per named symbol, `otherwise` for the rest.
-
-    Raises
-    ------
-    RiskError
-        If a shock is below -100 % or not a number.
-    """
-    moves = np.array([shocks.get(symbol, otherwise) for symbol in symbols])
-    if not (moves >= -1.0).all():
-        raise RiskError("a price cannot fall by more than 100 %", where=f"shocks {dict(shocks)}")
-    return -float(weights @ moves)
-
-
-@dataclass(frozen=True, slots=True)
-class ReverseStress:
-    """The smallest move that costs `loss`: of the market (every symbol by its beta), and of any direction.
-
-    `deviations` counts standard deviations of the book; NaN when no move of that kind can cost as much.
-    """
-
-    loss: float
-    market_move: float
-    deviations: float
+def _moves(event: StressEvent, prices: DailyPrices) -> Floats | None:
+    """Moves against the close before, at the last close, the lowest low and the highest high; (3, N)."""
+    days = prices.open_time_ms
+    first, last = (int(np.searchsorted(days, _day_ms(day))) for day in (event.first_day, event.last_day))
+    if first == 0 or last >= days.shape[0] or days[last] != _day_ms(event.last_day):
+        return None
+    span = slice(first, last + 1)
+    with np.errstate(invalid="ignore"):
+        reached = (
+            prices.closes[last],
+            np.fmin.reduce(prices.lows[span], axis=0),
+            np.fmax.reduce(prices.highs[span], axis=0),
+        )
+        moves: Floats = np.array(reached) / prices.closes[first - 1] - 1.0
+    return moves
 
 
-def reverse_stress(loss: float, weights: Floats, betas: Floats, covariance: Floats) -> ReverseStress:
-    """Smallest market move and smallest Mahalanobis move that lose `loss` of capital.
-
-    Parameters
-    ----------
-    loss
-        Fraction of capital, positive: the limit to be breached.
-    weights, betas
-        Shape (N,); betas against the market factor.
-    covariance
-        Of the symbols' returns, shape (N, N). The least unlikely move along it that loses `loss` lies
-        `loss / deviation` standard deviations out.
-    """
-    slope = float(weights @ betas)
-    deviation = float(np.sqrt(max(float(weights @ covariance @ weights), 0.0)))
-    move = -loss / slope if slope != 0.0 else float("nan")
-    return ReverseStress(
-        loss=loss,
-        market_move=move if move >= -1.0 else float("nan"),
-        deviations=loss / deviation if deviation > 0.0 else float("nan"),
-    )
+def _on_marks(
+    event: StressEvent, weights: Floats, own_worst: Floats, marks: DailyPrices | None
+) -> float | None:
+    """Loss with every short at the highest mark price of the event."""
+    short = weights < 0.0
+    moves = None if marks is None or not short.any() else _moves(event, marks)
+    if moves is None or not np.isfinite(moves[2][short]).all():
+        return None
+    return float(own_worst[~short].sum() - (weights[short] * moves[2][short]).sum())
 
 
 def _day_ms(day: str) -> int:

@@ -47,7 +47,8 @@ def test_the_back_cast_is_the_book_through_its_own_scenarios(figures, answer):
 
 
 def test_model_verdicts_use_a_year_of_days_before_the_report(figures, history):
-    assert {verdict.days for verdict in figures.verdicts} == {250}
+    assert [verdict.engine for verdict in figures.verdicts] == ["filtered", "historical"]
+    assert {verdict.forecasts for verdict in figures.verdicts} == {250}
     assert figures.forecast_days_ms[-1] == history.as_of_ms
 
 

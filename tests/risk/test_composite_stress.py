@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from qtm.errors import ConfigError, RiskError
@@ -14,8 +15,8 @@ from qtm.risk.composite_stress import (
     apply_all,
     apply_scenario,
     read_scenarios,
-    smallest_breaches,
 )
+from qtm.risk.reverse_stress import deviations_to_lose, smallest_breaches
 
 HEDGED = StressBook(
     (
@@ -153,3 +154,11 @@ def test_unknown_values_are_refused():
         smallest_breaches(HEDGED, {"x": 1.0}, {"BTCUSDT": 1.0})
     with pytest.raises(RiskError, match="headroom"):
         smallest_breaches(HEDGED, {"x": math.nan})
+
+
+def test_the_least_unlikely_way_to_a_loss_loses_exactly_that():
+    weights, covariance = np.array([0.5, 0.3]), np.diag([0.0009, 0.0016])
+    deviations = deviations_to_lose(0.1, weights, covariance)
+    direction = -covariance @ weights / np.sqrt(weights @ covariance @ weights) * deviations
+    assert -weights @ direction == pytest.approx(0.1)
+    assert math.isnan(deviations_to_lose(0.1, np.zeros(2), covariance))

@@ -97,3 +97,9 @@ def test_an_engine_that_refuses_names_its_window():
 
     with pytest.raises(RiskError, match="refusing, window ending at return 250"):
         roll(Refusing(), NOISE, 250)
+
+
+def test_a_filtered_forecast_follows_volatility():
+    calm, wild = (np.random.default_rng(2).normal(0, scale, 300) for scale in (0.01, 0.04))
+    rolled = roll(FilteredHistorical(), np.concatenate((calm, wild)), 250)
+    assert rolled.var[-1] > 2.5 * rolled.var[0]
