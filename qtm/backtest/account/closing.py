@@ -1,0 +1,385 @@
+"""What happens at a bar's close: the account is marked, and targets become orders for the next open.
+
+An order is sized from its sleeve's equity. Orders that give up a position come first, because what they will
+bring in at their limit price may be spent; then the others in the order of the legs, each reserving what it
+may cost. Each leg's order is judged by the limits of its strategy and instrument on its own sub-book; where
+several strategies share the account, the net order of an instrument is judged once more, by the firm's limits
+on the whole account. A refused net refuses the legs on its side, and what is left is judged again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from qtm.backtest.account.ledger import note_order
+from qtm.backtest.account.margin_bar import net_position
+from qtm.backtest.account.memory import (
+    MARGIN,
+    NOBODY,
+    SPOT,
+    grid_of_quote,
+    margin_of_quote,
+    rules_of,
+    sizing_of_sleeve,
+)
+from qtm.backtest.deciding import judge_change
+from qtm.backtest.intrabar import ENTRY
+from qtm.backtest.session import DAY_MS, MESSAGE_RING, REFUSED, REJECTED
+from qtm.compiled import either_way
+from qtm.trading.book import limit_price_ticks, lots_towards, on_refused, wanted_qty
+from qtm.trading.costs import nearest_ticks, next_variance
+from qtm.trading.margin import is_covered, leverage_at
+
+
+@either_way
+def take_closes(
+    account: Any, quotes: Any, marks: Any, seen: Any, tick_sizes: Any, ticks: Any, closes: Any, opened_ms: int
+) -> None:
+    """Take over the closes of a bar, whose row this is."""
+    present = 0
+    for n in range(marks.size):
+        present += closes[n] == closes[n]
+        ticks[n] = nearest_ticks(closes[n], tick_sizes[n])
+    if account.impacted:
+        for n in range(marks.size):
+            quote = quotes[n]
+            if closes[n] == closes[n]:
+                before = 0.0 if quote.gone else marks[n]
+                quote.variance = next_variance(quote.variance, before, closes[n])
+    if present == marks.size and account.dead == 0:
+        account.absent = 0
+        for n in range(marks.size):
+            marks[n] = closes[n]
+            seen[n] = opened_ms
+    else:
+        take_some(account, quotes, marks, seen, closes, opened_ms)
+    account.seen_ms = opened_ms
+    account.bars += 1
+
+
+@either_way
+def take_some(account: Any, quotes: Any, marks: Any, seen: Any, closes: Any, opened_ms: int) -> None:
+    """Take over the closes of a bar that not every instrument has, or that raises one from the dead."""
+    account.absent = 0
+    for n in range(marks.size):
+        if np.isnan(closes[n]):
+            account.absent += seen[n] != 0 and not quotes[n].gone
+            continue
+        marks[n] = closes[n]
+        seen[n] = opened_ms
+        if quotes[n].gone:
+            quotes[n].gone = False
+            account.dead -= 1
+
+
+@either_way
+def show_closes(quotes: Any, marks: Any, seen: Any) -> None:
+    """Let the quotes' closes follow the marks."""
+    for n in range(marks.size):
+        quotes[n].close = marks[n]
+        quotes[n].seen_ms = seen[n]
+
+
+@either_way
+def mark_sleeves(
+    account: Any, sleeves: Any, sessions: Any, quotes: Any, legs: Any, marks: Any, opened_ms: int
+) -> tuple[float, float]:
+    """Mark every sleeve and the account at the last closes; returns (equity, sum of absolute positions)."""
+    whole = gross = 0.0
+    invested = False
+    for k in range(sleeves.size):
+        sleeve = sleeves[k]
+        worth = sleeve.cash[SPOT]
+        if account.margined:
+            worth += sleeve.cash[MARGIN]
+        for s in range(sleeve.first, sleeve.last):
+            qty = legs[s].qty
+            if qty != 0.0:
+                n = legs[s].instrument
+                value = qty * marks[n]
+                worth += value
+                gross += abs(value)
+                invested |= abs(qty) >= quotes[n].step_size
+        mark(sessions[k], opened_ms, worth)
+        whole = worth if k == 0 else whole + worth
+    firm = sessions[sleeves.size]
+    mark(firm, opened_ms, whole)
+    if invested:
+        firm.bars_invested += 1
+    return whole, gross
+
+
+@either_way
+def mark(session: Any, opened_ms: int, worth: float) -> None:
+    """Keep last, peak and start-of-day equity; a day starts with the equity of the close before it."""
+    if opened_ms >= session.day_end_ms:
+        session.day_start_equity = session.last_equity
+        session.day_end_ms = (opened_ms // DAY_MS + 1) * DAY_MS
+    session.last_equity = worth
+    if worth > session.peak_equity:
+        session.peak_equity = worth
+    session.bars += 1
+
+
+@either_way
+def queue_unmet(account: Any, legs: Any, queue: Any, closes: Any) -> None:
+    """List the legs whose target is unmet and whose instrument has a bar, whose closes these are."""
+    account.queued = 0
+    for s in range(legs.size):
+        if legs[s].desired != legs[s].achieved and not np.isnan(closes[legs[s].instrument]):
+            queue[account.queued] = s
+            account.queued += 1
+
+
+@either_way
+def send_orders(
+    account: Any,
+    sleeves: Any,
+    sessions: Any,
+    quotes: Any,
+    legs: Any,
+    queue: Any,
+    waiting: Any,
+    orders: Any,
+    closes: Any,
+    opened_ms: int,
+    i: int,
+) -> None:
+    """Turn the unmet targets of the queue into orders that work from the next open on.
+
+    `closes` is the row of bar `i`.
+    """
+    at = 0
+    while at < account.queued:
+        k, start = legs[queue[at]].strategy, at
+        sizing, worth = sizing_of_sleeve(sleeves[k]), sessions[k].last_equity
+        spendable, enlarging = sleeves[k].cash[SPOT], False
+        while at < account.queued and legs[queue[at]].strategy == k:
+            leg = legs[queue[at]]
+            close = closes[leg.instrument]
+            leg.wanted = wanted_qty(leg, close, worth, sizing, grid_of_quote(quotes[leg.instrument]))
+            leg.giving_up = abs(leg.wanted) < abs(leg.qty) or leg.wanted * leg.qty < 0.0
+            if leg.giving_up:
+                spendable += want(
+                    account,
+                    sleeves,
+                    sessions,
+                    quotes,
+                    legs,
+                    orders,
+                    queue[at],
+                    spendable,
+                    close,
+                    opened_ms,
+                    i,
+                )
+            else:
+                enlarging = True
+            at += 1
+        if enlarging:
+            for other in range(start, at):
+                leg = legs[queue[other]]
+                if not leg.giving_up:
+                    close = closes[leg.instrument]
+                    spendable += want(
+                        account, sleeves, sessions, quotes, legs, orders, queue[other], spendable, close,
+                        opened_ms, i,
+                    )  # fmt: skip
+    for at in range(account.queued):
+        n = legs[queue[at]].instrument
+        if quotes[n].wants:
+            quotes[n].wants = False
+            send_net(account, sleeves, sessions, quotes, legs, waiting, orders, n, closes[n], opened_ms, i)
+    account.queued = 0
+
+
+@either_way
+def want(
+    account: Any,
+    sleeves: Any,
+    sessions: Any,
+    quotes: Any,
+    legs: Any,
+    orders: Any,
+    s: int,
+    spendable: float,
+    close: float,
+    opened_ms: int,
+    i: int,
+) -> float:
+    """Let leg `s` want the order that leads to its wanted position; returns what that adds to the cash."""
+    leg = legs[s]
+    quote, session = quotes[leg.instrument], sessions[leg.strategy]
+    grid = grid_of_quote(quote)
+    lots = lots_towards(leg, leg.wanted, spendable, close, grid, account.band)
+    if lots == 0.0:
+        return 0.0
+    now_ms = opened_ms + account.interval_ms
+    ticks = limit_price_ticks(1 if lots > 0.0 else -1, close, grid.tick_size, account.band)
+    limit = ticks * grid.tick_size
+    leg.working_sequence = leg.orders
+    breached, covered = 0, True
+    if account.gated:
+        breached = judge_leg(session, leg, quote, lots, limit, close, now_ms)
+    if not quote.spot:
+        carried = margin_equity(sleeves, quotes, legs, leg.strategy, leg.strategy + 1)
+        carried -= committed(sleeves, quotes, legs, leg.strategy, leg.instrument)
+        after = leg.qty + lots * grid.step_size
+        covered = is_covered(leg.qty, after, close, carried, margin_of_quote(quote))
+    if breached != 0 or not covered:
+        on_refused(leg)
+        note_order(
+            account, orders, i, now_ms, lots, 0.0, ticks, REFUSED if breached != 0 else REJECTED, ENTRY,
+            breached, np.nan, 0.0, 0.0, s, leg, sleeves[leg.strategy].cash[quote.purse],
+        )  # fmt: skip
+        return 0.0
+    session.message_ms[session.messages % MESSAGE_RING] = now_ms
+    session.messages += 1
+    leg.asked_lots = leg.working_lots = lots
+    quote.wants = True
+    if not quote.spot:
+        return 0.0
+    value = -lots * grid.step_size * limit
+    return value * (1.0 - quote.taker_rate) if lots < 0.0 else value
+
+
+@either_way
+def judge_leg(
+    session: Any, leg: Any, quote: Any, lots: float, limit: float, close: float, now_ms: int
+) -> int:
+    """The gate's answer to the order of a leg on its own book: 0, or the mask of breached controls."""
+    return int(judge_change(session, leg.qty, lots, limit, close, now_ms, rules_of(quote, leg.limits)))
+
+
+@either_way
+def margin_equity(sleeves: Any, quotes: Any, legs: Any, first: int, last: int) -> float:
+    """Equity on the margin account of the sleeves `first` to `last` (exclusive)."""
+    worth = 0.0
+    for k in range(first, last):
+        worth += sleeves[k].cash[MARGIN]
+        for s in range(sleeves[k].first, sleeves[k].last):
+            leg = legs[s]
+            if leg.qty != 0.0 and not quotes[leg.instrument].spot:
+                worth += leg.qty * quotes[leg.instrument].close
+    return worth
+
+
+@either_way
+def committed(sleeves: Any, quotes: Any, legs: Any, k: int, but: int) -> float:
+    """Initial margin of a sleeve's positions, and the orders on them, in all instruments but one."""
+    used = 0.0
+    for s in range(sleeves[k].first, sleeves[k].last):
+        leg = legs[s]
+        if leg.instrument != but and not quotes[leg.instrument].spot:
+            used += initial_margin(quotes[leg.instrument], leg.qty, leg.working_lots)
+    return used
+
+
+@either_way
+def initial_margin(quote: Any, qty: float, lots: float) -> float:
+    """Margin of a position and the order working on it, at the larger of before and after."""
+    notional = max(abs(qty), abs(qty + lots * quote.step_size)) * quote.close
+    return float(notional / leverage_at(notional, margin_of_quote(quote))) if notional > 0.0 else 0.0
+
+
+@either_way
+def net_lots(quote: Any, legs: Any) -> float:
+    """What the legs of an instrument want on balance."""
+    net, s = 0.0, quote.first_leg
+    while s != NOBODY:
+        net += legs[s].working_lots
+        s = legs[s].next
+    return net
+
+
+@either_way
+def send_net(
+    account: Any,
+    sleeves: Any,
+    sessions: Any,
+    quotes: Any,
+    legs: Any,
+    waiting: Any,
+    orders: Any,
+    n: int,
+    close: float,
+    opened_ms: int,
+    i: int,
+) -> None:
+    """Make one order of what the legs of instrument `n` want."""
+    quote = quotes[n]
+    for _ in range(2):
+        wanting, s = False, quote.first_leg
+        while s != NOBODY:
+            wanting = wanting or legs[s].working_lots != 0.0
+            s = legs[s].next
+        if not wanting:
+            return
+        net = net_lots(quote, legs)
+        if (
+            not account.netted
+            or net == 0.0
+            or approved(account, sleeves, sessions, quotes, legs, orders, n, net, close, opened_ms, i)
+        ):
+            break
+    quote.side = 0 if net == 0.0 else (1 if net > 0.0 else -1)
+    quote.buy_limit = limit_price_ticks(1, close, quote.tick_size, account.band)
+    quote.sell_limit = limit_price_ticks(-1, close, quote.tick_size, account.band)
+    quote.since_ms = opened_ms + account.interval_ms
+    at = account.working
+    while at > 0 and waiting[at - 1] > n:
+        waiting[at] = waiting[at - 1]
+        at -= 1
+    waiting[at] = n
+    account.working += 1
+
+
+@either_way
+def approved(
+    account: Any,
+    sleeves: Any,
+    sessions: Any,
+    quotes: Any,
+    legs: Any,
+    orders: Any,
+    n: int,
+    net: float,
+    close: float,
+    opened_ms: int,
+    i: int,
+) -> bool:
+    """True when the firm's limits and the account's margin admit a net order; else its side is refused."""
+    quote, firm, now_ms = quotes[n], sessions[sleeves.size], opened_ms + account.interval_ms
+    side = 1 if net > 0.0 else -1
+    ticks = limit_price_ticks(side, close, quote.tick_size, account.band)
+    held, breached, covered = net_position(quote, legs), 0, True
+    if account.gated:
+        rules = rules_of(quote, quote.limits)
+        breached = judge_change(firm, held, net, ticks * quote.tick_size, close, now_ms, rules)
+    if not quote.spot:
+        equity = margin_equity(sleeves, quotes, legs, 0, sleeves.size)
+        for other in range(quotes.size):
+            if other != n and not quotes[other].spot:
+                equity -= initial_margin(
+                    quotes[other], net_position(quotes[other], legs), net_lots(quotes[other], legs)
+                )
+        covered = is_covered(held, held + net * quote.step_size, close, equity, margin_of_quote(quote))
+    if breached == 0 and covered:
+        firm.message_ms[firm.messages % MESSAGE_RING] = now_ms
+        firm.messages += 1
+        return True
+    s = quote.first_leg
+    while s != NOBODY:
+        leg = legs[s]
+        if leg.working_lots * side > 0.0:
+            on_refused(leg)
+            note_order(
+                account, orders, i, now_ms, leg.asked_lots, 0.0, ticks,
+                REFUSED if breached != 0 else REJECTED, ENTRY, breached, np.nan, 0.0, 0.0, s, leg,
+                sleeves[leg.strategy].cash[quote.purse],
+            )  # fmt: skip
+            leg.asked_lots = leg.working_lots = 0.0
+        s = leg.next
+    return False

@@ -1,0 +1,245 @@
+"""Backtest strategies on one account that holds many assets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qtm.backtest.account.kernels import AWAKE, FULL, WATCHED, account_kernel
+from qtm.backtest.account.ledger import AccountLedger, new_account_ledger
+from qtm.backtest.account.memory import Memory
+from qtm.backtest.account.panel import Panel
+from qtm.backtest.account.result import AccountLineage, AccountResult, AccountSnapshot, StrategyLine
+from qtm.backtest.account.seats import Seat, Sitting, sit_down
+from qtm.backtest.account.terms import Conditions, new_memory
+from qtm.clock import iso_utc
+from qtm.errors import ConfigError, DataError, StrategyError
+
+_BLOCK = 8_192
+"""Rows between two releases of pages of a mapped panel."""
+
+
+def run_account(
+    seats: Sequence[Seat],
+    panel: Panel,
+    conditions: Conditions,
+    *,
+    resume: AccountSnapshot | None = None,
+    keep_signals: bool = False,
+    debug: bool = False,
+    data_version: int | None = None,
+    waivers: tuple[str, ...] = (),
+) -> AccountResult:
+    """Run one or several strategies over a panel, on one account.
+
+    Parameters
+    ----------
+    seats
+        The strategies with their parameters, their shares of the cash, and the instruments they trade.
+    panel
+        Bars of all instruments.
+    conditions
+        Cash, costs, limits, margin and the rules of the account.
+    resume
+        Snapshot of a run that ended just before this panel.
+    keep_signals
+        Keep the target of every leg at every bar, shape (T, S); else only orders tell what was wanted.
+    debug
+        Run compiled steps as plain Python, where breakpoints work; the results are the same.
+    data_version, waivers
+        Recorded in the lineage.
+
+    Raises
+    ------
+    DataError
+        For a panel without bars, or one that begins before the snapshot ends.
+    StrategyError
+        For parameters out of range, or a strategy that does not compile or fails.
+    ConfigError
+        For shares that are not positive or exceed one, or a seat that trades nothing.
+    """
+    if len(panel) == 0:
+        raise DataError("there are no bars to run on", remedy="widen the dates or ingest them")
+    check_seats(seats)
+    memory = new_memory(seats, panel, conditions)
+    sitting = [sit_down(seat, k, panel, memory, debug=debug) for k, seat in enumerate(seats)]
+    if resume is not None:
+        take_over(resume, seats, panel, memory, sitting)
+    start = memory.legs.copy()
+    ledger = new_account_ledger(len(panel), len(seats), memory.legs.size, keep_signals=keep_signals)
+    ledger = _run(sitting, panel, memory, ledger)
+    return AccountResult(
+        panel=panel,
+        cash=conditions.cash,
+        equity=ledger.equity,
+        gross=ledger.gross,
+        sleeves=ledger.sleeves,
+        signals=ledger.signals,
+        order_rows=ledger.orders[: memory.account["written"][0]],
+        legs=memory.legs,
+        purses=memory.sleeves["cash"].copy(),
+        start_qty=start["qty"],
+        start_flow=start["flow"],
+        bars_invested=int(memory.sessions["bars_invested"][-1]),
+        insured=float(memory.account["insured"][0]),
+        sizes=memory.quotes["step_size"].copy(),
+        lineage=_lineage(seats, panel, conditions, memory, data_version, waivers),
+        snapshot=AccountSnapshot(
+            tuple(seat.strategy.version for seat in seats),
+            panel.keys,
+            int(panel.open_time_ms[-1]),
+            memory.to_bytes(),
+            tuple(one.remember() for one in sitting),
+        ),
+    )
+
+
+def check_seats(seats: Sequence[Seat]) -> None:
+    """Raise ConfigError for an account without strategies, or for shares that cannot be."""
+    if not seats:
+        raise ConfigError("an account needs at least one strategy")
+    total = sum(seat.share for seat in seats)
+    if any(seat.share <= 0.0 for seat in seats) or total > 1.0 + 1e-9:
+        raise ConfigError(
+            "the strategies' shares of the account must be positive and sum to at most 1",
+            where=", ".join(f"{seat.strategy.name} {seat.share:g}" for seat in seats),
+        )
+
+
+def columns_of(panel: Panel) -> tuple[npt.NDArray[Any], ...]:
+    """The panel as the machine code takes it: times, open, high, low, close, volume, funding rates."""
+    tables = (panel.open, panel.high, panel.low, panel.close, panel.volume, panel.rates)
+    return (
+        np.ascontiguousarray(panel.open_time_ms, dtype=np.int64),
+        *(np.asarray(np.ascontiguousarray(table, dtype=np.float64)) for table in tables),
+    )
+
+
+def take_over(
+    resume: AccountSnapshot,
+    seats: Sequence[Seat],
+    panel: Panel,
+    memory: Memory,
+    sitting: Sequence[Sitting],
+) -> None:
+    """Go on from a snapshot; raises when it is another account's or the bars begin too early."""
+    if resume.versions != tuple(seat.strategy.version for seat in seats) or resume.keys != panel.keys:
+        raise StrategyError(
+            "the snapshot is of other strategies or instruments",
+            where=", ".join(resume.keys),
+            remedy="start afresh, or run what made the snapshot",
+        )
+    if int(panel.open_time_ms[0]) <= resume.last_open_time_ms:
+        raise DataError(
+            "the bars begin before the snapshot ends",
+            where=iso_utc(int(panel.open_time_ms[0])),
+            remedy=f"give bars opening after {iso_utc(resume.last_open_time_ms)}",
+        )
+    memory.restore(resume.memory)
+    for one, held in zip(sitting, resume.strategies, strict=True):
+        one.recall(held)
+
+
+def _run(sitting: Sequence[Sitting], panel: Panel, memory: Memory, ledger: AccountLedger) -> AccountLedger:
+    """Run the compiled loop from stop to stop; returns the ledger, which may have grown."""
+    strategies, margined = [one.compiled for one in sitting], panel.is_margined
+    kernel = account_kernel(strategies, margined=margined, watching=margined).run
+    arguments = [part for one in sitting for part in one.arguments]
+    columns, wake = columns_of(panel), _wake(sitting, len(panel))
+    for one in sitting:
+        one.start()
+    at, decided, told = 0, False, 0
+    for block in range(0, len(panel), _BLOCK):
+        end = min(block + _BLOCK, len(panel))
+        while at < end:
+            at, why = _call(sitting, kernel, *memory, columns, ledger, wake, at, end, decided, *arguments)
+            decided = False
+            if why == FULL:
+                ledger = ledger.with_room()
+            elif why == WATCHED:
+                kernel = account_kernel(strategies, margined=margined, watching=True).run
+            elif why == AWAKE:
+                written = int(memory.account["written"][0])
+                for one in sitting:
+                    one.hear(ledger.orders[told:written], at)
+                told = written
+                for one in sitting:
+                    one.decide(at, ledger)
+                decided = True
+        panel.forget(block, end)
+    return ledger
+
+
+def _call(sitting: Sequence[Sitting], kernel: Any, *arguments: Any) -> tuple[int, int]:
+    """Call the loop; what the compiler or a step complains about becomes a StrategyError."""
+    from numba.core.errors import NumbaError
+
+    from qtm.strategies.compile_errors import explain_compile_error
+
+    blamed = [one.compiled for one in sitting if one.compiled is not None]
+    try:
+        at, why = kernel(*arguments)
+        return int(at), int(why)
+    except (NumbaError, KeyError) as error:
+        if not blamed:
+            raise
+        one = next((one for one in blamed if one.source.name in str(error)), blamed[0])
+        raise explain_compile_error(error, one.name, one.source) from error
+    except (ArithmeticError, ValueError, IndexError) as error:
+        raise StrategyError(
+            f"a step failed: {error}",
+            where=", ".join(str(one.source) for one in blamed),
+            remedy="check its parameters and state, or run it with debug",
+        ) from error
+
+
+def _wake(sitting: Sequence[Sitting], bars: int) -> npt.NDArray[np.uint8]:
+    """Bars at which Python decides; empty when nothing but machine code does."""
+    asked = [one.wake for one in sitting if one.compiled is None]
+    if not asked:
+        return np.empty(0, np.uint8)
+    return np.ascontiguousarray(np.logical_or.reduce(asked), dtype=np.uint8)
+
+
+def _lineage(
+    seats: Sequence[Seat],
+    panel: Panel,
+    conditions: Conditions,
+    memory: Memory,
+    data_version: int | None,
+    waivers: tuple[str, ...],
+) -> AccountLineage:
+    lines = tuple(
+        StrategyLine(
+            seat.strategy.name,
+            seat.strategy.version,
+            seat.strategy.kind,
+            dict(seat.values._asdict()),
+            seat.share,
+            tuple(panel.names[n] for n in seat.columns(panel)),
+            seat.sizing_on(panel)._asdict(),
+        )
+        for seat in seats
+    )
+    return AccountLineage(
+        strategies=lines,
+        symbols=panel.names,
+        markets=tuple(sorted({str(one.market) for one in panel.instruments})),
+        interval=str(panel.interval),
+        first_ms=int(panel.open_time_ms[0]),
+        last_ms=int(panel.open_time_ms[-1]),
+        bars=len(panel),
+        cash=conditions.cash,
+        costs={market: costs._asdict() for market, costs in conditions.costs_by_market(panel).items()},
+        gated=conditions.limits is not None,
+        leverage=conditions.leverage,
+        funded=len(panel.rates) > 0,
+        band=conditions.band,
+        write_off_days=float(memory.account["write_off_ms"][0]) / 86_400_000,
+        haircut=conditions.haircut,
+        data_version=data_version,
+        waivers=waivers,
+    )
