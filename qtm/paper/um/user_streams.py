@@ -26,7 +26,7 @@ class UmListenKeys(ListenKeys):
 
     def __init__(self, gateway: Gateway, hub: StreamHub) -> None:
         super().__init__(gateway, ())
-        self.hub = hub
+        self._stream_hub = hub
         self._deliveries: dict[str, UserDelivery] = {}
 
     def create(self, call: Call) -> dict[str, str]:
@@ -34,7 +34,7 @@ class UmListenKeys(ListenKeys):
         answer = super().create(call)
         key = answer["listenKey"]
         if key not in self._deliveries:
-            delivery = UserDelivery(lambda event: self.hub.send(key, dumps(event)), self.gateway.faults)
+            delivery = UserDelivery(lambda event: self._stream_hub.send(key, dumps(event)), self.gateway.faults)
             self._deliveries[key] = delivery
             call.account.listeners.append(delivery)
         return answer
@@ -66,7 +66,7 @@ class UmListenKeys(ListenKeys):
         if key not in self._keys or split_part(request.path) != PRIVATE:
             return False
         combined = request.path.rstrip("/").endswith("stream")
-        StreamConnection(self.hub, socket, combined=combined, div=1000, names=[key])
+        StreamConnection(self._stream_hub, socket, combined=combined, div=1000, names=[key])
         return True
 
     def expire(self) -> None:
@@ -74,7 +74,7 @@ class UmListenKeys(ListenKeys):
         now = asyncio.get_running_loop().time()
         for text in [text for text, key in self._keys.items() if key.expires <= now]:
             event = {"e": "listenKeyExpired", "E": self.gateway.now_us() // 1000, "listenKey": text}
-            self.hub.send(text, dumps(event))
+            self._stream_hub.send(text, dumps(event))
             self._forget(text)
 
     def _forget(self, text: str) -> None:

@@ -20,7 +20,6 @@ from tests.paper.clients import Rest
 from tests.paper.um.um_worlds import contract, exchange
 from tests.paper.worlds import KEY, SECRET
 
-
 MARKED = ("markPrice", "unRealizedProfit", "liquidationPrice", "notional", "initialMargin", "maintMargin",
           "positionInitialMargin", "openOrderInitialMargin", "crossUnPnl", "availableBalance",
           "maxWithdrawAmount")  # fmt: skip
