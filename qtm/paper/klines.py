@@ -114,6 +114,8 @@ class KlineHistory:
         known = self.times[: self.count]
         low, high = 0, self.count
         length = INTERVAL_MS[interval] or 31 * 86_400_000
+        # So many base bars hold the candles asked for and one more, however many bars are missing.
+        most = (limit + 1) * (length // INTERVAL_MS[self.interval])
         if end_ms is not None:
             last = bucket_end(bucket_start(end_ms, interval, zone_ms), interval, zone_ms)
             high = int(np.searchsorted(known, last))
@@ -122,10 +124,9 @@ class KlineHistory:
             if first < start_ms:
                 first = bucket_end(first, interval, zone_ms)
             low = int(np.searchsorted(known, first))
-            high = min(high, int(np.searchsorted(known, first + (limit + 1) * length)))
-        elif high:
-            newest = int(known[high - 1])
-            low = int(np.searchsorted(known, bucket_start(newest - (limit + 1) * length, interval, zone_ms)))
+            high = min(high, low + most)
+        elif high > most:
+            low = int(np.searchsorted(known, bucket_start(int(known[high - most]), interval, zone_ms)))
         bars = self._grouped(interval, low, high, zone_ms)
         if self.forming is not None and high == self.count:
             self._merge(bars, self.forming, interval, zone_ms)

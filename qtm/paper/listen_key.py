@@ -11,6 +11,7 @@ from typing import Any
 from qtm.paper.errors import ApiError
 from qtm.paper.gateway import Call, Gateway
 from qtm.paper.http import Request
+from qtm.paper.streams import StreamHub
 from qtm.paper.user_stream import UserDelivery
 from qtm.paper.websocket import WebSocket
 from qtm.paper.wire import dumps
@@ -27,12 +28,14 @@ class _Key:
 class ListenKeys:
     """Issues keys per account and connects sockets that name one.
 
-    `paths` are the prefixes under which a key may be the last part of the path (`/ws`).
+    `paths` are the prefixes under which a key may be the last part of the path (`/ws`); with a `hub` one can
+    be subscribed to like any stream.
     """
 
-    def __init__(self, gateway: Gateway, paths: tuple[str, ...]) -> None:
+    def __init__(self, gateway: Gateway, paths: tuple[str, ...], hub: StreamHub | None = None) -> None:
         self.gateway = gateway
         self.paths = paths
+        self.hub = hub
         self._keys: dict[str, _Key] = {}
 
     def create(self, call: Call) -> dict[str, str]:
@@ -44,8 +47,19 @@ class ListenKeys:
                 key.expires = now + LIFE_S
                 return {"listenKey": text}
         text = secrets.token_hex(32)
-        self._keys[text] = _Key(call.account, now + LIFE_S)
+        self._keys[text] = key = _Key(call.account, now + LIFE_S)
+        if self.hub is not None:
+            self._offer(text, key, self.hub)
         return {"listenKey": text}
+
+    def _offer(self, text: str, key: _Key, hub: StreamHub) -> None:
+        """Publish the account's events under its key, to whoever subscribes to that."""
+
+        def send(event: dict[str, Any]) -> None:
+            if key.expires > self._now() and hub.wants(text):
+                hub.send(text, dumps(event))
+
+        key.account.listeners.append(UserDelivery(send, self.gateway.faults))
 
     def extend(self, call: Call) -> dict[str, Any]:
         """PUT: another hour; -1125 for a dead key."""

@@ -219,3 +219,19 @@ def test_prints_give_resting_orders_their_participation_only() -> None:
     volume = units_of(float(bars("BTCUSDT", 12).volume[5]))
     assert whole == pytest.approx(volume / 4, rel=1e-6)
     assert tenth == pytest.approx(volume / 40, rel=1e-3)
+
+
+def test_candles_from_long_before_the_first_are_the_first_ones_and_holes_shorten_nothing() -> None:
+    history = KlineHistory.empty("1m")
+    minutes = [*range(3), *range(500, 510)]
+    for minute in minutes:
+        history.append(Kline(START_MS + minute * 60_000, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1, 0.0, 0.0))
+
+    def opened(**bounds: int) -> list[int]:
+        return [(bar.open_ms - START_MS) // 60_000 for bar in history.rows("1m", 5, **bounds)]
+
+    assert opened(start_ms=0) == minutes[:5]
+    assert opened(start_ms=0, end_ms=START_MS + 10**9) == minutes[:5]
+    assert opened(end_ms=START_MS + 502 * 60_000) == [1, 2, 500, 501, 502]
+    assert opened() == minutes[-5:]
+    assert len(history.rows("5m", 3, 0)) == 3

@@ -243,5 +243,12 @@ async def test_the_retired_listen_key_works_only_when_switched_on() -> None:
         assert [e["e"] for e in await drain(socket)] == [
             "executionReport", "executionReport", "outboundAccountPosition",
         ]  # fmt: skip
+        subscribed = await http.ws_connect(f"{ex.ws_url}/stream")
+        await subscribed.send_json({"method": "SUBSCRIBE", "params": [key], "id": 1})
+        assert await subscribed.receive_json() == {"result": None, "id": 1}
+        await rest.order(side="BUY", type="MARKET", quantity="0.01")
+        assert [(e["stream"], e["data"]["e"]) for e in await drain(subscribed)][:2] == [
+            (key, "executionReport"), (key, "executionReport"),
+        ]  # fmt: skip
         dead = await rest.raw("PUT", "/api/v3/userDataStream", "listenKey=nothing", headers=header)
         assert dead[1] == {"code": -1125, "msg": "This listenKey does not exist."}

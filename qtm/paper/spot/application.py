@@ -39,7 +39,7 @@ def spot_application(
     _sapi(gateway, venue)
     application = VenueApplication(gateway, hub, STREAM_PREFIXES, ("/ws-api/v3",))
     if legacy_listen_key:
-        keys = ListenKeys(gateway, ("/ws", "/stream/ws"))
+        keys = ListenKeys(gateway, ("/ws", "/stream/ws"), hub)
         application.listen_keys = keys
         for method, run in (("POST", keys.create), ("PUT", keys.extend), ("DELETE", keys.delete)):
             gateway.add(

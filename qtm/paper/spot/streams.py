@@ -201,8 +201,9 @@ class SpotStreams:
         changed = [m for m in self.venue.markets.values() if self._state(m).traded]
         if not changed:
             return
-        for div in self.hub.divisors("!miniTicker@arr"):
-            self.hub.publish("!miniTicker@arr", dumps([mini_ticker(m, now_ms, div) for m in changed]), div)
+        for name in ("!miniTicker@arr", "!miniTicker@arr@1000ms"):
+            for div in self.hub.divisors(name):
+                self.hub.publish(name, dumps([mini_ticker(m, now_ms, div) for m in changed]), div)
         for window in _WINDOWS:
             name = f"!ticker_{window}@arr"
             for div in self.hub.divisors(name):
