@@ -363,3 +363,18 @@ def test_the_cost_model_sets_the_fees_of_new_accounts() -> None:
     venue = SpotVenue(SPOT_COSTS._replace(maker_rate=0.00075, taker_rate=0.0009))
     fees = venue.open_account("x").fees
     assert (fees.maker, fees.taker) == (75_000, 90_000)
+
+
+async def test_an_amended_leg_leaves_the_lock_that_the_other_leg_needs() -> None:
+    async with exchange() as ex, Rest(ex.url) as rest:
+        legs = {
+            "side": "SELL", "quantity": "0.1", "aboveType": "LIMIT_MAKER", "abovePrice": "65000",
+            "belowType": "STOP_LOSS", "belowStopPrice": "55000",
+        }  # fmt: skip
+        placed = (await rest.signed("POST", "orderList/oco", symbol="BTCUSDT", **legs))[1]["orders"]
+        balance = ex.venue.accounts["desk"].balance("BTC")
+        for number, locked in ((0, 10_000_000), (1, 4_000_000)):
+            answer = await rest.signed("PUT", "order/amend/keepPriority", symbol="BTCUSDT", newQty="0.04",
+                                       orderId=placed[number]["orderId"])  # fmt: skip
+            assert answer[0] == 200
+            assert balance.locked == locked

@@ -57,11 +57,17 @@ def fill(
 
 
 def release_surplus(venue: SpotVenue, account: SpotAccount, order: SpotOrder) -> None:
-    """Give back what an order locks beyond what remains of it needs."""
-    asset, needed = venue.lock_needed(order)
-    if order.locked > needed:
-        account.unlock(asset, order.locked - needed)
-        order.locked = needed
+    """Give back what an order, or the legs of its OCO that lock together, hold beyond the larger need."""
+    legs = venue.lists.open_orders_of(order)
+    needs = [venue.lock_needed(leg) for leg in legs]
+    surplus = sum(leg.locked for leg in legs) - max(units for _, units in needs)
+    if surplus <= 0:
+        return
+    account.unlock(needs[0][0], surplus)
+    held = 0
+    for leg, (_, units) in zip(legs, needs, strict=True):
+        leg.locked = max(0, units - held)
+        held += leg.locked
 
 
 def _trim_lock(account: SpotAccount, order: SpotOrder, asset: str) -> None:

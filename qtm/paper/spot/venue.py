@@ -376,7 +376,7 @@ class SpotVenue(Venue):
             order.display = min(order.display, order.remaining)
             market.book.side(buy=order.buy).touched.add(order.book_price)
             market.book.update_id += 1
-        if order.locked:
+        if order.status != "PENDING_NEW":
             settlement.release_surplus(self, account, order)
         self.report(account, order, "REPLACED", C=amendment.orig_client_id)
         self.conclude(order.symbol)
