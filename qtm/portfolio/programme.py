@@ -39,6 +39,10 @@ class Band(NamedTuple):
     deep: Indices
 
 
+Bands = Mapping[tuple[float, int], Band]
+"""For each confidence level and distribution, which scenarios a programme keeps."""
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """CVaR of one distribution inside a programme.

@@ -18,19 +18,15 @@ import numpy as np
 from qtm.errors import RiskError
 from qtm.portfolio import constraints as named
 from qtm.portfolio.allocation import Allocation, Attempt, Infeasible, Outcome, binding_constraints
+from qtm.portfolio.bands import bands_around, grown
 from qtm.portfolio.problem import Distribution, PortfolioProblem
-from qtm.portfolio.programme import Band, Indices, tail_levels
-from qtm.portfolio.reference import Bands, Solution, proven_gap, solve_programme
+from qtm.portfolio.reference import Solution, proven_gap, solve_programme
 from qtm.risk.measures import Floats
 
 NAME = "reduced"
 SOLVER = "CLARABEL"
 PROVEN = 1e-6
 """Largest relative gap the answer may have."""
-WIDTH = 0.4
-"""Half width of a band, in units of the tail."""
-SPARE = 0.1
-"""Most scenarios added in advance on each side of a band, in units of the tail."""
 MOST_ROUNDS = 12
 LEAST_ENTRIES = 40_000
 """Scenario entries below which the whole programme is as quick."""
@@ -61,11 +57,7 @@ def solve_reduced(problem: PortfolioProblem, *, start: Floats | None = None) -> 
     started = time.perf_counter()
     try:
         near = _thinned_optimum(problem) if start is None else start
-        bands: Bands = {
-            (alpha, rank): _around(distribution, alpha, near)
-            for alpha in tail_levels(problem)
-            for rank, distribution in enumerate(problem.distributions)
-        }
+        bands = bands_around(problem, near)
         for _ in range(MOST_ROUNDS):
             solution = solve_programme(problem, SOLVER, bands=bands)
             weights = named.polished(problem, solution.weights)
@@ -73,10 +65,10 @@ def solve_reduced(problem: PortfolioProblem, *, start: Floats | None = None) -> 
                 gap = proven_gap(problem, weights, solution.gradients, SOLVER)
                 if gap <= PROVEN:
                     return _answer(problem, solution, weights, gap, time.perf_counter() - started)
-            grown = _grown(problem, bands, solution, weights)
-            if all(grown[key].rows.shape == bands[key].rows.shape for key in bands):
+            wider = grown(problem, bands, solution.thresholds, weights)
+            if all(wider[key].rows.shape == bands[key].rows.shape for key in bands):
                 break
-            bands = grown
+            bands = wider
     except cp.SolverError as error:
         raise RiskError("the reduced programme failed", where=str(error)) from error
     raise RiskError("the reduced programme did not prove its gap", where=f"{entries} scenario entries")
@@ -117,49 +109,3 @@ def _thinned(distribution: Distribution, kept: int) -> Distribution:
     if chances is not None:
         chances = chances[::step] / chances[::step].sum()
     return Distribution(distribution.returns[::step], chances)
-
-
-def _around(distribution: Distribution, alpha: float, weights: Floats) -> Band:
-    """The band around the VaR of `weights`, and the scenarios beyond it."""
-    order, tail = _ranked(distribution, alpha, weights)
-    half = max(int(WIDTH * tail), int(0.6 * weights.shape[0]) + 25)
-    first, last = max(tail - half, 0), min(tail + half, order.shape[0])
-    return Band(order[first:last], order[:first])
-
-
-def _ranked(distribution: Distribution, alpha: float, weights: Floats) -> tuple[Indices, int]:
-    """Scenarios from the worst loss down, and how many of them the tail takes."""
-    order = np.argsort(distribution.returns @ weights, kind="stable")
-    filled = np.cumsum(distribution.density(alpha)[order])
-    return order, int(np.searchsorted(filled, 1.0)) + 1
-
-
-def _grown(problem: PortfolioProblem, bands: Bands, solution: Solution, weights: Floats) -> Bands:
-    """Bands with the scenarios the programme had wrongly summed or dropped, and a few beside them."""
-    grown = {}
-    for (alpha, rank), band in bands.items():
-        distribution = problem.distributions[rank]
-        losses = -(distribution.returns @ weights)
-        threshold = solution.thresholds[alpha, rank]
-        spare = int(SPARE * band.rows.shape[0]) + 10
-        outside = np.ones(losses.shape[0], bool)
-        outside[band.rows] = outside[band.deep] = False
-        dropped = np.flatnonzero(outside)
-        summed = band.deep
-        back_in = dropped[_wrong_or_close(losses[dropped] - threshold, spare)]
-        taken_up = summed[_wrong_or_close(threshold - losses[summed], spare)]
-        grown[alpha, rank] = Band(
-            np.concatenate((band.rows, back_in, taken_up)), np.setdiff1d(summed, taken_up, assume_unique=True)
-        )
-    return grown
-
-
-def _wrong_or_close(excess: Floats, spare: int) -> Indices:
-    """Positions with positive `excess`, and if there are any, the `spare` nearest below zero."""
-    wrong = np.flatnonzero(excess > 0.0)
-    if not wrong.shape[0]:
-        return wrong
-    close = np.flatnonzero(excess <= 0.0)
-    if close.shape[0] > spare:
-        close = close[np.argpartition(-excess[close], spare)[:spare]]
-    return np.concatenate((wrong, close))

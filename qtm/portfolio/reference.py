@@ -20,7 +20,7 @@ from qtm.portfolio import constraints as named
 from qtm.portfolio.allocation import Allocation, Attempt, Infeasible, Outcome, binding_constraints
 from qtm.portfolio.problem import Objective, PortfolioProblem
 from qtm.portfolio.programme import (
-    Band,
+    Bands,
     Tail,
     constraint_rows,
     linear_tails,
@@ -38,10 +38,6 @@ LARGEST_WEIGHT = 1e5
 
 SMALLEST_SCALE = 1e-6
 """Values nearer to zero than this are compared absolutely: one hundredth of a basis point."""
-
-
-Bands = Mapping[tuple[float, int], Band]
-"""For each confidence level and distribution, which scenarios a programme keeps."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,3 +173,14 @@ def test_the_fallback_is_in_the_open(case):
     assert answer.relaxations and "relax" in answer.reason
     assert answer.attempts[0].outcome == "infeasible"
     assert np.isnan(answer.gap)
+
+
+def test_many_scenarios_are_diagnosed_on_bands_with_the_same_answer(monkeypatch):
+    returns = heavy_tailed_returns(10, 3000, 43)
+    posed = problem(returns, tail_caps=(TailCap(0.95, 0.002),), upper=0.5)
+    on_bands = smallest_relaxations(posed)
+    monkeypatch.setattr("qtm.portfolio.infeasibility.LEAST_ENTRIES", 10**9)
+    on_all = smallest_relaxations(posed)
+    assert [one.constraints for one in on_bands] == [one.constraints for one in on_all]
+    for one, two in zip(on_bands, on_all, strict=True):
+        assert one.amounts == pytest.approx(two.amounts, rel=1e-5)
