@@ -35,6 +35,8 @@ SPARE = 0.1
 MOST_ROUNDS = 20
 FINEST = 1e-3
 """Tolerance of the band programme below which a complete band has no more to give, as a share of the gap."""
+CROSSED = 1e-6
+"""A bound this far above a feasible value, relative to it, proves an error and not an optimum."""
 FEASIBLE = 1e-9
 """Largest violation of a row, bound or cap that counts as met."""
 
@@ -164,10 +166,12 @@ class _Hybrid:
             near = repaired(self.programme, solution.weights)
             losses = self._losses(near)
             self._consider(near, losses)
-            if self.best is not None and self.best[0] - self.bound <= self.tolerance * max(
-                abs(self.best[0]), 1e-6
-            ):
-                return self._answer(attempt + 1, tuple(sizes), iterations)
+            if self.best is not None:
+                distance = (self.best[0] - self.bound) / max(abs(self.best[0]), 1e-6)
+                if distance < -CROSSED:
+                    break
+                if distance <= self.tolerance:
+                    return self._answer(attempt + 1, tuple(sizes), iterations)
             if cold and attempt == 0:
                 bands = [
                     self._keep_undecided(k, self._around(k, losses[k], NARROW_BAND), bands[k], solution)
@@ -208,9 +212,11 @@ class _Hybrid:
             self.best = (value, weights)
 
     def _top(self, k: int, losses: Floats) -> Band:
-        count = losses.shape[0]
-        kept = min(count, max(int(FIRST_BAND * self.tails[k].size) + 50, self.least_band))
-        return Band(np.argpartition(-losses, kept - 1)[:kept], np.empty(0, np.int64))
+        """The worst scenarios, half as many again as the tail takes."""
+        tail = self.tails[k]
+        order, size = tail.ranked(losses, tail.size + self.least_band)
+        kept = max(int(FIRST_BAND * size) + 50, self.least_band)
+        return Band(order[:kept], np.empty(0, np.int64))
 
     def _around(self, k: int, losses: Floats, width: float) -> Band:
         """Scenarios around the VaR as the band, everything beyond it as the deep tail."""
@@ -245,11 +251,11 @@ class _Hybrid:
         """Valid scenario weights from the programme's dual, and the linear programme they bound it by."""
         gradients = np.zeros((len(self.programme.levels), self.programme.symbols))
         leaning = np.zeros(len(self.programme.levels))
-        for part, raw, share in zip(self._parts, solution.scenario_weights, solution.shares, strict=True):
-            valid = np.clip(raw, 0.0, part.most)
-            missing = part.room - float(valid.sum())
-            room = part.most - valid if missing > 0.0 else valid
-            valid = valid + missing * room / max(float(room.sum()), 1e-300)
+        found = zip(self._parts, self.tails, bands, solution.scenario_weights, solution.shares, strict=True)
+        for part, tail, band, raw, share in found:
+            valid = tail.filled(raw, band.rows, part.room)
+            if valid is None:
+                return
             gradients[part.level] += share * (part.linear - valid @ part.returns)
             leaning[part.level] += share
         gradients /= np.maximum(leaning, 1e-300)[:, None]

@@ -122,7 +122,7 @@ class _Builder:
         self._portfolio_rows()
         minimise = problem.objective is Objective.MIN_CVAR
         cost = np.zeros(self._width) if minimise else -self._net_return()
-        return TailProgramme(problem.distributions, self._levels(), cost, self._polytope())
+        return TailProgramme(_possible(problem), self._levels(), cost, self._polytope())
 
     @property
     def _width(self) -> int:
@@ -195,6 +195,16 @@ class _Builder:
             names=tuple(self.names),
             centres=self.centres,
         )
+
+
+def _possible(problem: PortfolioProblem) -> tuple[Distribution, ...]:
+    """The distributions without scenarios of probability zero, which no tail can weigh."""
+    return tuple(
+        one
+        if one.probabilities is None or (one.probabilities > 0.0).all()
+        else Distribution(one.returns[one.probabilities > 0.0], one.probabilities[one.probabilities > 0.0])
+        for one in problem.distributions
+    )
 
 
 def _leverage_could_bind(problem: PortfolioProblem) -> bool:

@@ -64,6 +64,20 @@ class TailShape:
         scale = taken[taken > 0.0]
         return TailPoint(float(scale @ losses[used]), -(scale @ returns[used]), losses)
 
+    def filled(self, raw: Floats, rows: Indices, total: float) -> Floats | None:
+        """Scenario weights near `raw` (M,) that `rows` may have and that sum to `total`; None if none do.
+
+        Only weights that sum to the whole bound CVaR from below.
+        """
+        most = self.density[rows]
+        valid = np.clip(np.nan_to_num(raw), 0.0, most)
+        missing = total - float(valid.sum())
+        room = most - valid if missing > 0.0 else valid
+        valid = valid + missing * room / max(float(room.sum()), 1e-300)
+        return (
+            valid if abs(float(valid.sum()) - total) < 1e-9 and float((valid - most).max()) < 1e-9 else None
+        )
+
     def value(self, losses: Floats) -> float:
         """CVaR of `losses`, those of all scenarios."""
         if not self.equal:

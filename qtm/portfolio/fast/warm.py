@@ -107,7 +107,7 @@ class _Resolve:
             self._consider(near, losses)
             if self.best is not None and self.vertex is not None:
                 value, weights = self.best
-                if value - self.bound <= self.tolerance * max(abs(value), 1e-6):
+                if abs(value - self.bound) <= self.tolerance * max(abs(value), 1e-6):
                     return WarmSolution(
                         weights, value, min(self.bound, value), self.vertex, round_ + 1, tuple(sizes)
                     )
@@ -276,11 +276,9 @@ class _Resolve:
         return -(deep_most @ self.returns[deep]) - scenario_weights @ self.returns[band]
 
     def _raise_bound(self, band: Indices, deep: Indices, raw: Floats) -> None:
-        most = self.tail.density[band]
-        valid = np.clip(raw, 0.0, most)
-        missing = 1.0 - float(self.tail.density[deep].sum()) - float(valid.sum())
-        room = most - valid if missing > 0.0 else valid
-        valid = valid + missing * room / max(float(room.sum()), 1e-300)
+        valid = self.tail.filled(raw, band, 1.0 - float(self.tail.density[deep].sum()))
+        if valid is None:
+            return
         vertex = proven_bound(self.programme, [self._gradient(band, deep, valid)])
         if vertex.value > self.bound or self.vertex is None:
             self.bound, self.vertex = max(vertex.value, self.bound), vertex
