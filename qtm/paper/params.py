@@ -15,7 +15,8 @@ from qtm.paper.errors import ApiError, illegal, mandatory, precision
 from qtm.paper.wire import parse_amount
 
 _ID = re.compile(r"^[.A-Z:/a-z0-9_-]{1,36}$")
-_INT = re.compile(r"^-?[0-9]{1,19}$")
+_INT = re.compile(r"^-?[0-9]{1,20}$")
+_LARGEST = 2**63 - 1
 _DECIMAL = "^([0-9]{1,20})(\\.[0-9]{1,20})?$"
 
 
@@ -49,7 +50,7 @@ class Params(dict[str, str]):
             raise ApiError(-1105, f"Parameter '{name}' was empty.")
         if not _INT.match(value):
             raise illegal(name, "^[0-9]{1,20}$")
-        return int(value)
+        return _fitting(name, int(value))
 
     def limit(self, default: int, maximum: int) -> int:
         """The `limit` parameter: at least 1, capped at `maximum` without complaint."""
@@ -73,7 +74,7 @@ class Params(dict[str, str]):
         units, significant = parsed
         if significant > decimals:
             raise precision(name)
-        return units
+        return _fitting(name, units)
 
     def client_id(self, name: str) -> str | None:
         """A client order id."""
@@ -81,17 +82,19 @@ class Params(dict[str, str]):
         value = self.get(name)
         if value is None:
             return None
+        if value == "":
+            raise ApiError(-1105, f"Parameter '{name}' was empty.")
         if not _ID.match(value):
             raise illegal(name, "^[.A-Z:/a-z0-9_-]{1,36}$")
         return value
 
     def flag(self, name: str, default: bool = False) -> bool:
-        """`true` or `false`."""
+        """`true` or `false`, in any case: some clients send Python's `True`."""
         self.used.add(name)
         value = self.get(name)
         if value is None:
             return default
-        if value not in ("true", "false", "TRUE", "FALSE"):
+        if value.lower() not in ("true", "false"):
             raise illegal(name, "true|false")
         return value.lower() == "true"
 
@@ -104,6 +107,13 @@ class Params(dict[str, str]):
                 -1104,
                 f"Not all sent parameters were read; read '{read}' parameter(s) but was sent '{sent}'.",
             )
+
+
+def _fitting(name: str, value: int) -> int:
+    """`value`, unless the venue's 64-bit numbers cannot hold it (-1108)."""
+    if not -_LARGEST - 1 <= value <= _LARGEST:
+        raise ApiError(-1108, f"Parameter '{name}' overflowed.")
+    return value
 
 
 def parse_form(query: str, body: str) -> Params:

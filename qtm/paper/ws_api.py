@@ -20,6 +20,10 @@ from qtm.paper.websocket import WebSocket
 from qtm.paper.wire import dumps
 
 
+MOST_SUBSCRIPTIONS = 65_535
+"""User stream subscriptions a connection may make in its life."""
+
+
 class Number(str):
     """A JSON number as it was written, because numbers are signed as written."""
 
@@ -260,7 +264,7 @@ class WsApiConnection:
     def _subscribe_session(self, params: Params) -> dict[str, Any]:
         params.finish()
         if self.session is None:
-            raise ApiError(-2036, "This subscription requires an authenticated session.")
+            raise mandatory("apiKey")
         return self._subscribe(self.gateway.accounts[self.session.account])
 
     def _subscribe_signed(self, params: Params) -> dict[str, Any]:
@@ -270,7 +274,9 @@ class WsApiConnection:
 
     def _subscribe(self, account: Any) -> dict[str, Any]:
         if any(known is account for known, _ in self.subscriptions.values()):
-            raise ApiError(-2035, "Already subscribed to the user data stream.")
+            raise ApiError(-2035, "User Data Stream subscription already active.")
+        if self._next_subscription >= MOST_SUBSCRIPTIONS:
+            raise ApiError(-2042, "Maximum subscription ID reached for this connection.")
         reference = self._next_subscription
         self._next_subscription += 1
 
@@ -286,7 +292,7 @@ class WsApiConnection:
         wanted = params.integer("subscriptionId")
         params.finish()
         if wanted is not None and wanted not in self.subscriptions:
-            raise ApiError(-2042, "The specified subscription does not exist.")
+            raise ApiError(-2036, "User Data Stream subscription not active.")
         for reference in [wanted] if wanted is not None else list(self.subscriptions):
             self._end(reference)
         return {}

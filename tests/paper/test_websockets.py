@@ -176,8 +176,8 @@ async def test_orders_and_user_events_over_the_websocket_api() -> None:
             ("order.cancel", signed({"symbol": "BTCUSDT", "orderId": 77}), -2011),
             ("account.status", {**signed({}), "signature": "00"}, -1022),
             ("session.logon", signed({}), -4056),
-            ("userDataStream.subscribe", {}, -2036),
-            ("userDataStream.unsubscribe", {"subscriptionId": 9}, -2042),
+            ("userDataStream.subscribe", {}, -1102),
+            ("userDataStream.unsubscribe", {"subscriptionId": 9}, -2036),
         ):
             refused = await ask(socket, id=9, method=method, params=params)
             assert (refused["error"]["code"], "rateLimits" in refused) == (code, True), method

@@ -78,9 +78,9 @@ class OrderLists:
     def place_oco(self, account: SpotAccount, above: NewOrder, below: NewOrder, client_id: str) -> OrderList:
         """Place two orders that exclude each other."""
         self._check_room(account, above.symbol, client_id)
+        self._check_relation(above, below, self.venue.markets[above.symbol].last_price)
         for request in (above, below):
             self.venue.validate(account, request)
-        self._check_relation(above, below)
         group = self._new(account, above.symbol, client_id, "OCO")
         group.legs = [self._member(account, group, request) for request in (above, below)]
         self._lock_legs(account, group.legs)
@@ -110,7 +110,7 @@ class OrderLists:
         for request in pending:
             venue.validate_pending(account, request)
         if len(pending) == 2:
-            self._check_relation(*pending)
+            self._check_relation(pending[0], pending[1])
         group = self._new(account, working.symbol, client_id, "OTO")
         group.pays = pays
         group.working = self._member(account, group, working)
@@ -301,10 +301,14 @@ class OrderLists:
                 break
             del self.lists[oldest]
 
-    def _check_relation(self, above: NewOrder, below: NewOrder) -> None:
+    def _check_relation(self, above: NewOrder, below: NewOrder, last: int | None = None) -> None:
+        """The prices of two orders that exclude each other lie apart, on both sides of the `last` trade."""
         upper = above.stop_price or above.price
         lower = below.stop_price or below.price
-        if upper is not None and lower is not None and upper <= lower:
+        if upper is None or lower is None:
+            return
+        has_limit = "LIMIT_MAKER" in (above.type, below.type)
+        if upper <= lower or (has_limit and last and not upper > last > lower):
             raise rejected("The relationship of the prices for the orders is not correct.")
 
     def _publish(self, account: SpotAccount, group: OrderList) -> None:
