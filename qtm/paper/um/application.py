@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from qtm.paper.application import VenueApplication
 from qtm.paper.faults import Faults
-from qtm.paper.gateway import KEY_ONLY, NONE, TRADE, USER_DATA, Gateway, Operation
+from qtm.paper.gateway import KEY_ONLY, NONE, TRADE, USER_DATA, Call, Gateway, Operation
 from qtm.paper.http import Request, Response
 from qtm.paper.limits import RateLimit
 from qtm.paper.metrics import Metrics
@@ -61,6 +62,7 @@ def um_application(
     _conditional(gateway, venue)
     _account(gateway, venue)
     _settings(gateway, venue)
+    _elsewhere(gateway)
     keys = UmListenKeys(gateway, hub)
     for method, run, name in (
         ("POST", keys.create, "start"), ("PUT", keys.extend, "ping"), ("DELETE", keys.delete, "stop"),
@@ -106,7 +108,7 @@ def _market(gateway: Gateway, data: UmMarketData) -> None:
         security: str = NONE,
         pool: RateLimit | None = None,
     ) -> None:
-        operation = Operation(path, run, weight, security, pool=pool)
+        operation = Operation(path, partial(_unsigned, run), weight, security, pool=pool)
         gateway.add(operation, rest=(f"GET {V1}/{path}", *more), ws=ws)
 
     public("ping", data.ping, ws=("ping",))
@@ -138,8 +140,15 @@ def _market(gateway: Gateway, data: UmMarketData) -> None:
     public("tradingSchedule", data.schedule, 5)
 
 
+def _unsigned(run: Callable[[Call], Any], call: Call) -> Any:
+    """Pass over the signature that some clients put on public requests too."""
+    call.params.used.update(("apiKey", "timestamp", "recvWindow", "signature"))
+    return run(call)
+
+
 def _statistics(gateway: Gateway, statistics: MarketStatistics) -> None:
-    gateway.add(Operation("openInterest", statistics.interest_now, 1), rest=(f"GET {V1}/openInterest",))
+    interest = Operation("openInterest", partial(_unsigned, statistics.interest_now), 1)
+    gateway.add(interest, rest=(f"GET {V1}/openInterest",))
     for path, run in (
         ("openInterestHist", statistics.interest_history),
         ("topLongShortAccountRatio", partial(statistics.ratio, "topAccounts")),
@@ -148,7 +157,7 @@ def _statistics(gateway: Gateway, statistics: MarketStatistics) -> None:
         ("takerlongshortRatio", statistics.taker_volume), ("basis", statistics.basis),
         ("delivery-price", statistics.delivery_prices),
     ):  # fmt: skip
-        gateway.add(Operation(path, run, 0), rest=(f"GET /futures/data/{path}",))
+        gateway.add(Operation(path, partial(_unsigned, run), 0), rest=(f"GET /futures/data/{path}",))
 
 
 def _trading(gateway: Gateway, venue: UmVenue) -> None:
@@ -223,6 +232,19 @@ def _settings(gateway: Gateway, venue: UmVenue) -> None:
         ("multiAssetsMargin", settings.asset_mode), ("feeBurn", settings.fee_burn),
     ):  # fmt: skip
         gateway.add(Operation(f"{path}.set", run, 1, TRADE), rest=(f"POST {V1}/{path}",))
+
+
+def _elsewhere(gateway: Gateway) -> None:
+    """The few answers of other Binance services that general clients ask for while they load markets."""
+    status = Operation("system/status", lambda call: {"status": 0, "msg": "normal"})
+    gateway.add(status, rest=("GET /sapi/v1/system/status",))
+    coins = Operation("dapi/exchangeInfo", lambda call: {"symbols": []})
+    gateway.add(coins, rest=("GET /dapi/v1/exchangeInfo",))
+    for path, security in (
+        ("capital/config/getall", USER_DATA), ("margin/allPairs", KEY_ONLY),
+        ("margin/isolated/allPairs", KEY_ONLY),
+    ):  # fmt: skip
+        gateway.add(Operation(path, lambda call: [], 1, security), rest=(f"GET /sapi/v1/{path}",))
 
 
 def _limit(params: Params) -> int:

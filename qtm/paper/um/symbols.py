@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from qtm.market.instruments import Instrument
@@ -75,22 +76,22 @@ class UmSymbol:
         """The margin asset."""
         return self.instrument.quote
 
-    @property
+    @cached_property
     def tick(self) -> int:
         """Tick size."""
         return units_of(self.instrument.tick_size)
 
-    @property
+    @cached_property
     def step(self) -> int:
         """Lot size."""
         return units_of(self.instrument.step_size)
 
-    @property
+    @cached_property
     def price_places(self) -> int:
         """Decimals of prices on the wire."""
         return max(2, decimals(self.instrument.tick_size))
 
-    @property
+    @cached_property
     def qty_places(self) -> int:
         """Decimals of quantities on the wire."""
         return decimals(self.instrument.step_size)

@@ -68,7 +68,7 @@ class UmTrading:
         """DELETE batchOrders."""
         params = call.params
         symbol = params.required("symbol")
-        ids, names = params.text("orderIdList"), params.text("origClientOrderIdList")
+        ids, names = _either_case(params, "orderIdList"), _either_case(params, "origClientOrderIdList")
         params.finish()
         self.venue.symbol(symbol)
         if ids is None and names is None:
@@ -179,6 +179,12 @@ def _reference(params: Params) -> tuple[int | None, str | None]:
     if order_id is None and client_id is None:
         raise either("origClientOrderId", "orderId")
     return order_id, client_id
+
+
+def _either_case(params: Params, name: str) -> str | None:
+    """A parameter that clients also write in small letters."""
+    small = params.text(name.lower())
+    return small if small is not None else params.text(name)
 
 
 def _rows(params: Params, name: str, most: int) -> list[dict[str, Any]]:

@@ -34,7 +34,9 @@ class UmListenKeys(ListenKeys):
         answer = super().create(call)
         key = answer["listenKey"]
         if key not in self._deliveries:
-            delivery = UserDelivery(lambda event: self._stream_hub.send(key, dumps(event)), self.gateway.faults)
+            delivery = UserDelivery(
+                lambda event: self._stream_hub.send(key, dumps(event)), self.gateway.faults
+            )
             self._deliveries[key] = delivery
             call.account.listeners.append(delivery)
         return answer
