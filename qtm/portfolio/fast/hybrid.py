@@ -14,8 +14,9 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from qtm.errors import RiskError
+from qtm.portfolio.fast.band import Part
 from qtm.portfolio.fast.cuts import near_by_cuts
-from qtm.portfolio.fast.interior import InteriorSolution, Part, solve_interior
+from qtm.portfolio.fast.interior import InteriorSolution, solve_interior
 from qtm.portfolio.fast.master import Vertex, proven_bound
 from qtm.portfolio.fast.repair import repaired
 from qtm.portfolio.fast.shape import TailProgramme
