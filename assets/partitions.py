@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from qtm.settings import settings
-from qtm.strategies import bundled_modules
+from qtm.strategies import step_modules
 
 DAY_MS = 86_400_000
 INGEST_RUN_DAYS = 31
@@ -77,7 +77,7 @@ def day_text(ts_ms: int) -> str:
     return datetime.fromtimestamp(ts_ms / 1000, tz=UTC).strftime("%Y-%m-%d")
 
 
-STRATEGIES = dg.StaticPartitionsDefinition([name.replace("_", "-") for name in bundled_modules()])
+STRATEGIES = dg.StaticPartitionsDefinition([name.replace("_", "-") for name in step_modules()])
 """One partition per bundled strategy; a new file shows after "Reload definitions".
 
 The names come from the file names: importing the registry would load the compiler into every run.

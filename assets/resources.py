@@ -12,7 +12,7 @@ from sqlalchemy import Connection, make_url
 from qtm.market.choose import ChosenSource, choose_source
 from qtm.market.lake import Lake
 from qtm.settings import settings
-from qtm.store.database import open_database
+from qtm.store.database import Database, open_database
 
 
 class MarketLake(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -72,6 +72,18 @@ class OperationalStore(dg.ConfigurableResource):  # type: ignore[type-arg]
         """False while no stream has ever made the SQLite file; a server's database is always tried."""
         url = make_url(self.effective_url)
         return url.get_backend_name() != "sqlite" or Path(url.database or "").is_file()
+
+    @contextmanager
+    def database(self) -> Iterator[Database | None]:
+        """The store, closed afterwards; None while no stream has ever made it."""
+        if not self.exists():
+            yield None
+            return
+        opened = open_database(self.effective_url)
+        try:
+            yield opened
+        finally:
+            opened.close()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

@@ -45,17 +45,21 @@ OWNERS = ["team:risk"]
         ),
     ],
     description=(
-        "The daily risk report of the book: VaR and CVaR by every engine, components, limits and their use, "
-        "stress replays, drawdown, model back-tests, exposures, what changed since the last report. One HTML "
-        "page and the same figures as JSON. It describes exactly the weights in the lake: when the bars have "
-        "changed since they were made, the report is refused."
+        "The daily risk report: VaR and CVaR by every engine, components, limits and their use, "
+        "stress, drawdown, model back-tests, exposures, liquidity, funding, breaches and waivers, the running "
+        "account by strategy and asset, what changed since the report before. HTML, PDF and JSON. It describes "
+        "exactly the weights in the lake: when the bars have changed since they were made, the report is "
+        "refused."
     ),
 )
 def risk_report(
-    context: dg.AssetExecutionContext, lake: MarketLake, reports: ReportFolder
+    context: dg.AssetExecutionContext, lake: MarketLake, reports: ReportFolder, store: OperationalStore
 ) -> dg.MaterializeResult:
     """One report per day, in order, so that each compares with the one before."""
-    from qtm.reports.risk_report import write_risk_report
+    from qtm.clock import SystemClock
+    from qtm.reports.pdf import write_pdf
+    from qtm.reports.risk_report import risk_report_document, write_risk_report
+    from qtm.reports.surroundings import read_surroundings
 
     opened, window, folder = lake.open(), run_window(context), reports.path("risk")
     bars_version = str(opened.version(bars_dataset(Market.SPOT, Interval.D1)))
@@ -65,7 +69,11 @@ def risk_report(
             if answer is None:
                 context.add_asset_metadata({"verdict": "no book that day"}, partition_key=day.first)
                 continue
-            written = write_risk_report(known, answer, settings().risk, folder)
+            with store.database() as database:
+                around = read_surroundings(opened, answer, database)
+            written = write_risk_report(known, answer, settings().risk, folder, around)
+            document = risk_report_document(written.figures)
+            write_pdf(written.page.with_suffix(".pdf"), document, made_ms=SystemClock().now_ms())
             context.add_asset_metadata(
                 _day_metadata(written, pictures=window.is_recent(day.start_ms)), partition_key=day.first
             )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from qtm.portfolio.daily import DailyAllocation, Mandate
     from qtm.portfolio.lots import LotBook
     from qtm.portfolio.problem import TailCap
+    from qtm.store.database import Database
 
 Alpha = Annotated[float | None, typer.Option(help="Confidence level of CVaR (default: settings).")]
 Cap = Annotated[
@@ -168,6 +169,7 @@ def report(
     held: Held = None,
     as_of: AsOf = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the report (default: settings).")] = None,
+    limits: Annotated[Path | None, typer.Option(help="Limit file, for the desks of the strategies.")] = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Print it too, beside the page.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -179,6 +181,8 @@ def report(
     from qtm.portfolio.daily import Mandate, allocate_daily, daily_history
     from qtm.reports.pdf import write_pdf
     from qtm.reports.risk_report import risk_report_document, verdict, write_risk_report
+    from qtm.reports.surroundings import read_surroundings
+    from qtm.risk.limits import load_limits
 
     config = settings()
     base = Mandate.from_settings(config.risk)
@@ -189,9 +193,12 @@ def report(
         window=window,
         least_history=min(base.least_history, window),
     )
-    history = daily_history(Lake.from_settings(config), config.market.daily_universe, as_of_ms=_day_ms(as_of))
+    lake = Lake.from_settings(config)
+    history = daily_history(lake, config.market.daily_universe, as_of_ms=_day_ms(as_of))
     answer = allocate_daily(history, mandate, None if held is None else _weights(held))
-    written = write_risk_report(history, answer, config.risk, config.reports_dir if out is None else out)
+    around = read_surroundings(lake, answer, _database(), load_limits(config.risk, path=limits).desks())
+    folder = config.reports_dir if out is None else out
+    written = write_risk_report(history, answer, config.risk, folder, around)
     files = {"page": written.page, "data": written.data}
     if pdf:
         document = risk_report_document(written.figures)
@@ -203,6 +210,17 @@ def report(
     console.print(verdict(written.figures))
     for name, path in files.items():
         console.print(f"{name}: {path}", soft_wrap=True)
+
+
+def _database() -> Database | None:
+    """The operational database; None while no stream has made its file."""
+    from sqlalchemy import make_url
+
+    from qtm.store.database import open_database
+
+    url = make_url(settings().database)
+    exists = url.get_backend_name() != "sqlite" or Path(url.database or "").is_file()
+    return open_database(settings().database) if exists else None
 
 
 def _allocate(mandate: Mandate, held: Path | None, as_of: str | None) -> DailyAllocation:

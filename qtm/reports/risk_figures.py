@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from qtm.clock import iso_utc
+from qtm.execution.day_record import DayRecord
 from qtm.portfolio.daily import DailyAllocation
+from qtm.reports.live_books import LiveBooks
 from qtm.risk.composite_stress import ScenarioLoss
 from qtm.risk.measures import Floats, cdar
 from qtm.risk.reverse_stress import Breach
@@ -77,6 +79,20 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class FundingLine:
+    """Funding of one perpetual, as fractions of notional: on the day, a year at the pace of 30 days, at most.
+
+    `highest` is the dearest of the 30 days, `weight` what the book holds of the coin.
+    """
+
+    symbol: str
+    last_day: float
+    month: float
+    highest: float
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
 class RiskFigures:
     """Everything the report shows; losses and shares are fractions of `capital`."""
 
@@ -100,6 +116,10 @@ class RiskFigures:
     forecast_days_ms: npt.NDArray[np.int64]
     correlation: Floats
     change: Change | None
+    funding: tuple[FundingLine, ...] = ()
+    waivers: tuple[str, ...] = ()
+    record: DayRecord | None = None
+    live: LiveBooks | None = None
 
     def tail(self, engine: str, alpha: float) -> TailEstimate:
         """The estimate of one engine at one level."""
@@ -138,6 +158,11 @@ def figures_body(figures: RiskFigures) -> dict[str, Any]:
             for v in figures.verdicts
         ],
         "change": None if figures.change is None else asdict(figures.change),
+        "funding": [asdict(line) for line in figures.funding],
+        "waivers": list(figures.waivers),
+        "refusals": {} if figures.record is None else figures.record.refusals,
+        "kills": [] if figures.record is None else list(figures.record.kills),
+        "account": None if figures.live is None else asdict(figures.live),
         "lineage": {
             "lake": answer.lake,
             "lake_version": answer.lake_version,

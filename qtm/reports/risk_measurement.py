@@ -15,7 +15,9 @@ import numpy as np
 from qtm.portfolio.daily import DailyAllocation, DailyHistory, daily_scenarios
 from qtm.portfolio.scenarios.recipe import ScenarioRecipe
 from qtm.portfolio.scenarios.scenario_set import ScenarioSet
+from qtm.reports.live_books import live_books
 from qtm.reports.risk_figures import BadDay, Change, Exposure, LimitUse, RiskFigures
+from qtm.reports.surroundings import Surroundings
 from qtm.risk.back_cast import back_cast
 from qtm.risk.composite_stress import Holding, StressBook, apply_all
 from qtm.risk.decomposition import component_cvar, marginal_cvar
@@ -45,6 +47,7 @@ def measure_book(
     answer: DailyAllocation,
     settings: RiskSettings,
     previous: Mapping[str, Any] | None = None,
+    around: Surroundings | None = None,
 ) -> RiskFigures:
     """Measure the book of `answer` at the close of the last day of `history`.
 
@@ -58,6 +61,8 @@ def measure_book(
         Capital and limits.
     previous
         The JSON body of the report before this one, if there is one.
+    around
+        Hourly prices, funding, waivers and the running account, where they are known.
     """
     problem, weights = answer.allocation.problem, answer.allocation.weights
     capital = float(settings.capital)
@@ -72,7 +77,8 @@ def measure_book(
     prices = DailyPrices(history.open_time_ms, closes, history.lows[:, columns], history.highs[:, columns])
     stress = replay_all(problem.symbols, weights, prices)
     put_through = _stress_book(problem.symbols, weights, path)
-    tails = tuple(tail_estimates(path, full_path))
+    around = around or Surroundings()
+    tails = tuple(tail_estimates(path, full_path, hourly=around.hourly))
     forecasts, verdicts = _judge_models(full_path)
     return RiskFigures(
         answer=answer,
@@ -100,6 +106,12 @@ def measure_book(
         forecast_days_ms=history.open_time_ms[rows[-BACKTEST_DAYS:]],
         correlation=_correlation(days.returns),
         change=None if previous is None else _change(previous, history, answer),
+        funding=around.funding,
+        waivers=around.waivers,
+        record=around.record,
+        live=None
+        if around.record is None
+        else live_books(around.record, history, answer.scenarios, problem.alpha, around.desk_of),
     )
 
 

@@ -16,6 +16,7 @@ from qtm.portfolio.daily import DailyAllocation, DailyHistory
 from qtm.reports.blocks import Block, Card, Document, Section, cards, columns, paragraph
 from qtm.reports.exposure_facts import exposure_facts
 from qtm.reports.formats import money, percent
+from qtm.reports.live_section import breaches_section, funding_section, live_section
 from qtm.reports.model_lights import LIGHT_TONES, engines_section
 from qtm.reports.page import render_page, write_report
 from qtm.reports.risk_charts import (
@@ -43,6 +44,7 @@ from qtm.reports.risk_tables import (
     use_tone,
     worst_days_table,
 )
+from qtm.reports.surroundings import Surroundings
 from qtm.settings import RiskSettings
 
 _FILE = re.compile(r"risk-(\d{4}-\d{2}-\d{2})\.json")
@@ -63,7 +65,11 @@ class RiskReport:
 
 
 def write_risk_report(
-    history: DailyHistory, answer: DailyAllocation, settings: RiskSettings, folder: Path
+    history: DailyHistory,
+    answer: DailyAllocation,
+    settings: RiskSettings,
+    folder: Path,
+    around: Surroundings | None = None,
 ) -> RiskReport:
     """Measure the book and write `risk-YYYY-MM-DD.html` and `.json` into `folder`, each atomically.
 
@@ -77,7 +83,7 @@ def write_risk_report(
         When the book cannot be measured.
     """
     day = day_of(answer.as_of_ms)
-    figures = measure_book(history, answer, settings, _previous_body(folder, day))
+    figures = measure_book(history, answer, settings, _previous_body(folder, day), around)
     data = write_report(folder / f"risk-{day}.json", json.dumps(figures_body(figures), indent=1) + "\n")
     page = write_report(folder / f"risk-{day}.html", render_page(risk_report_document(figures)))
     return RiskReport(page, data, figures)
@@ -100,6 +106,8 @@ def risk_report_document(figures: RiskFigures) -> Document:
             "Components sum to the CVaR; where blue outreaches grey, a position is riskier than its size.",
         ),
         change_section(figures),
+        breaches_section(figures),
+        live_section(figures.live, figures.capital, level),
         Section(
             "Tail of one day",
             [columns(tail_histogram(figures), worst_days_table(figures)), tails_table(figures)],
@@ -133,6 +141,7 @@ def risk_report_document(figures: RiskFigures) -> Document:
             [exposure_facts(figures), exposure_table(figures)],
             "How many bets the book is, what leaving it costs, and every symbol of the universe.",
         ),
+        funding_section(figures.funding),
         Section("Correlation", [correlation_heatmap(figures)]),
         Section("Made from", [columns(lineage(figures), optimiser_trail(figures))]),
     ]

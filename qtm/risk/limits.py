@@ -84,6 +84,16 @@ class LimitTree:
         )
         return next(rows, "")
 
+    def desks(self) -> dict[str, str]:
+        """Desk of every strategy that has one."""
+        owner = {trader: desk for desk, scope in self.file.desk.items() for trader in scope.traders}
+        return {
+            strategy: owner[trader]
+            for trader, scope in self.file.trader.items()
+            if trader in owner
+            for strategy in scope.strategies
+        }
+
     def scopes(self, strategy: str, symbol: str) -> Iterable[tuple[str, Scope]]:
         """The scopes that bind an order, outermost first."""
         yield "firm", self.file.firm

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qtm.errors import RiskError
+from qtm.risk.engines import ExtremeValue
 from qtm.risk.measures import Floats, historical_cvar, historical_var
 from qtm.risk.parametric import (
     Moments,
@@ -37,8 +38,10 @@ class TailEstimate:
     note: str = ""
 
 
-def tail_estimates(path: Floats, history: Floats, levels: tuple[float, ...] = LEVELS) -> list[TailEstimate]:
-    """Estimates of every engine for the book's next day, and historical ones over ten days.
+def tail_estimates(
+    path: Floats, history: Floats, levels: tuple[float, ...] = LEVELS, *, hourly: Floats | None = None
+) -> list[TailEstimate]:
+    """Estimates of every engine for the book's next day, and historical ones over an hour and ten days.
 
     Parameters
     ----------
@@ -46,6 +49,8 @@ def tail_estimates(path: Floats, history: Floats, levels: tuple[float, ...] = LE
         Returns the book would have had over the measuring window, shape (T,).
     history
         The same over all history there is, for the stressed window, shape (H,) with H >= T.
+    hourly
+        Hourly returns of the book; without them the next hour is not estimated.
     """
     moments = Moments.of(path)
     freedom = student_t_freedom(path) if moments.deviation > 0.0 else float("nan")
@@ -72,8 +77,15 @@ def tail_estimates(path: Floats, history: Floats, levels: tuple[float, ...] = LE
             moment_note,
             lambda a: (cornish_fisher_var(moments, a), cornish_fisher_cvar(moments, a)),
         ),
+        ("Extreme values", "peaks over the worst tenth", _of_engine(ExtremeValue(), path)),
+        (
+            "Filtered extreme values",
+            "the same at tomorrow's volatility",
+            _of_engine(ExtremeValue(filtered=True), path),
+        ),
         ("Historical, stressed", stressed_note, _historical(stressed)),
         (f"Historical, {HORIZON} days", "overlapping, compounded", _historical(longer)),
+        ("Historical, 1 hour", *_next_hour(hourly)),
     ]
     estimates = []
     for engine, note, estimate in engines:
@@ -84,6 +96,24 @@ def tail_estimates(path: Floats, history: Floats, levels: tuple[float, ...] = LE
             except RiskError as refusal:
                 estimates.append(TailEstimate(engine, alpha, float("nan"), float("nan"), refusal.what))
     return estimates
+
+
+def _next_hour(hourly: Floats | None) -> tuple[str, Callable[[float], tuple[float, float]]]:
+    if hourly is None:
+        return "", _refuse_hour
+    return f"{hourly.shape[0]} hours", _historical(hourly)
+
+
+def _refuse_hour(alpha: float) -> tuple[float, float]:
+    raise RiskError("the lake's hourly bars do not cover the book")
+
+
+def _of_engine(engine: ExtremeValue, path: Floats) -> Callable[[float], tuple[float, float]]:
+    def estimate(alpha: float) -> tuple[float, float]:
+        tail = engine.tail(path)
+        return tail.var(alpha), tail.cvar(alpha)
+
+    return estimate
 
 
 def _historical(returns: Floats) -> Callable[[float], tuple[float, float]]:

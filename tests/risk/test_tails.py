@@ -10,12 +10,14 @@ def test_engines_agree_on_a_normal_sample_and_the_stressed_window_is_worse():
     rng = np.random.default_rng(0)
     path = rng.normal(0, 0.02, 5000)
     history = np.concatenate((rng.normal(0, 0.06, 250), path))
-    by_engine = {(e.engine, e.alpha): e for e in tail_estimates(path, history)}
+    hourly = rng.normal(0, 0.005, 3000)
+    by_engine = {(e.engine, e.alpha): e for e in tail_estimates(path, history, hourly=hourly)}
     normal = by_engine["Normal", 0.95]
-    for engine in ("Historical", "Student t", "Cornish-Fisher"):
+    for engine in ("Historical", "Student t", "Cornish-Fisher", "Extreme values", "Filtered extreme values"):
         assert by_engine[engine, 0.95].cvar == pytest.approx(normal.cvar, rel=0.05)
     assert by_engine["Historical, stressed", 0.95].cvar > 2.5 * normal.cvar
     assert by_engine["Historical, 10 days", 0.95].var == pytest.approx(np.sqrt(10) * normal.var, rel=0.15)
+    assert by_engine["Historical, 1 hour", 0.95].var == pytest.approx(normal.var / 4, rel=0.1)
     assert all(e.cvar >= e.var for e in by_engine.values())
 
 
@@ -23,6 +25,13 @@ def test_an_engine_outside_its_domain_says_why_and_gives_no_number():
     path = np.concatenate((np.random.default_rng(1).normal(0, 0.001, 500), [-0.5]))
     refused = [e for e in tail_estimates(path, path) if e.engine == "Cornish-Fisher"]
     assert all(np.isnan(e.cvar) and "not monotone" in e.note for e in refused)
+
+
+def test_without_hourly_bars_the_next_hour_is_not_guessed():
+    path = np.random.default_rng(2).normal(0, 0.02, 500)
+    hours = [e for e in tail_estimates(path, path) if e.engine == "Historical, 1 hour"]
+    assert len(hours) == 3
+    assert all(np.isnan(e.var) and "hourly bars" in e.note for e in hours)
 
 
 def test_a_book_that_never_moved_has_no_parametric_tail_but_a_report():
