@@ -13,10 +13,12 @@ def test_engines_agree_on_a_normal_sample_and_the_stressed_window_is_worse():
     hourly = rng.normal(0, 0.005, 3000)
     by_engine = {(e.engine, e.alpha): e for e in tail_estimates(path, history, hourly=hourly)}
     normal = by_engine["Normal", 0.95]
-    for engine in ("Historical", "Student t", "Cornish-Fisher", "Extreme values", "Filtered extreme values"):
+    for engine in ("Historical", "Student t", "Cornish-Fisher", "Extreme values"):
         assert by_engine[engine, 0.95].cvar == pytest.approx(normal.cvar, rel=0.05)
     assert by_engine["Historical, stressed", 0.95].cvar > 2.5 * normal.cvar
     assert by_engine["Historical, 10 days", 0.95].var == pytest.approx(np.sqrt(10) * normal.var, rel=0.15)
+    filtered = by_engine["Filtered historical", 0.95]
+    assert by_engine["Filtered extreme values", 0.95].cvar == pytest.approx(filtered.cvar, rel=0.05)
     assert by_engine["Historical, 1 hour", 0.95].var == pytest.approx(normal.var / 4, rel=0.1)
     assert all(e.cvar >= e.var for e in by_engine.values())
 
