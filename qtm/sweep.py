@@ -30,6 +30,7 @@ from qtm.backtest.search.space import Space
 from qtm.backtest.sweep import BUDGET_BYTES, FIGURES, Footing, Sweeper
 from qtm.errors import ConfigError
 from qtm.market.lake import Lake
+from qtm.reports.blocks import Document
 from qtm.reports.page import render_page, write_report
 from qtm.reports.sweep_report import sweep_document
 from qtm.research import Inputs, gather
@@ -68,13 +69,17 @@ class SweepResult:
     footing: Footing
     run_id: str
 
-    def page(self, path: Path | str | None = None) -> Path:
-        """Write the page of heat maps, by default under the reports folder of the settings."""
-        name = f"sweep-{self.space.strategy.name}-{self.symbol}-{self.interval}.html"
-        document = sweep_document(
+    @property
+    def document(self) -> Document:
+        """The report: heat maps with the plateaus marked, and the best combinations."""
+        return sweep_document(
             self.table, self.space, symbol=self.symbol, interval=self.interval, method=self.method
         )
-        return write_report(Path(path) if path else settings().reports_dir / name, render_page(document))
+
+    def page(self, path: Path | str | None = None) -> Path:
+        """Write the report as a page, by default under the reports folder of the settings."""
+        name = f"sweep-{self.space.strategy.name}-{self.symbol}-{self.interval}.html"
+        return write_report(Path(path) if path else settings().reports_dir / name, render_page(self.document))
 
 
 def sweep(

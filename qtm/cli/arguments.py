@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from qtm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from qtm.reports.blocks import Document
 
 StrategyArgument = Annotated[str, typer.Argument(help="A bundled strategy's name or the path of a .py file.")]
 SymbolOption = Annotated[str, typer.Option("--symbol", "-s", help="Symbol, for example BTCUSDT.")]
@@ -22,6 +26,7 @@ GridOption = Annotated[
     list[str],
     typer.Option("--grid", help="Values of a parameter: fast=5:45:2 (end excluded) or fast=5,10."),
 ]
+PdfOption = Annotated[Path | None, typer.Option("--pdf", help="Also print the report to this PDF file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -54,6 +59,16 @@ def axis(text: str) -> tuple[str, list[float]]:
     if not name or not found:
         raise ConfigError(f"cannot read {text!r}", where="--grid", remedy="write fast=5:45:2 or fast=5,10,20")
     return name.strip(), found
+
+
+def print_pdf(path: Path | None, document: Document) -> None:
+    """Print a report to `path`, if one was asked for."""
+    if path is None:
+        return
+    from qtm.clock import SystemClock
+    from qtm.reports.pdf import write_pdf
+
+    write_pdf(path, document, made_ms=SystemClock().now_ms())
 
 
 def print_json(value: dict[str, Any]) -> None:

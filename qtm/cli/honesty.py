@@ -22,12 +22,14 @@ from qtm.cli.arguments import (
     IntervalOption,
     JsonOption,
     MarketOption,
+    PdfOption,
     StrategyArgument,
     SymbolOption,
     ToOption,
     assignment,
     axis,
     print_json,
+    print_pdf,
 )
 
 if TYPE_CHECKING:
@@ -109,6 +111,10 @@ def walk_forward(
     test_days: Annotated[int, typer.Option("--test-days", min=1, help="Days to trade the choice.")] = 90,
     anchored: Annotated[bool, typer.Option("--anchored", help="Choose on all days so far.")] = False,
     cash: CashOption = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Where the HTML page goes; by default under the home.")
+    ] = None,
+    pdf: PdfOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Choose symbol and parameters on the past, trade the next window, and choose again.
@@ -116,6 +122,9 @@ def walk_forward(
     Example: [bold]qtm walk-forward trend --grid fast=5:45:5 --grid slow=50:250:25 -s BTCUSDT[/bold]
     """
     from qtm.honesty import walk_forward as run
+    from qtm.reports.page import render_page, write_report
+    from qtm.reports.walk_forward_report import walk_forward_document
+    from qtm.settings import settings
 
     wanted, symbols = dict(axis(text) for text in grid), symbol or ["BTCUSDT"]
     total = math.prod(len(values) for values in wanted.values()) * len(symbols)
@@ -134,7 +143,11 @@ def walk_forward(
             cash=cash,
             on_progress=lambda done: tell("trials", done, total),
         )
-    body = _walk_table(found)
+    document = walk_forward_document(found, strategy=strategy, interval=interval)
+    name = f"walk-forward-{Path(strategy).stem}-{'-'.join(symbols)}-{interval}.html"
+    path = write_report(report or settings().reports_dir / name, render_page(document))
+    print_pdf(pdf, document)
+    body = {**_walk_table(found), "report": str(path)}
     if as_json:
         print_json(body)
     else:
@@ -253,6 +266,7 @@ def _print_walk(body: dict[str, Any]) -> None:
         f"{kept}, drawdown {body['max_drawdown']:.1%}; {body['refits']} refits cost "
         f"{body['refit_costs']:,.2f} to leave positions."
     )
+    console.print(f"report: {body['report']}", soft_wrap=True)
 
 
 @contextmanager

@@ -7,10 +7,23 @@ import sys
 
 import typer
 
-from qtm.cli import demo, doctor, honesty, live, market, paper, portfolio, promote, research, risk, sweep
+from qtm.cli import (
+    compare,
+    demo,
+    doctor,
+    honesty,
+    live,
+    market,
+    paper,
+    portfolio,
+    promote,
+    research,
+    risk,
+    sweep,
+)
 from qtm.errors import QtmError, StoreError
 
-_GROUPS = (demo, market, research, sweep, honesty, promote, portfolio, risk, paper, live, doctor)
+_GROUPS = (demo, market, research, sweep, compare, honesty, promote, portfolio, risk, paper, live, doctor)
 
 
 def build_app() -> typer.Typer:

@@ -15,12 +15,14 @@ from qtm.cli.arguments import (
     IntervalOption,
     JsonOption,
     MarketOption,
+    PdfOption,
     StrategyArgument,
     SymbolOption,
     ToOption,
     UngatedOption,
     assignment,
     print_json,
+    print_pdf,
 )
 
 if TYPE_CHECKING:
@@ -50,6 +52,10 @@ def backtest(
         Path | None,
         typer.Option("--report", help="Where the HTML tear sheet goes; by default under the home."),
     ] = None,
+    pdf: PdfOption = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Also write the run to this folder, for qtm compare.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a strategy on one symbol of the lake and write its tear sheet.
@@ -70,6 +76,9 @@ def backtest(
         gated=not ungated,
     )
     path = run.tear_sheet(report)
+    print_pdf(pdf, run.document)
+    if out is not None:
+        run.save(out)
     if as_json:
         print_json(_as_json(run, path))
         return

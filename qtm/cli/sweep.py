@@ -16,12 +16,14 @@ from qtm.cli.arguments import (
     IntervalOption,
     JsonOption,
     MarketOption,
+    PdfOption,
     StrategyArgument,
     SymbolOption,
     ToOption,
     UngatedOption,
     axis,
     print_json,
+    print_pdf,
 )
 from qtm.errors import ConfigError
 
@@ -67,6 +69,7 @@ def sweep(
         Path | None,
         typer.Option("--report", help="Where the page of heat maps goes."),
     ] = None,
+    pdf: PdfOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a strategy over combinations of parameter values.
@@ -113,6 +116,7 @@ def sweep(
     if output is not None:
         ranked.write_parquet(output)
     path = found.page(report)
+    print_pdf(pdf, found.document)
     if as_json:
         print_json(_as_json(found, ranked.head(top), sort, path))
         return

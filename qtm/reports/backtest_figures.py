@@ -21,6 +21,8 @@ POINTS = 4_000
 MARKERS = 1_200
 """Most entry and exit markers on the price chart; beyond, the latest are shown."""
 ROLLING_DAYS = 90
+_STILL = 1e-6
+"""Deviation of daily returns below which there is nothing to measure."""
 
 
 def thinned(values: Floats, points: int = POINTS) -> npt.NDArray[np.int64]:
@@ -86,7 +88,8 @@ def rolling_sharpe(result: BacktestResult) -> Block:
     windows = np.lib.stride_tricks.sliding_window_view(returns, ROLLING_DAYS)
     deviation = windows.std(axis=1, ddof=1)
     sharpe = np.full(deviation.size, np.nan)
-    np.divide(windows.mean(axis=1), deviation, out=sharpe, where=deviation > 0)
+    # What fees leave behind of a position moves by billionths: such days are as good as flat.
+    np.divide(windows.mean(axis=1), deviation, out=sharpe, where=deviation > _STILL)
     return figure(
         [
             {

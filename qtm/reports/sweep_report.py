@@ -90,7 +90,7 @@ def _heat_map(one: Surface) -> Block:
     columns = [f"{value:g}" for value in one.column_values]
     rows = [f"{value:g}" for value in one.row_values]
     heat = {
-        "type": "heatmap", "x": columns, "y": rows, "z": [numbers(line) for line in one.sharpe],
+        "type": "heatmap", "x": columns, "y": rows, "z": one.sharpe.round(4).tolist(),
         "zmin": -limit, "zmax": limit, "colorscale": [[0, "#b93a32"], [0.5, "#f7f9fb"], [1, "#17795a"]],
         "hovertemplate": f"{one.rows} %{{y}}, {one.columns} %{{x}}: Sharpe %{{z:.2f}}<extra></extra>",
         "colorbar": {"title": {"text": "Sharpe"}, "thickness": 12},

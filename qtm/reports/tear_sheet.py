@@ -6,14 +6,19 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from qtm.backtest.engine import BacktestResult
 from qtm.backtest.intrabar import CAUSES, ENTRY
 from qtm.backtest.overfitting.verdict import Verdict
 from qtm.backtest.session import EXPIRED, FILLED, PARTIAL, REFUSED, REJECTED
 from qtm.backtest.statistics import DAYS_PER_YEAR, daily_equity
 from qtm.clock import iso_utc
+from qtm.reports.backtest_context import (
+    benchmark_table,
+    costs_figure,
+    crisis_table,
+    exposure_figure,
+    slippage_paid,
+)
 from qtm.reports.backtest_figures import (
     MARKERS,
     ROLLING_DAYS,
@@ -63,8 +68,18 @@ def tear_sheet_document(result: BacktestResult, verdict: Verdict | None = None) 
             [columns(rolling_sharpe(result), distribution(result))],
             f"Sharpe ratio of the last {ROLLING_DAYS} days; daily returns with VaR and CVaR at 95 %.",
         ),
+        Section(
+            "Market and crises",
+            [columns(benchmark_table(result), crisis_table(result))],
+            "An event is shown when the run covers it whole; inside it, positions are marked at the worst "
+            "price of every bar.",
+        ),
         Section("Trades on the price", [price_figure(result)], _markers_note(result)),
-        Section("Costs and orders", [columns(_costs_table(result), _orders_table(result))]),
+        Section("Exposure", [exposure_figure(result)], _exposure_note(result)),
+        Section(
+            "Costs and orders",
+            [columns(_costs_table(result), _orders_table(result)), costs_figure(result)],
+        ),
         Section("Trades", [_trade_list(result)], _listed_note(result)),
         Section("Made from", [_lineage_table(result)]),
     ]
@@ -130,6 +145,14 @@ def _key_figures(result: BacktestResult) -> Block:
     )
 
 
+def _exposure_note(result: BacktestResult) -> str:
+    s = result.statistics
+    return (
+        f"In the market {percent(s.exposure, 1)} of the bars; traded {ratio(s.turnover, 1)} times its equity "
+        "a year."
+    )
+
+
 def _markers_note(result: BacktestResult) -> str:
     fills = len(filled(result))
     return (
@@ -139,11 +162,7 @@ def _markers_note(result: BacktestResult) -> str:
 
 def _costs_table(result: BacktestResult) -> Block:
     """Gross to net; slippage is measured on entries, against the open they were filled at."""
-    fills = filled(result)
-    fills = fills[fills["cause"] == ENTRY]
-    step = float(result.instrument.step_size)
-    reference = result.bars.open[np.clip(fills["bar"] + 1, 0, len(result.bars) - 1)]
-    slippage = float(np.sum(np.abs(fills["fill_price"] - reference) * np.abs(fills["filled_lots"]) * step))
+    slippage = float(slippage_paid(result).sum())
     s, quote = result.statistics, result.instrument.quote
     net = s.final_equity - result.cash
     gross = net + s.fees + slippage + s.funding

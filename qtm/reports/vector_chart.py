@@ -16,7 +16,15 @@ import numpy as np
 
 from qtm.errors import DataError
 from qtm.reports.blocks import GRID, INK, MUTED, NEUTRAL, SERIES, Figure
-from qtm.reports.chart_traces import DASHES, colour_of, draw_bars, draw_heatmap, draw_line, values_of
+from qtm.reports.chart_traces import (
+    DASHES,
+    colour_of,
+    coordinates,
+    draw_bars,
+    draw_heatmap,
+    draw_line,
+    values_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -137,20 +145,21 @@ def _finish(panels: Mapping[str, Axes], figure: Figure) -> None:
         axes.set_xlim(*across["range"])
     _label_axis(lowest.xaxis, across)
     for shape in layout.get("shapes", ()):
-        _draw_shape(axes, shape)
+        _draw_shape(axes, shape, layout.get("xaxis", {}).get("type") == "date")
     for note in layout.get("annotations", ()):
         _write_note(axes, note)
     _legend(panels, figure)
 
 
-def _draw_shape(axes: Axes, shape: Mapping[str, Any]) -> None:
+def _draw_shape(axes: Axes, shape: Mapping[str, Any], dated: bool) -> None:
     line = shape.get("line", {})
     x = axes.transAxes if shape.get("xref") == "paper" else axes.transData
     y = axes.transAxes if shape.get("yref") == "paper" else axes.transData
     from matplotlib.transforms import blended_transform_factory
 
     axes.plot(
-        [shape["x0"], shape["x1"]], [shape["y0"], shape["y1"]],
+        coordinates([shape["x0"], shape["x1"]], dated and x is axes.transData),
+        [shape["y0"], shape["y1"]],
         transform=blended_transform_factory(x, y), scalex=x is axes.transData, scaley=y is axes.transData,
         color=colour_of(line.get("color", NEUTRAL)), linewidth=0.6 * float(line.get("width", 2)),
         linestyle=DASHES[line.get("dash", "solid")],

@@ -36,7 +36,7 @@ def result() -> BacktestResult:
         instrument(Market.UM),
         cash=1e5,
         costs=UM_COSTS,
-        sizing=Sizing(amount=0.9),
+        sizing=Sizing(amount=0.885),
         limits=LIMITS,
         data_version=17,
         waivers=("2024-01-02 gap, J. Doe",),
@@ -62,7 +62,7 @@ def test_it_shows_figures_orders_lineage_and_waivers(result: BacktestResult) -> 
 def test_it_loads_nothing_from_the_network(result: BacktestResult) -> None:
     page = tear_sheet_page(result)
     assert not re.findall(r"""<(?:script|link|img|iframe)[^>]+(?:src|href)=(?!"data:)""", page)
-    assert len(re.findall(r"<div class=\"figure\"", page)) == 4
+    assert len(re.findall(r"<div class=\"figure\"", page)) == 6
 
 
 def test_text_from_outside_cannot_become_markup() -> None:

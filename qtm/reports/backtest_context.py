@@ -1,0 +1,123 @@
+"""A backtest beside its market: exposure, costs over time, the benchmark, and the days of crisis."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qtm.backtest.engine import BacktestResult
+from qtm.backtest.overfitting.stress_replay import replay_stress
+from qtm.backtest.overfitting.trials import Holdings
+from qtm.backtest.statistics import DAYS_PER_YEAR, daily_returns, drawdown_of, sharpe_ratio
+from qtm.reports.backtest_figures import filled, thinned
+from qtm.reports.blocks import ACCENT, BAD, NEUTRAL, Block, Cell, figure, numbers, paragraph, table, times
+from qtm.reports.formats import percent, ratio
+
+Floats = npt.NDArray[np.float64]
+
+
+def exposure_figure(result: BacktestResult) -> Block:
+    """Value of the position over equity at each close; beyond 100 % is leverage, below zero is short."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = Holdings.of(result).qty * result.bars.close / result.equity
+    share = np.where(np.isfinite(share), share, 0.0)
+    kept = thinned(share)
+    line = {
+        "type": "scatter", "mode": "lines", "name": "Exposure", "line": {"color": ACCENT, "width": 1.0},
+        "x": times(result.bars.open_time_ms[kept] + result.bars.interval.ms), "y": numbers(share[kept]),
+        "fill": "tozeroy", "fillcolor": "rgba(31,95,191,0.14)", "hovertemplate": "%{y:.1%}",
+    }  # fmt: skip
+    return figure(
+        [line],
+        {
+            "xaxis": {"type": "date"},
+            "yaxis": {"title": {"text": "Position / equity"}, "tickformat": ".0%"},
+        },
+        height=260,
+    )
+
+
+def costs_figure(result: BacktestResult) -> Block:
+    """Fees and slippage of the fills so far, in quote currency."""
+    fills = filled(result)
+    if fills.size == 0:
+        return paragraph("Nothing was filled, nothing was paid.", "muted")
+    lines: list[dict[str, Any]] = []
+    for name, paid, colour in (
+        ("Fees", np.cumsum(fills["fee"]), BAD),
+        ("Slippage and impact", np.cumsum(slippage_paid(result)), NEUTRAL),
+    ):
+        kept = thinned(paid)
+        lines.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": name,
+                "line": {"color": colour, "width": 1.4},
+                "x": times(fills["decided_ms"][kept]),
+                "y": numbers(paid[kept]),
+                "hovertemplate": "%{y:,.2f}",
+            }
+        )
+    layout = {"xaxis": {"type": "date"}, "yaxis": {"title": {"text": f"Paid, {result.instrument.quote}"}}}
+    return figure(lines, layout, height=260)
+
+
+def slippage_paid(result: BacktestResult) -> Floats:
+    """What each fill at the market cost beyond its reference price, in quote currency.
+
+    The reference is the open of the bar for orders that wait for it; exits inside a bar have none.
+    """
+    fills = filled(result)
+    opens = result.bars.open[np.clip(fills["bar"] + 1, 0, len(result.bars) - 1)]
+    paid = np.abs(fills["fill_price"] - opens) * np.abs(fills["filled_lots"])
+    return np.asarray(np.where(fills["cause"] == 0, paid, 0.0) * float(result.instrument.step_size))
+
+
+def benchmark_table(result: BacktestResult) -> Block:
+    """The strategy beside buying at the first open and holding."""
+    times_ms, cash = result.bars.open_time_ms, result.cash
+    held = cash * result.bars.close / result.bars.open[0]
+    mine, market = (daily_returns(times_ms, path, cash) for path in (result.equity, held))
+    deviation = math.sqrt(DAYS_PER_YEAR)
+    moves = mine.size > 2 and mine.std() > 0.0 and market.std() > 0.0
+    correlation = float(np.corrcoef(mine, market)[0, 1]) if moves else math.nan
+    beta = correlation * float(mine.std() / market.std()) if moves else math.nan
+    alpha = (float(mine.mean()) - beta * float(market.mean())) * DAYS_PER_YEAR if moves else math.nan
+    s = result.statistics
+
+    def spread(returns: Floats) -> float:
+        return float(returns.std(ddof=1)) * deviation if returns.size > 1 else math.nan
+
+    rows = [
+        ("Total return", percent(s.total_return, signed=True), percent(held[-1] / cash - 1.0, signed=True)),
+        ("Volatility", percent(spread(mine)), percent(spread(market))),
+        ("Sharpe", ratio(s.sharpe), ratio(sharpe_ratio(market))),
+        ("Max drawdown", percent(-s.max_drawdown), percent(-drawdown_of(held, cash)[0])),
+        ("Correlation of daily returns", ratio(correlation), ""),
+        ("Beta", ratio(beta), ""),
+        ("Alpha a year", percent(alpha, signed=True), ""),
+    ]
+    return table(("", "Strategy", "Buy and hold"), rows, caption="Against the market")
+
+
+def crisis_table(result: BacktestResult) -> Block:
+    """The market's worst events that the run covers whole, worst fall first."""
+    found = replay_stress(result)
+    if not found:
+        return paragraph("The run covers none of the events on record whole.", "muted")
+    rows = [
+        (
+            one.name,
+            f"{one.first_day} to {one.last_day}" if one.first_day != one.last_day else one.first_day,
+            Cell(percent(one.strategy_return, signed=True), "good" if one.strategy_return > 0 else "bad"),
+            percent(one.market_return, signed=True),
+            percent(-one.worst_fall),
+        )
+        for one in found
+    ]
+    headers = ("Event", "Days", "Strategy", "Market", "Worst fall inside")
+    return table(headers, rows, text_columns=2, caption="Days of crisis")
