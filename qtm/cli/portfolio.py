@@ -19,6 +19,7 @@ from qtm.errors import ConfigError
 from qtm.settings import settings
 
 if TYPE_CHECKING:
+    from qtm.market.instruments import Market
     from qtm.portfolio.daily import DailyAllocation, Mandate
     from qtm.portfolio.lots import LotBook
     from qtm.portfolio.problem import TailCap
@@ -98,6 +99,9 @@ def optimize(
     held: Held = None,
     turnover_cap: Annotated[float | None, typer.Option(help="Most sum of absolute weight changes.")] = None,
     cost_bps: Annotated[float, typer.Option(help="Trading cost in basis points of the weight traded.")] = 0.0,
+    market: Annotated[
+        str, typer.Option(help="spot, or um: perpetuals, with their funding as carry and cost.")
+    ] = "spot",
     as_of: AsOf = None,
     walk: Annotated[
         bool, typer.Option("--walk-forward", help="Rebalance through all history beside two benchmarks.")
@@ -117,11 +121,13 @@ def optimize(
 
     Example: [bold]qtm optimize --walk-forward --window 365 --cost-bps 10[/bold]
     """
+    from qtm.market.instruments import Market
     from qtm.portfolio.daily import Mandate, MeanModel
     from qtm.portfolio.problem import Objective
     from qtm.portfolio.scenarios.copula import Margins
     from qtm.portfolio.scenarios.recipe import ScenarioModel, ScenarioRecipe
 
+    traded = _choice(Market, market, "market")
     recipe = ScenarioRecipe(
         model=_choice(ScenarioModel, scenarios, "scenarios"),
         half_life=half_life,
@@ -149,10 +155,10 @@ def optimize(
         radius=radius,
     )
     if walk:
-        _walk_forward(mandate, every, as_of, as_json)
+        _walk_forward(mandate, every, as_of, as_json, traded)
         return
-    answer = _allocate(mandate, held, as_of)
-    rounded = _lot_book(answer) if lots else None
+    answer = _allocate(mandate, held, as_of, traded)
+    rounded = _lot_book(answer, traded) if lots else None
     if as_json:
         typer.echo(json.dumps(_body(answer) | ({} if rounded is None else _lots_body(rounded))))
         return
@@ -223,20 +229,21 @@ def _database() -> Database | None:
     return open_database(settings().database) if exists else None
 
 
-def _allocate(mandate: Mandate, held: Path | None, as_of: str | None) -> DailyAllocation:
+def _allocate(mandate: Mandate, held: Path | None, as_of: str | None, market: Market) -> DailyAllocation:
     from qtm.market.lake import Lake
     from qtm.portfolio.daily import allocate_daily, daily_history
 
     config = settings()
-    history = daily_history(Lake.from_settings(config), config.market.daily_universe, as_of_ms=_day_ms(as_of))
+    history = daily_history(
+        Lake.from_settings(config), config.market.daily_universe, as_of_ms=_day_ms(as_of), market=market
+    )
     return allocate_daily(history, mandate, None if held is None else _weights(held))
 
 
-def _lot_book(answer: DailyAllocation) -> LotBook:
+def _lot_book(answer: DailyAllocation, market: Market) -> LotBook:
     """The book in lots at the closes it was measured at."""
     from decimal import Decimal
 
-    from qtm.market.instruments import Market
     from qtm.market.intervals import Interval
     from qtm.market.lake import Lake
     from qtm.portfolio.lots import to_lots
@@ -244,11 +251,9 @@ def _lot_book(answer: DailyAllocation) -> LotBook:
     config = settings()
     lake = Lake.from_settings(config)
     symbols = answer.scenarios.symbols
-    closes = lake.closes(
-        Market.SPOT, Interval.D1, symbols, start_ms=answer.as_of_ms, end_ms=answer.as_of_ms + 1
-    )
+    closes = lake.closes(market, Interval.D1, symbols, start_ms=answer.as_of_ms, end_ms=answer.as_of_ms + 1)
     prices = {symbol: Decimal(repr(float(closes[symbol][0]))) for symbol in symbols}
-    instruments = {entry.symbol: entry for entry in lake.instruments(Market.SPOT)}
+    instruments = {entry.symbol: entry for entry in lake.instruments(market)}
     return to_lots(answer.allocation, config.risk.capital, prices, instruments)
 
 
@@ -274,13 +279,17 @@ def _print_lots(book: LotBook) -> None:
     Console().print(table)
 
 
-def _walk_forward(mandate: Mandate, every_days: int, as_of: str | None, as_json: bool) -> None:
+def _walk_forward(
+    mandate: Mandate, every_days: int, as_of: str | None, as_json: bool, market: Market
+) -> None:
     from qtm.market.lake import Lake
     from qtm.portfolio.daily import daily_history
     from qtm.portfolio.walk_forward import Book, walk_forward
 
     config = settings()
-    history = daily_history(Lake.from_settings(config), config.market.daily_universe, as_of_ms=_day_ms(as_of))
+    history = daily_history(
+        Lake.from_settings(config), config.market.daily_universe, as_of_ms=_day_ms(as_of), market=market
+    )
     runs = []
     with Progress(console=Console(stderr=True), transient=True) as progress:
         for book in Book:

@@ -39,7 +39,7 @@ def optimise(problem: PortfolioProblem, *, start: Floats | None = None) -> Alloc
     """
     started = time.perf_counter()
     try:
-        return _solve(problem, start)
+        return solve_as_posed(problem, start=start)
     except Infeasible:
         posed = Attempt("as posed", "infeasible", time.perf_counter() - started)
     from qtm.portfolio.infeasibility import smallest_relaxations
@@ -50,7 +50,7 @@ def optimise(problem: PortfolioProblem, *, start: Floats | None = None) -> Alloc
     )
     started = time.perf_counter()
     try:
-        fallback = _solve(_without_tail_demands(problem), None)
+        fallback = solve_as_posed(_without_tail_demands(problem))
     except Infeasible:
         return _hold(
             problem,
@@ -70,8 +70,21 @@ def optimise(problem: PortfolioProblem, *, start: Floats | None = None) -> Alloc
     )
 
 
-def _solve(problem: PortfolioProblem, start: Floats | None) -> Allocation:
-    """By the fast path, the reduced programme or the reference: each where the one before gives up."""
+def solve_as_posed(problem: PortfolioProblem, *, start: Floats | None = None) -> Allocation:
+    """The optimum: by the fast path, else the reduced programme, else the reference.
+
+    Parameters
+    ----------
+    problem, start
+        As for `optimise`.
+
+    Raises
+    ------
+    Infeasible
+        If no weights satisfy the constraints.
+    RiskError
+        If the objective is unbounded or every solver failed.
+    """
     given_up: list[Attempt] = []
     for name, attempt in (("fast", solve_fast), ("reduced", _reduced)):
         started = time.perf_counter()

@@ -100,3 +100,18 @@ def test_lots_are_the_book_at_the_last_close(run, lake):
     total = sum(Decimal(entry["value"]) for entry in body["positions"].values()) + Decimal(body["lot_cash"])
     assert total == Decimal(100_000)
     assert "In lots" in run("optimize", "--max-weight", "0.4", "--lots").stdout
+
+
+def test_scenario_model_further_cap_rival_and_radius_reach_the_answer(run):
+    words = ("--scenarios", "t-copula", "--draws", "800", "--seed", "3", "--cap-at", "0.99:0.08")
+    robust = ("--also", "filtered", "--radius", "0.0002", "--window", "365", "--max-weight", "0.4", "--json")
+    body = json.loads(run("optimize", *words, *robust).stdout)
+    assert body["scenario_model"].startswith("t copula")
+    assert body["scenario_seed"] == 3 and body["scenarios"] == 800
+    assert body["tail_risk"] > body["cvar"]
+    assert body["scenario_parameters"]["draws"] == 800
+
+
+def test_a_cap_that_names_no_level_is_refused(run):
+    answer = run("optimize", "--cap-at", "0.07")
+    assert isinstance(answer.exception, ConfigError) and "0.99:0.07" in str(answer.exception)

@@ -77,3 +77,12 @@ def test_budgets_that_cannot_be_met_are_refused():
         risk_budget_weights(returns, 0.95, np.array([1.0, 0.0, 1.0]))
     with pytest.raises(RiskError, match="no share"):
         risk_budget_weights(np.column_stack([returns, np.full(300, 0.001)]), 0.95)
+
+
+def test_the_best_ratio_of_many_scenarios_is_that_of_the_reference(monkeypatch):
+    posed = problem(heavy_tailed_returns(12, 3000, 37), upper=0.4, cost_rate=1e-4, held=np.full(12, 1 / 12))
+    fast = maximise_ratio(posed)
+    monkeypatch.setattr("qtm.portfolio.ratio.solve_as_posed", lambda p, start=None: solve_reference(p))
+    slow = maximise_ratio(posed)
+    assert fast.solver == "fast"
+    assert fast.expected_return / fast.cvar == pytest.approx(slow.expected_return / slow.cvar, rel=1e-6)

@@ -8,7 +8,7 @@ from qtm.errors import RiskError
 from qtm.portfolio.allocation import Allocation, Infeasible
 from qtm.portfolio.constraints import violated
 from qtm.portfolio.fast.solve import solve_fast
-from qtm.portfolio.optimise import _solve
+from qtm.portfolio.optimise import solve_as_posed
 from qtm.portfolio.problem import GroundNorm, PortfolioProblem
 from qtm.portfolio.reference import objective_value, solve_reference
 from tests.portfolio.random_mandates import Kind, draw
@@ -37,7 +37,7 @@ def difference(seed: int) -> tuple[Kind, float, str]:
     """Kind of the problem, the relative difference of both objectives, and who solved it first."""
     drawn = draw(seed)
     posed = drawn.problem
-    one, two = outcome(lambda p: _solve(p, None), posed), second(posed)
+    one, two = outcome(solve_as_posed, posed), second(posed)
     if isinstance(one, str) or isinstance(two, str):
         assert one == two == drawn.kind.value, (seed, one, two)
         return drawn.kind, 0.0, "agreed"
