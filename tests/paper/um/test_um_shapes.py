@@ -163,7 +163,8 @@ EVENTS: dict[str, Any] = {
     "ORDER_TRADE_UPDATE": {
         "s": str, "c": str, "S": str, "o": str, "f": str, "q": Q, "p": P, "ap": P, "sp": P, "x": str,
         "X": str, "i": int, "l": Q, "z": Q, "L": P, "n": AMOUNT, "N": str, "T": TIME, "t": int,
-        "b": str, "a": str, "m": bool, "R": bool, "wt": str, "ot": str, "ps": str, "cp": bool, "rp": AMOUNT, "pP": bool,
+        "b": str, "a": str, "m": bool, "R": bool, "wt": str, "ot": str,
+        "ps": str, "cp": bool, "rp": AMOUNT, "pP": bool,
         "si": int, "ss": int, "V": str, "pm": str, "gtd": int, "er": str,
     },
     "ACCOUNT_UPDATE": {
