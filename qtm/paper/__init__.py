@@ -11,7 +11,8 @@ How it fits together, from the socket inwards:
   `settle`, `prevent_self_trade`, `complete` and `price_moved`; feeds drive it through `move_clock`,
   `set_depth`, `print_trade`, `set_forming` and `close_bar`.
 * `feed.MarketFeed`: where the market comes from (`replay.BarReplay`, ...).
-* `auth`, `limits`, `params`, `errors`, `faults`, `metrics`, `wire`: shared by every market.
+* `publication`: when what is owed to streams leaves, by turns with the clients.
+* `auth`, `limits`, `params`, `errors`, `faults`, `delivery`, `metrics`, `wire`: shared by every market.
 * `spot/`: what only the spot market has. `um/` does the same for USD-M futures.
 * `exchange.LoopbackExchange`: feed + venue + port as one running object; `server.PaperExchange` is the spot
   one, `admin` are its pages under `/paper/`.

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from qtm.errors import ConfigError, VenueError
 from qtm.paper.admin import Admin
@@ -20,23 +20,15 @@ from qtm.paper.faults import Faults
 from qtm.paper.feed import MarketFeed
 from qtm.paper.http import HttpConnection
 from qtm.paper.metrics import Metrics
+from qtm.paper.publication import Publication, Publisher
 from qtm.paper.scenario import Scenario, ScenarioPlayer
 from qtm.paper.venue import Venue, VenueStore
 from qtm.paper.wire import units_of
 
 log = logging.getLogger(__name__)
 
-FAST_MS, SLOW_MS = 100, 1000
-"""The two cadences at which market data that is not real-time is published."""
-
-
-class Publisher(Protocol):
-    """Publishes what a cadence owes."""
-
-    def flush(self, cadence: int) -> None:
-        """Publish now what streams of this cadence (`FAST_MS` or `SLOW_MS`) owe."""
-        ...
-
+CHECK_EVERY_S = 1.0
+"""How often connections are looked at: pings due, clients that dawdle."""
 
 ApplicationBuilder = Callable[[Faults, Metrics], tuple[VenueApplication, Publisher]]
 
@@ -102,6 +94,8 @@ class LoopbackExchange:
         chosen = scenario.seed if scenario is not None and scenario.seed is not None else seed
         self.faults = Faults(chosen, on_strike=self.metrics.struck)
         self.application, self.publisher = build(self.faults, self.metrics)
+        self._publication = Publication(self.publisher)
+        venue.listeners.append(self._publication)
         self.host = host
         self.port = port
         self._begin = begin
@@ -181,7 +175,11 @@ class LoopbackExchange:
                 remedy="stop the other program or choose another port with --port",
             ) from None
         self.port = self._server.sockets[0].getsockname()[1]
-        self._tasks = [asyncio.create_task(self._run_feed()), asyncio.create_task(self._tick())]
+        running = (
+            self._run_feed(), self._publication.follow_the_wall(), self._publication.follow_the_market(),
+            self._watch_connections(),
+        )  # fmt: skip
+        self._tasks = [asyncio.create_task(work) for work in running]
         self._scenario.start()
         log.info(
             "%s exchange listening on %s (%s)",
@@ -248,21 +246,18 @@ class LoopbackExchange:
         self.feed.begin()
         await self.feed.run(self.venue_base)
 
-    async def _tick(self) -> None:
-        """Every 100 ms of wall time: publish what is owed, and now and then ping."""
+    async def _watch_connections(self) -> None:
+        """Now and then ping every WebSocket and cut off clients that dawdle."""
         loop = asyncio.get_running_loop()
-        ticks, pinged = 0, loop.time()
+        pinged = loop.time()
         while True:
-            await asyncio.sleep(FAST_MS / 1000)
-            ticks += 1
-            self.publisher.flush(FAST_MS)
-            if ticks % (SLOW_MS // FAST_MS) == 0:
-                self.publisher.flush(SLOW_MS)
-                for connection in [c for c in self._connections if c.overdue(loop.time())]:
-                    connection.abort()
-            if loop.time() - pinged >= self.application.ping_every_s:
-                pinged = loop.time()
-                self.application.tick(pinged)
+            await asyncio.sleep(CHECK_EVERY_S)
+            now = loop.time()
+            for connection in [c for c in self._connections if c.overdue(now)]:
+                connection.abort()
+            if now - pinged >= self.application.ping_every_s:
+                pinged = now
+                self.application.tick(now)
 
 
 def quiet_collector() -> None:

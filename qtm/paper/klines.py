@@ -153,10 +153,12 @@ class KlineHistory:
 
     def average_price(self, since_ms: int) -> float | None:
         """Volume-weighted price since `since_ms`, None without volume."""
-        whole = self.window(since_ms)
-        if whole is None or whole.volume <= 0:
-            return None
-        return whole.quote_volume / whole.volume
+        low = int(np.searchsorted(self.times[: self.count], since_ms))
+        volume, quote = self.values[low : self.count, 4:6].sum(axis=0).tolist()
+        if self.forming is not None:
+            volume += self.forming.volume
+            quote += self.forming.quote_volume
+        return quote / volume if volume > 0 else None
 
     def _fold(self, low: int, high: int, open_ms: int) -> Kline:
         part = self.values[low:high]

@@ -336,7 +336,7 @@ async def test_a_client_that_never_finishes_its_request_is_cut_off(monkeypatch: 
     from tests.paper.both import SPOT
 
     monkeypatch.setattr(edge, "REQUEST_WITHIN_S", 0.2)
-    monkeypatch.setattr("qtm.paper.exchange.SLOW_MS", 100)
+    monkeypatch.setattr("qtm.paper.exchange.CHECK_EVERY_S", 0.1)
     async with SPOT.open() as ex, SPOT.rest(ex) as rest:
         reader, writer = await asyncio.open_connection("127.0.0.1", ex.port)
         writer.write(b"GET /api/v3/ping HTTP/1.1\r\nX-Slow: ")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from qtm.paper.exchange import FAST_MS, SLOW_MS
 from qtm.paper.klines import INTERVAL_MS, Kline, bucket_end, bucket_start
+from qtm.paper.publication import FAST_MS, SLOW_MS
 from qtm.paper.spot.market_data import depth_snapshot
 from qtm.paper.spot.stream_payloads import (
     full_ticker,
@@ -40,13 +41,12 @@ class _SymbolState:
 
 
 class SpotStreams:
-    """Publishes a venue's market data to a hub; `flush` is called on every tick of the wall clock."""
+    """Publishes a venue's market data to a hub; `flush` is called by `qtm.paper.publication`."""
 
     def __init__(self, venue: SpotVenue, hub: StreamHub) -> None:
         self.venue = venue
         self.hub = hub
         self._states: dict[str, _SymbolState] = {}
-        self._flushed_ms = {FAST_MS: 0, SLOW_MS: 0}
 
     # --- listener ------------------------------------------------------------------------------------------
     def traded(self, market: SymbolMarket, trade: MarketTrade) -> None:
@@ -114,25 +114,22 @@ class SpotStreams:
                 self.hub.publish(name, dumps(payload), div)
 
     def clock_moved(self, now_ms: int) -> None:
-        """Replay time moved: publish what its cadences owe."""
-        for cadence in (FAST_MS, SLOW_MS):
-            if now_ms - self._flushed_ms[cadence] >= cadence:
-                self._flushed_ms[cadence] = now_ms
-                self.flush(cadence)
+        """What time owes is asked for by `flush`."""
 
     # --- periodic ------------------------------------------------------------------------------------------
-    def flush(self, cadence: int) -> None:
-        """Publish depth at a cadence, and (each second) tickers and averages."""
+    def flush(self, cadence: int, *, leapt: bool = False) -> Iterator[None]:
+        """Publish depth at a cadence, and (each second) tickers and averages; yields after every symbol."""
+        if cadence == SLOW_MS:
+            self._all_markets()
         for market in self.venue.markets.values():
             state = self._state(market)
             names = self.hub.names(market.symbol.lower())
             self._depth(market, state.cadences[cadence], names, cadence)
-            if cadence == SLOW_MS and names and state.traded:
-                self._tickers(market, names)
-        if cadence == SLOW_MS:
-            self._all_markets()
-            for state in self._states.values():
+            if cadence == SLOW_MS and state.traded:
                 state.traded = False
+                if names:
+                    self._tickers(market, names)
+            yield
 
     def _depth(self, market: SymbolMarket, pending: _Pending, names: set[str], cadence: int) -> None:
         book, subject = market.book, market.symbol.lower()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from qtm.paper.exchange import FAST_MS
+from qtm.paper.publication import FAST_MS
 from qtm.paper.streams import StreamHub
 from qtm.paper.um.market_data import levels
 from qtm.paper.um.venue import UmVenue
@@ -63,14 +64,15 @@ class DepthStreams:
         if 0 in chains:
             self._publish(market, 0)
 
-    def flush(self, *, every: bool = False) -> None:
-        """100 ms of wall time are over (or market time has leapt: publish `every` speed)."""
+    def flush(self, *, every: bool = False) -> Iterator[None]:
+        """100 ms of wall time are over (or market time has leapt: `every` speed is due); yields by symbol."""
         self._ticks += 1
         now = self._ticks * FAST_MS
-        for symbol, chains in self._chains.items():
+        for symbol, chains in list(self._chains.items()):
             for speed in list(chains):
                 if every or (speed and now // speed != (now - FAST_MS) // speed):
                     self._publish(self.venue.markets[symbol], speed)
+            yield
 
     def _publish(self, market: SymbolMarket, speed: int) -> None:
         chain, book = self._chains[market.symbol][speed], market.book

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from qtm.paper.application import VenueApplication
-from qtm.paper.exchange import SLOW_MS, AccountSpec, LoopbackExchange, Publisher
+from qtm.paper.exchange import AccountSpec, LoopbackExchange
 from qtm.paper.faults import Faults
 from qtm.paper.feed import MarketFeed
 from qtm.paper.limits import RateLimit
 from qtm.paper.metrics import Metrics
+from qtm.paper.publication import SLOW_MS, Publisher
 from qtm.paper.scenario import Scenario
 from qtm.paper.um.application import um_application
 from qtm.paper.um.brackets import Bracket
@@ -85,9 +86,9 @@ class UmPaperExchange(LoopbackExchange):
         application, self._streams, self._keys = um_application(self.venue, faults, metrics)
         return application, self
 
-    def flush(self, cadence: int) -> None:
+    def flush(self, cadence: int, *, leapt: bool = False) -> Iterator[None]:
         """Publish what streams owe; end orders and listen keys whose time is over."""
-        self._streams.flush(cadence)
-        if cadence == SLOW_MS:
+        yield from self._streams.flush(cadence, leapt=leapt)
+        if cadence == SLOW_MS and not leapt:
             self._keys.expire()
             self.venue.expire_due(self.venue.wall.now_ms())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from qtm.paper.exchange import FAST_MS, SLOW_MS
 from qtm.paper.klines import INTERVAL_MS, Kline, bucket_end, bucket_start
+from qtm.paper.publication import FAST_MS
 from qtm.paper.streams import StreamHub
 from qtm.paper.um.aggregates import AggregateTrade
 from qtm.paper.um.depth_streams import DepthStreams
@@ -31,7 +32,6 @@ class UmStreams:
         self._liquidated: dict[str, dict[str, Any]] = {}
         self._statuses: dict[str, str] = {}
         self._brackets: dict[str, Any] = {}
-        self._flushed_ms = 0
         self._seconds = 0
 
     # --- as it happens -------------------------------------------------------------------------------------
@@ -107,27 +107,30 @@ class UmStreams:
                 self._publish(full, {**head, "k": candle})
 
     def clock_moved(self, now_ms: int) -> None:
-        """Replay time moved: publish what a second owes."""
-        if now_ms - self._flushed_ms >= SLOW_MS:
-            self._flushed_ms = now_ms
-            self.depth.flush(every=True)
-            self._second()
+        """What time owes is asked for by `flush`."""
 
     # --- what time owes ------------------------------------------------------------------------------------
-    def flush(self, cadence: int) -> None:
-        """Publish depth and aggregates; with the slow cadence also tickers, mark prices and liquidations."""
-        if cadence == FAST_MS:
-            self.data.aggregates.flush()
-            self.depth.flush()
-        else:
-            self._second()
+    def flush(self, cadence: int, *, leapt: bool = False) -> Iterator[None]:
+        """Publish depth and aggregates; with the slow cadence also tickers, mark prices and liquidations.
 
-    def _second(self) -> None:
+        Yields after every symbol. When market time has leapt, depth of every speed is due each second.
+        """
+        if cadence == FAST_MS:
+            if not leapt:
+                self.data.aggregates.flush()
+                yield from self.depth.flush()
+            return
+        if leapt:
+            yield from self.depth.flush(every=True)
+        yield from self._second()
+
+    def _second(self) -> Iterator[None]:
         self._seconds += 1
         markets = list(self.venue.markets.values())
         for market in markets:
             if self.hub.names(market.symbol.lower()):
                 self._slow(market)
+                yield
         for name, view in (("!miniTicker@arr", self._mini), ("!ticker@arr", self._ticker)):
             if self.hub.wants(name):
                 self._publish(name, [view(market) for market in markets])
