@@ -9,6 +9,7 @@ from qtm.errors import RiskError
 from qtm.portfolio import constraints as named
 from qtm.portfolio.allocation import Outcome
 from qtm.portfolio.constraints import violated
+from qtm.portfolio.fast.solve import solve_fast
 from qtm.portfolio.optimise import optimise
 from qtm.portfolio.problem import DrawdownCap, Group, Objective, PortfolioProblem, TailCap
 from qtm.portfolio.reference import solve_reference
@@ -17,12 +18,13 @@ from tests.portfolio import rockafellar_uryasev as published
 from tests.portfolio.problems import heavy_tailed_returns, problem
 
 
+@pytest.mark.parametrize("solve", [solve_reference, solve_fast])
 @pytest.mark.parametrize("alpha", [0.90, 0.95, 0.99])
-def test_rockafellar_uryasev_2000_portfolio(alpha):
+def test_rockafellar_uryasev_2000_portfolio(alpha, solve):
     points = qmc.Sobol(3, scramble=True, seed=11).random_base2(14)
     normal = ndtri(np.clip(points, 1e-9, 1 - 1e-9))
     scenarios = published.MEAN + normal @ np.linalg.cholesky(published.COVARIANCE).T
-    answer = solve_reference(
+    answer = solve(
         PortfolioProblem(
             symbols=("S&P", "Government", "Small cap"),
             scenarios=scenarios,
