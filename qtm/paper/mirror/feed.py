@@ -41,7 +41,7 @@ LISTING_EVERY_S = 60.0
 SNAPSHOT_PAUSE_S = 0.5
 """Pause before a snapshot that was too old, or failed, is fetched again."""
 
-STREAMS = ("depth@100ms", "trade", "kline_1m")
+STREAMS = ("depth@100ms", "trade", "kline_1m", "blockTrade")
 MOST_SYMBOLS = 1024 // len(STREAMS)
 
 
@@ -207,6 +207,9 @@ class LiveMirror:
             self._depth(self._venue, symbol, mirrored, event)
         elif kind == "trade":
             self._trade(self._venue, symbol, mirrored, event)
+        elif kind == "blockTrade":
+            price, qty = amount_of(event["p"]), amount_of(event["q"])
+            self._venue.print_block(symbol, int(event["t"]), price, qty, buyer_is_maker=bool(event["m"]))
         elif kind == "kline":
             self._kline(self._venue, symbol, event["k"])
         return True

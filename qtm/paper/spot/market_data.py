@@ -189,11 +189,13 @@ class MarketData:
         return {"symbolRules": []}
 
     def block_trades(self, call: Call) -> list[dict[str, Any]]:
-        """GET historicalBlockTrades: this venue has none."""
-        self._market(call.params)
-        call.params.integer("fromId")
-        call.params.limit(500, 1000)
-        return []
+        """GET historicalBlockTrades: what a mirrored venue has told of."""
+        market = self._market(call.params)
+        from_id = call.params.integer("fromId")
+        limit = call.params.limit(500, 1000)
+        blocks = [t for t in self.venue.blocks[market.symbol] if from_id is None or t.id >= from_id]
+        chosen = blocks[:limit] if from_id is not None else blocks[-limit:]
+        return [block_trade(trade, call.div) for trade in chosen]
 
     def _listing(self, name: str) -> Any:
         return self.venue.symbol(name)
@@ -295,6 +297,18 @@ def public_trade(trade: MarketTrade, div: int) -> dict[str, Any]:
         "time": trade.time_us // div,
         "isBuyerMaker": trade.buyer_is_maker,
         "isBestMatch": True,
+    }
+
+
+def block_trade(trade: MarketTrade, div: int) -> dict[str, Any]:
+    """One entry of GET historicalBlockTrades."""
+    return {
+        "id": trade.id,
+        "price": text_of(trade.price),
+        "qty": text_of(trade.qty),
+        "quoteQty": text_of(trade.quote),
+        "time": trade.time_us // div,
+        "isBuyerMaker": trade.buyer_is_maker,
     }
 
 

@@ -33,6 +33,15 @@ def trade_payload(market: SymbolMarket, trade: MarketTrade, div: int, aggregated
     }  # fmt: skip
 
 
+def block_payload(market: SymbolMarket, trade: MarketTrade, div: int) -> dict[str, Any]:
+    """@blockTrade."""
+    time = trade.time_us // div
+    return {
+        "e": "blockTrade", "E": time, "s": market.symbol, "t": trade.id, "p": text_of(trade.price),
+        "q": text_of(trade.qty), "T": time, "m": trade.buyer_is_maker,
+    }  # fmt: skip
+
+
 def kline_payload(
     market: SymbolMarket, bar: Kline, interval: str, zone_ms: int, event: int, div: int, *, final: bool
 ) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from qtm.paper.klines import INTERVAL_MS, Kline, bucket_end, bucket_start
 from qtm.paper.publication import FAST_MS, SLOW_MS
 from qtm.paper.spot.market_data import depth_snapshot
 from qtm.paper.spot.stream_payloads import (
+    block_payload,
     full_ticker,
     kline_payload,
     mini_ticker,
@@ -47,6 +48,7 @@ class SpotStreams:
         self.venue = venue
         self.hub = hub
         self._states: dict[str, _SymbolState] = {}
+        venue.block_listeners.append(self.block_traded)
 
     # --- listener ------------------------------------------------------------------------------------------
     def traded(self, market: SymbolMarket, trade: MarketTrade) -> None:
@@ -62,6 +64,12 @@ class SpotStreams:
                     self.hub.publish(
                         name, dumps(trade_payload(market, trade, div, name.endswith("@aggTrade"))), div
                     )
+
+    def block_traded(self, market: SymbolMarket, trade: MarketTrade) -> None:
+        """Publish @blockTrade."""
+        name = f"{market.symbol.lower()}@blockTrade"
+        for div in self.hub.divisors(name):
+            self.hub.publish(name, dumps(block_payload(market, trade, div)), div)
 
     def book_changed(self, market: SymbolMarket) -> None:
         """Publish @bookTicker when the best changed; remember depth changes."""

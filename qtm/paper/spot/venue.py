@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from qtm.clock import Clock
@@ -30,7 +31,7 @@ from qtm.paper.spot.requests import generated_id
 from qtm.paper.spot.supported import check_supported
 from qtm.paper.spot.symbols import SpotSymbol
 from qtm.paper.spot.user_events import account_position, execution_report
-from qtm.paper.venue import SymbolMarket, Venue
+from qtm.paper.venue import TAPE_LENGTH, MarketTrade, SymbolMarket, Venue
 from qtm.paper.wire import E8, text_of
 from qtm.trading.costs import CostModel
 
@@ -59,6 +60,9 @@ class SpotVenue(Venue):
         self.archive = OrderArchive()
         self.lists = OrderLists(self)
         self.stops: dict[str, dict[int, SpotOrder]] = {}
+        self.blocks: dict[str, deque[MarketTrade]] = {}
+        """Trades agreed outside the books, by symbol."""
+        self.block_listeners: list[Callable[[SymbolMarket, MarketTrade], None]] = []
         self.exchange_filters: list[dict[str, Any]] = []
         self.store: SpotStore | None = None
         self.last_order_id = 0
@@ -71,6 +75,7 @@ class SpotVenue(Venue):
         """List a symbol."""
         self.symbols[instrument.symbol] = SpotSymbol(instrument)
         self.stops[instrument.symbol] = {}
+        self.blocks[instrument.symbol] = deque(maxlen=TAPE_LENGTH)
         return super().add_market(instrument, klines)
 
     def open_account(self, name: str, *, fees: FeeRates | None = None) -> SpotAccount:
@@ -103,6 +108,13 @@ class SpotVenue(Venue):
     def change_filters(self, symbol: str, filters: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Replace filters of a symbol; those of a new type join the others."""
         return self.symbols[symbol].change_filters(filters)
+
+    def print_block(self, symbol: str, block_id: int, price: int, qty: int, *, buyer_is_maker: bool) -> None:
+        """A block trade of the market: told, but no part of the tape, the candles or the last price."""
+        trade = MarketTrade(block_id, price, qty, price * qty // E8, self.clock.now_us(), buyer_is_maker)
+        self.blocks[symbol].append(trade)
+        for tell in self.block_listeners:
+            tell(self.markets[symbol], trade)
 
     def symbol(self, name: str) -> SpotSymbol:
         """The listing; raises -1121."""

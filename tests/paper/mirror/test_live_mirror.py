@@ -130,6 +130,18 @@ async def test_listing_candles_book_and_trades_are_the_mirrored_venues() -> None
         assert {**mine[-1], "time": 0} == {**original[-1], "time": 0}
 
 
+async def test_block_trades_are_told_and_move_nothing() -> None:
+    async with Running() as worlds:
+        before = worlds.market.last_price
+        worlds.upstream.venue.print_block("BTCUSDT", 7, 59_000 * E8, 100 * E8, buyer_is_maker=True)
+        await until(lambda: bool(worlds.mirror.venue.blocks["BTCUSDT"]))
+        _, told, _ = await worlds.rest.public("historicalBlockTrades", symbol="BTCUSDT")
+        assert [(row["id"], row["price"], row["qty"]) for row in told] == [
+            (7, "59000.00000000", "100.00000000")
+        ]
+        assert (worlds.market.last_price, list(worlds.market.tape)) == (before, [])
+
+
 async def test_a_bar_that_closes_there_closes_here() -> None:
     async with Running() as worlds:
         worlds.upstream.advance(2)
