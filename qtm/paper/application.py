@@ -116,7 +116,7 @@ class VenueApplication:
         path = request.path.rstrip("/")
         if path in self.ws_api_paths:
             try:
-                WsApiConnection(self.gateway, socket, request, lambda _connection: None)
+                WsApiConnection(self.gateway, socket, request)
             except ApiError as error:
                 return Response(error.status, dumps(error.body()), list(error.headers))
             return "ws-api"

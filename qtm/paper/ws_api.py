@@ -15,13 +15,9 @@ from qtm.paper.faults import Outcome
 from qtm.paper.gateway import KEY_ONLY, NONE, USER_DATA, Call, Gateway, Operation, time_divisor
 from qtm.paper.http import Request
 from qtm.paper.params import Params, params_of
-from qtm.paper.user_stream import UserDelivery
+from qtm.paper.user_subscriptions import UserSubscriptions
 from qtm.paper.websocket import WebSocket
 from qtm.paper.wire import dumps
-
-
-MOST_SUBSCRIPTIONS = 65_535
-"""User stream subscriptions a connection may make in its life."""
 
 
 class Number(str):
@@ -41,7 +37,6 @@ class WsApiConnection:
         gateway: Gateway,
         socket: WebSocket,
         request: Request,
-        on_closed: Callable[[WsApiConnection], None],
     ) -> None:
         query = parse_qs(request.query)
         self.gateway = gateway
@@ -52,9 +47,9 @@ class WsApiConnection:
         self.connected_ms = gateway.wall.now_ms()
         self.session: ApiKey | None = None
         self.session_since_ms = 0
-        self.subscriptions: dict[int, tuple[Any, UserDelivery]] = {}
-        self._next_subscription = 0
-        self._on_closed = on_closed
+        self.subscriptions = UserSubscriptions(
+            socket, gateway.faults, div=self.div, now=lambda: gateway.now_us() // self.div
+        )
         self._methods: dict[str, Callable[[Params], Any]] = {
             "session.logon": self._logon,
             "session.status": self._status,
@@ -66,7 +61,7 @@ class WsApiConnection:
         }
         gateway.address(self.peer).charge(2, gateway.wall.now_ms() / 1000)
         socket.on_text = self._text
-        socket.on_close = self._closed
+        socket.on_close = self.subscriptions.close
 
     # --- requests ------------------------------------------------------------------------------------------
     def _text(self, message: bytes) -> None:
@@ -241,9 +236,7 @@ class WsApiConnection:
     def _logout(self, params: Params) -> dict[str, Any]:
         params.finish()
         if self.session is not None:
-            for reference, (account, _) in list(self.subscriptions.items()):
-                if account is self.gateway.accounts[self.session.account]:
-                    self._end(reference)
+            self.subscriptions.end_account(self.gateway.accounts[self.session.account])
         self.session = None
         return self._session_view()
 
@@ -259,61 +252,30 @@ class WsApiConnection:
 
     def _list_subscriptions(self, params: Params) -> list[dict[str, Any]]:
         params.finish()
-        return [{"subscriptionId": reference} for reference in self.subscriptions]
+        return self.subscriptions.listed()
 
     def _subscribe_session(self, params: Params) -> dict[str, Any]:
         params.finish()
         if self.session is None:
             raise mandatory("apiKey")
-        return self._subscribe(self.gateway.accounts[self.session.account])
+        return self.subscriptions.add(self.gateway.accounts[self.session.account])
 
     def _subscribe_signed(self, params: Params) -> dict[str, Any]:
         key = self._signed_key(params, USER_DATA)
         params.finish()
-        return self._subscribe(self.gateway.accounts[key.account])
-
-    def _subscribe(self, account: Any) -> dict[str, Any]:
-        if any(known is account for known, _ in self.subscriptions.values()):
-            raise ApiError(-2035, "User Data Stream subscription already active.")
-        if self._next_subscription >= MOST_SUBSCRIPTIONS:
-            raise ApiError(-2042, "Maximum subscription ID reached for this connection.")
-        reference = self._next_subscription
-        self._next_subscription += 1
-
-        def send(event: dict[str, Any]) -> None:
-            self.socket.send_text(dumps({"subscriptionId": reference, "event": event}))
-
-        delivery = UserDelivery(send, self.gateway.faults, div=self.div)
-        self.subscriptions[reference] = (account, delivery)
-        account.listeners.append(delivery)
-        return {"subscriptionId": reference}
+        return self.subscriptions.add(self.gateway.accounts[key.account])
 
     def _unsubscribe(self, params: Params) -> dict[str, Any]:
         wanted = params.integer("subscriptionId")
         params.finish()
-        if wanted is not None and wanted not in self.subscriptions:
-            raise ApiError(-2036, "User Data Stream subscription not active.")
-        for reference in [wanted] if wanted is not None else list(self.subscriptions):
-            self._end(reference)
+        self.subscriptions.end(wanted)
         return {}
-
-    def _end(self, reference: int) -> None:
-        account, delivery = self.subscriptions.pop(reference)
-        account.listeners.remove(delivery)
-        event = {"e": "eventStreamTerminated", "E": self.gateway.now_us() // self.div}
-        self.socket.send_text(dumps({"subscriptionId": reference, "event": event}))
 
     def _signed_key(self, params: Params, security: str) -> ApiKey:
         key = self.gateway.authenticate(params, params.required("apiKey"))
         self.gateway.permit(key, security)
         self._check_signed(key, params)
         return key
-
-    def _closed(self) -> None:
-        for account, delivery in self.subscriptions.values():
-            account.listeners.remove(delivery)
-        self.subscriptions.clear()
-        self._on_closed(self)
 
 
 _tasks: set[asyncio.Task[None]] = set()
