@@ -219,8 +219,7 @@ class Feed(StatefulSourcePartition[Message, Position]):
         if message is None:
             return
         if isinstance(message, BarMessage):
-            self.bars += 1
-            self.history.closed(message.bar.symbol, message.bar.open_time_ms)
+            self.bars += self.history.closed(message.bar.symbol, message.bar.open_time_ms)
             self.market_ms = max(self.market_ms, message.bar.close_time_ms + 1)
         elif isinstance(message, PriceMessage):
             self.market_ms = max(self.market_ms, message.now_ms)

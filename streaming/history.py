@@ -26,9 +26,12 @@ class History:
         self.held: list[bytes] | None = None
         self.ready = False
 
-    def closed(self, symbol: str, open_time_ms: int) -> None:
-        """A closed bar has entered the dataflow."""
-        self.last_open_ms[symbol] = max(open_time_ms, self.last_open_ms.get(symbol, open_time_ms))
+    def closed(self, symbol: str, open_time_ms: int) -> bool:
+        """A closed bar has entered the dataflow; False for one that the stream and the catch-up both brought."""
+        if open_time_ms <= self.last_open_ms.get(symbol, -1):
+            return False
+        self.last_open_ms[symbol] = open_time_ms
+        return True
 
     async def missing(self, now_ms: int) -> AsyncIterator[bytes]:
         """Frames of every closed bar after the last one seen, oldest first per symbol.

@@ -28,10 +28,11 @@ from qtm.market.instruments import Instrument, Market
 from qtm.market.lake import Lake
 from qtm.risk.gate import PAPER, STATE_NAMES, Gate
 from qtm.risk.limits import load_limits
+from qtm.risk.sizing_rules import sizer_of
 from qtm.settings import Settings
 from qtm.store.database import open_database
 from qtm.store.schema import runs
-from qtm.strategies.registry import load_strategy
+from qtm.strategies.registry import load_step_strategy
 from streaming.config import StreamConfig
 from streaming.market_clock import MarketClock
 from streaming.run import Run
@@ -60,7 +61,7 @@ class Session:
         self.latencies_ns: list[int] = []
         self._feed: Feed | None = None
         self._stop_asked = False
-        self.strategy = load_strategy(config.strategy)
+        self.strategy = load_step_strategy(config.strategy)
         self.params = self.strategy.params(config.params)
         self.warmup_bars = self.strategy.warmup(self.params) if config.warmup is None else config.warmup
         config.run_dir.parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +87,9 @@ class Session:
         config = self.config
         self._require_promotion()
         self.instruments = {one.symbol: one for one in await self.venue.instruments(config.symbols)}
-        tree = load_limits(self.settings.risk, self.instruments.values(), path=config.limits_file)
+        self.limits = tree = load_limits(
+            self.settings.risk, self.instruments.values(), path=config.limits_file
+        )
         now_ms = await self.time.market_now_ms()
         await self.time.refuse_another_time(now_ms)
         self.run = Run.load(config, self.strategy.version) or await self._new_run(now_ms)
@@ -176,6 +179,7 @@ class Session:
         return run
 
     def _plan(self, instrument: Instrument) -> TradingPlan:
+        limits = self.limits.effective(self.strategy.name, instrument.symbol)
         return TradingPlan(
             strategy=self.strategy,
             params=self.params,
@@ -186,6 +190,9 @@ class Session:
             trade_from_ms=self.run.trade_from_ms,
             band=self.config.band,
             first_sequence=self.run.first_sequence[instrument.symbol],
+            sizer=sizer_of(self.config.sizer) if self.config.sizer else None,
+            sizer_bars=self.config.sizer_bars,
+            max_position_value=float(limits.limits.max_position_value),
         )
 
     def attach(self, feed: Feed) -> None:

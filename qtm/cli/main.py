@@ -19,11 +19,28 @@ from qtm.cli import (
     promote,
     research,
     risk,
+    size,
+    slippage,
     sweep,
 )
 from qtm.errors import QtmError, StoreError
 
-_GROUPS = (demo, market, research, sweep, compare, honesty, promote, portfolio, risk, paper, live, doctor)
+_GROUPS = (
+    demo,
+    market,
+    research,
+    sweep,
+    compare,
+    slippage,
+    honesty,
+    promote,
+    portfolio,
+    risk,
+    size,
+    paper,
+    live,
+    doctor,
+)
 
 
 def build_app() -> typer.Typer:

@@ -7,7 +7,9 @@ continues from exactly the state a snapshot held.
 
 from __future__ import annotations
 
+import math
 import pickle
+from collections import deque
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -18,8 +20,11 @@ from qtm.errors import StrategyError
 from qtm.execution.updates import OrderUpdate
 from qtm.market.bars import Bar
 from qtm.market.instruments import Instrument
+from qtm.risk.sizing import Sizer, sized_value
+from qtm.risk.sizing_view import view_of_bars
 from qtm.strategies.contract import StepStrategy
 from qtm.trading.book import (
+    SIZE_BY_WEIGHT,
     SUB_BOOK,
     Account,
     Grid,
@@ -69,6 +74,8 @@ class TradingPlan:
     """Everything about a strategy's run on one symbol that does not change.
 
     Bars opening before `trade_from_ms` only warm the state up. Order ids continue after `first_sequence`.
+    With a `sizer` a target of 1.0 means the rule's weight, measured on the last `sizer_bars` bars and cut to
+    `max_position_value`, instead of `sizing`.
     """
 
     strategy: StepStrategy
@@ -80,6 +87,9 @@ class TradingPlan:
     trade_from_ms: int
     band: float = 0.01
     first_sequence: int = 0
+    sizer: Sizer | None = None
+    sizer_bars: int = 365
+    max_position_value: float = math.inf
 
     @property
     def grid(self) -> Grid:
@@ -98,6 +108,8 @@ class SymbolTrader:
         self.last_open_ms = -1
         self.working: OrderIntent | None = None
         self.trades: dict[int, Decimal] = {}
+        self.seen: deque[tuple[float, float, float]] = deque(maxlen=plan.sizer_bars if plan.sizer else 0)
+        self.peak = plan.cash
         if snapshot is not None:
             self._restore(snapshot)
 
@@ -121,6 +133,8 @@ class SymbolTrader:
             bar.volume,
             nearest_ticks(close, self.grid.tick_size),
         )
+        self.seen.append((bar.high, bar.low, close))
+        self.peak = max(self.peak, worth)
         account = Account(float(book["qty"]), float(book["entry_price"]), worth)
         target = self._target(
             self.plan.strategy.compiled_step(self.plan.params, self.state[0], seen, account)
@@ -130,13 +144,27 @@ class SymbolTrader:
         set_desired(book, target)
         if not tradable or self.working is not None:
             return Signal(bar.symbol, bar.open_time_ms, target, worth)
-        lots = order_lots(book, close, self.plan.sizing, self.grid, self.plan.band)
+        sizing = self._sizing(worth)
+        if math.isnan(sizing.amount):  # the rule does not know enough yet: no order, asked again next bar
+            return Signal(bar.symbol, bar.open_time_ms, target, worth)
+        lots = order_lots(book, close, sizing, self.grid, self.plan.band)
         if lots == 0.0:
             return Signal(bar.symbol, bar.open_time_ms, target, worth)
         ticks = limit_price_ticks(1 if lots > 0 else -1, close, self.grid.tick_size, self.plan.band)
         self.working = self._intent(bar, lots, ticks)
         self.trades = {}
         return Signal(bar.symbol, bar.open_time_ms, target, worth, self.working, lots, ticks)
+
+    def _sizing(self, worth: float) -> Sizing:
+        """What a target of 1.0 means now."""
+        sizer = self.plan.sizer
+        if sizer is None:
+            return self.plan.sizing
+        highs, lows, closes = (np.array(column) for column in zip(*self.seen, strict=True))
+        view = view_of_bars(highs, lows, closes, equity=worth, peak_equity=self.peak)
+        most = self.plan.max_position_value / (1.0 + self.plan.band)  # the gate judges the limit price
+        value = sized_value(sizer, view, 1.0, most)
+        return Sizing(SIZE_BY_WEIGHT, value / worth if worth > 0.0 else math.nan)
 
     def on_report(self, report: OrderUpdate) -> None:
         """Book what a report on the working order adds; reports on other orders are old news."""
@@ -176,6 +204,8 @@ class SymbolTrader:
                 "last_open_ms": self.last_open_ms,
                 "working": self.working,
                 "trades": self.trades,
+                "seen": list(self.seen),
+                "peak": self.peak,
             }
         )
 
@@ -194,6 +224,8 @@ class SymbolTrader:
         self.last_open_ms = held["last_open_ms"]
         self.working = held["working"]
         self.trades = held["trades"]
+        self.seen.extend(held["seen"])
+        self.peak = held["peak"]
 
     def _target(self, answer: Any) -> float:
         """The target in a step's answer; exits inside the bar are not traded live, so they are refused."""

@@ -8,23 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numba import njit
 
-from qtm.errors import RiskError
-from qtm.risk.sizing import (
+from qtm.errors import ConfigError, RiskError
+from qtm.risk.kelly import kelly_fall_probability, kelly_growth_kept, kelly_weights
+from qtm.risk.sizing import SizingView, cushion_weight, shrunk_mean, sized_value
+from qtm.risk.sizing_rules import (
     Cppi,
     CvarBudget,
     FixedFractional,
     FractionalKelly,
     GrossmanZhou,
     RangeRisk,
-    SizingView,
     VolatilityTarget,
-    cushion_weight,
-    kelly_fall_probability,
-    kelly_growth_kept,
-    kelly_weights,
-    shrunk_mean,
-    sized_value,
+    sizer_of,
 )
+from qtm.risk.sizing_view import view_of_bars
 
 SIZERS = [
     FixedFractional(0.01, cap=2.0),
@@ -192,3 +189,35 @@ def test_the_rules_are_the_same_in_compiled_code():
 def test_parameters_out_of_range_are_refused(build):
     with pytest.raises(RiskError):
         build()
+
+
+def test_a_rule_is_read_as_it_is_written():
+    assert sizer_of("volatility:target=0.01,cap=0.5") == VolatilityTarget(0.01, cap=0.5)
+    assert sizer_of("kelly") == FractionalKelly()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("vol:target=1", "unknown sizing rule"), ("fixed:risk=a", "cannot read"), ("fixed:rsk=0.1", "rsk")],
+)
+def test_a_rule_nobody_can_read_is_refused_by_name(text, words):
+    with pytest.raises(ConfigError, match=words):
+        sizer_of(text)
+
+
+def test_the_view_of_bars_is_the_textbook_figures_of_them():
+    closes = 100 * np.cumprod(1 + np.random.default_rng(3).normal(0, 0.02, 400))
+    highs, lows = closes * 1.01, closes * 0.99
+    seen = view_of_bars(highs, lows, closes, equity=1000.0)
+    returns = closes[1:] / closes[:-1] - 1
+    ranges = np.maximum(highs[1:], closes[:-1]) - np.minimum(lows[1:], closes[:-1])
+    assert seen.atr == pytest.approx(ranges[-14:].mean())
+    assert seen.mean == pytest.approx(returns.mean()) and seen.observations == 399
+    assert seen.volatility == pytest.approx(0.02, rel=0.5)
+    assert CvarBudget(0.02).weight(seen) == pytest.approx(0.02 / seen.unit_cvar)
+
+
+def test_too_few_bars_size_nothing():
+    few = np.linspace(100, 101, 20)
+    seen = view_of_bars(few, few, few, equity=1000.0)
+    assert math.isnan(VolatilityTarget(0.01).weight(seen)) and math.isnan(CvarBudget(0.01).weight(seen))
