@@ -57,9 +57,9 @@ def promote(
     from qtm.control.promotion import Ladder
     from qtm.settings import settings
     from qtm.store.database import open_database
-    from qtm.strategies.registry import load_strategy
+    from qtm.strategies.registry import load_step_strategy
 
-    config, loaded = settings(), load_strategy(strategy)
+    config, loaded = settings(), load_step_strategy(strategy)
     candidate = candidate_of(
         loaded,
         loaded.params(dict(assignment(text) for text in parameter or ())),

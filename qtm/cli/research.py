@@ -17,7 +17,6 @@ from qtm.cli.arguments import (
     MarketOption,
     PdfOption,
     StrategyArgument,
-    SymbolOption,
     ToOption,
     UngatedOption,
     assignment,
@@ -29,6 +28,14 @@ if TYPE_CHECKING:
     from qtm.research import ResearchRun
 
 
+SymbolsOption = Annotated[
+    str,
+    typer.Option(
+        "--symbols", "--symbol", "-s", help="Symbols with commas between them; um:BTCUSDT names the market."
+    ),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the research commands to the command line."""
     app.command("backtest")(backtest)
@@ -38,7 +45,7 @@ def register(app: typer.Typer) -> None:
 
 def backtest(
     strategy: StrategyArgument,
-    symbol: SymbolOption = "BTCUSDT",
+    symbols: SymbolsOption = "BTCUSDT",
     interval: IntervalOption = "1m",
     market: MarketOption = "spot",
     start: FromOption = None,
@@ -56,18 +63,26 @@ def backtest(
     out: Annotated[
         Path | None, typer.Option("--out", help="Also write the run to this folder, for qtm compare.")
     ] = None,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Run the step as plain Python, where breakpoint() works.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a strategy on one symbol of the lake and write its tear sheet.
+    """Run a strategy of any kind on symbols of the lake and write its tear sheet.
+
+    Several symbols share one account, and so do several strategies (names with commas between them, their
+    parameters as trend.fast=24). Order strategies run on every trade with --interval trades.
 
     Example: [bold]qtm backtest trend --symbol BTCUSDT --interval 1h --from 2024-01-01 --set fast=24[/bold]
+    Example: [bold]qtm backtest basis-carry --symbols spot:BTCUSDT,um:BTCUSDT --interval 1h[/bold]
     """
     from qtm.research import backtest as run_one
 
     run = run_one(
         strategy,
-        symbol,
+        symbols,
         interval,
+        debug=debug,
         market=market,
         start=start,
         end=end,
@@ -97,6 +112,7 @@ def strategies(as_json: JsonOption = False) -> None:
         rows = [
             {
                 "name": one.name,
+                "kind": one.kind,
                 "summary": one.summary,
                 "version": one.version,
                 "parameters": {
@@ -108,10 +124,10 @@ def strategies(as_json: JsonOption = False) -> None:
         ]
         print_json({"strategies": rows})
         return
-    table = Table("Strategy", "What it does", "Parameters", "Version")
+    table = Table("Strategy", "Kind", "What it does", "Parameters", "Version")
     for one in known:
         chosen = ", ".join(f"{name}={value:g}" for name, value in one.params()._asdict().items())
-        table.add_row(one.name, one.summary, chosen, one.version)
+        table.add_row(one.name, one.kind, one.summary, chosen, one.version)
     Console().print(table)
 
 
@@ -128,11 +144,11 @@ def check(
 
     Example: [bold]qtm check my_strategy.py --set fast=10[/bold]
     """
-    from qtm.backtest.look_ahead import check_strategy
+    from qtm.backtest.proofs import prove
     from qtm.strategies.registry import load_strategy
 
     loaded = load_strategy(strategy)
-    proof = check_strategy(loaded, dict(assignment(text) for text in parameter or ()))
+    proof = prove(loaded, dict(assignment(text) for text in parameter or ()))
     if as_json:
         print_json({"strategy": loaded.name, "version": loaded.version, **proof.as_dict()})
     else:

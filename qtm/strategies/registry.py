@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import importlib
+import importlib.metadata
 import importlib.util
 import sys
 from functools import cache
@@ -12,26 +13,61 @@ from pathlib import Path
 
 import qtm.strategies
 from qtm.errors import StrategyError
+from qtm.strategies.allocator_contract import AllocatorStrategy
+from qtm.strategies.blame import line_in
 from qtm.strategies.contract import StepStrategy
+from qtm.strategies.order_contract import OrderStrategy
+from qtm.strategies.python_contract import PythonStrategy
+
+Strategy = StepStrategy | OrderStrategy | AllocatorStrategy | PythonStrategy
+"""Any kind of strategy; each has name, summary, kind, params, bounds, version and source."""
+
+ENTRY_POINTS = "qtm.strategies"
+"""Packages add strategies to `qtm strategies` by entry points of this group: name = "module:object"."""
 
 
 @cache
-def bundled_strategies() -> dict[str, StepStrategy]:
-    """The strategies that come with the platform, by name."""
-    found: dict[str, StepStrategy] = {}
+def bundled_strategies() -> dict[str, Strategy]:
+    """The strategies that come with the platform or with installed packages, by name."""
+    found: dict[str, Strategy] = {}
     for name in qtm.strategies.bundled_modules():
         module = importlib.import_module(f"qtm.strategies.{name}")
         found[module.strategy.name] = module.strategy
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        found[entry.name] = _checked(entry.load(), f"entry point {entry.name} = {entry.value}")
     return dict(sorted(found.items()))
 
 
-def list_strategies() -> list[StepStrategy]:
-    """The bundled strategies in order of name."""
-    return list(bundled_strategies().values())
+def list_strategies(kind: str | None = None) -> list[Strategy]:
+    """The bundled strategies (of one kind) in order of name."""
+    return [one for one in bundled_strategies().values() if kind in (None, one.kind)]
 
 
-def load_strategy(name_or_path: str) -> StepStrategy:
-    """The bundled strategy of that name, or the one defined in a file (`my/strategy.py`).
+def load_step_strategy(name_or_path: str) -> StepStrategy:
+    """As `load_strategy`, for what only compiled steps over bars can do (sweeps, the live stream).
+
+    Raises
+    ------
+    StrategyError
+        As `load_strategy`, and for a strategy of another kind.
+    """
+    found = load_strategy(name_or_path)
+    if not isinstance(found, StepStrategy):
+        steps = ", ".join(one.name for one in list_strategies("step"))
+        raise StrategyError(
+            f"{found.name!r} is of kind {found.kind}; this needs a step strategy", remedy=f"bundled: {steps}"
+        )
+    return found
+
+
+def _checked(item: object, where: str) -> Strategy:
+    if not isinstance(item, Strategy):
+        raise StrategyError(f"{type(item).__name__} is no strategy", where=where)
+    return item
+
+
+def load_strategy(name_or_path: str) -> Strategy:
+    """The strategy of that name, or the one defined in a file (`my/strategy.py`), of whatever kind.
 
     Raises
     ------
@@ -51,7 +87,7 @@ def load_strategy(name_or_path: str) -> StepStrategy:
     )
 
 
-def _from_file(path: Path) -> StepStrategy:
+def _from_file(path: Path) -> Strategy:
     try:
         source = path.read_bytes()
     except OSError as error:
@@ -70,29 +106,17 @@ def _from_file(path: Path) -> StepStrategy:
             exec(compile(source, str(path), "exec"), module.__dict__)
         except Exception as error:
             del sys.modules[name]
-            line = _line_in(error, path)
+            line = line_in(error, path)
             raise StrategyError(
                 f"the strategy file does not import: {type(error).__name__}: {error}",
                 where=f"{path}:{line}" if line else str(path),
                 remedy="mend the line; the file must run as plain Python first",
             ) from error
-    defined = [item for item in vars(module).values() if isinstance(item, StepStrategy)]
+    defined = {id(item): item for item in vars(module).values() if isinstance(item, Strategy)}
     if len(defined) != 1:
         raise StrategyError(
             f"the file defines {len(defined)} strategies", where=str(path),
-            remedy="decorate exactly one function with @step_strategy",
+            remedy="decorate one function or class with @step_strategy, @allocator, @python_strategy or "
+            "@order_strategy",
         )  # fmt: skip
-    return defined[0]
-
-
-def _line_in(error: Exception, path: Path) -> int | None:
-    """The last line of `path` in the traceback of `error`."""
-    if isinstance(error, SyntaxError):
-        return error.lineno
-    line = None
-    trace = error.__traceback__
-    while trace is not None:
-        if Path(trace.tb_frame.f_code.co_filename) == path:
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return line
+    return next(iter(defined.values()))

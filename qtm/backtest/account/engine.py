@@ -12,7 +12,7 @@ from qtm.backtest.account.kernels import AWAKE, FULL, WATCHED, account_kernel
 from qtm.backtest.account.ledger import AccountLedger, new_account_ledger
 from qtm.backtest.account.memory import Memory
 from qtm.backtest.account.panel import Panel
-from qtm.backtest.account.result import AccountLineage, AccountResult, AccountSnapshot, StrategyLine
+from qtm.backtest.account.result import AccountLineage, AccountResult, AccountSnapshot, StrategyLine, words_of
 from qtm.backtest.account.seats import Seat, Sitting, sit_down
 from qtm.backtest.account.terms import Conditions, new_memory
 from qtm.clock import iso_utc
@@ -86,6 +86,7 @@ def run_account(
         bars_invested=int(memory.sessions["bars_invested"][-1]),
         insured=float(memory.account["insured"][0]),
         sizes=memory.quotes["step_size"].copy(),
+        notes=tuple(sorted(note for one in sitting for note in one.notes)),
         lineage=_lineage(seats, panel, conditions, memory, data_version, waivers),
         snapshot=AccountSnapshot(
             tuple(seat.strategy.version for seat in seats),
@@ -148,9 +149,10 @@ def _run(sitting: Sequence[Sitting], panel: Panel, memory: Memory, ledger: Accou
     strategies, margined = [one.compiled for one in sitting], panel.is_margined
     kernel = account_kernel(strategies, margined=margined, watching=margined).run
     arguments = [part for one in sitting for part in one.arguments]
-    columns, wake = columns_of(panel), _wake(sitting, len(panel))
+    columns = columns_of(panel)
     for one in sitting:
         one.start()
+    wake = _wake(sitting)
     at, decided, told = 0, False, 0
     for block in range(0, len(panel), _BLOCK):
         end = min(block + _BLOCK, len(panel))
@@ -196,7 +198,7 @@ def _call(sitting: Sequence[Sitting], kernel: Any, *arguments: Any) -> tuple[int
         ) from error
 
 
-def _wake(sitting: Sequence[Sitting], bars: int) -> npt.NDArray[np.uint8]:
+def _wake(sitting: Sequence[Sitting]) -> npt.NDArray[np.uint8]:
     """Bars at which Python decides; empty when nothing but machine code does."""
     asked = [one.wake for one in sitting if one.compiled is None]
     if not asked:
@@ -225,9 +227,10 @@ def _lineage(
         for seat in seats
     )
     return AccountLineage(
+        **words_of(lines, panel.names),
+        market="+".join(sorted({str(one.market) for one in panel.instruments})),
         strategies=lines,
         symbols=panel.names,
-        markets=tuple(sorted({str(one.market) for one in panel.instruments})),
         interval=str(panel.interval),
         first_ms=int(panel.open_time_ms[0]),
         last_ms=int(panel.open_time_ms[-1]),

@@ -105,6 +105,7 @@ def run(
             for k in range(sleeves.size):
                 ledger.sleeves[i, k] = sessions[k].last_equity
 {steps}
+{plain}
         if wake.size > 0 and wake[i] != 0:
             return i, {awake}
         if account.queued > 0:
@@ -126,6 +127,8 @@ _WATCH = """        if account.watched:
             )
 {margin}
             watch_again(account, quotes, legs)"""
+
+_PLAIN = """        queue_unmet(account, legs, queue, closes[i])"""
 
 _MARGIN = """            show_closes(quotes, marks, seen)
             margin_exits(
@@ -239,6 +242,7 @@ def account_kernel(
         _RUN.format(
             arguments="".join(f", params_{k}, states_{k}, blank_{k}" for k, _ in compiled),
             steps="\n".join(_STEP.format(k=k) for k, _ in compiled),
+            plain=_PLAIN if len(compiled) < len(strategies) else "",
             unwatched="" if watching else _UNWATCHED.format(watched=WATCHED),
             watch=_WATCH.format(margin=_MARGIN if margined else "") if watching else "",
             rows=ROWS_PER_LEG,

@@ -17,6 +17,7 @@ from qtm.backtest.account.panel import Panel
 from qtm.backtest.sinks import ORDER_ROW
 from qtm.backtest.statistics import Statistics, round_trips, statistics_of
 from qtm.market.bars import BarSeries
+from qtm.market.instruments import Instrument
 from qtm.risk.rules import controls
 
 Floats = npt.NDArray[np.float64]
@@ -51,16 +52,24 @@ class StrategyLine:
 
 @dataclass(frozen=True, slots=True)
 class AccountLineage:
-    """What a result was made from, enough to make it again."""
+    """What a result was made from, enough to make it again.
 
-    strategies: tuple[StrategyLine, ...]
-    symbols: tuple[str, ...]
-    markets: tuple[str, ...]
+    `strategy`, `strategy_version`, `params`, `market` and `symbol` say it in the words of a run on one symbol
+    (see `words_of`); `strategies` and `symbols` say it in full.
+    """
+
+    strategy: str
+    strategy_version: str
+    params: dict[str, float]
+    market: str
+    symbol: str
     interval: str
     first_ms: int
     last_ms: int
     bars: int
     cash: float
+    strategies: tuple[StrategyLine, ...]
+    symbols: tuple[str, ...]
     costs: dict[str, dict[str, float]]
     gated: bool
     leverage: float
@@ -71,37 +80,26 @@ class AccountLineage:
     data_version: int | None = None
     waivers: tuple[str, ...] = ()
 
-    @property
-    def strategy(self) -> str:
-        """The strategies' names, joined by `+`."""
-        return "+".join(line.name for line in self.strategies)
 
-    @property
-    def strategy_version(self) -> str:
-        """The strategies' versions, joined by `+`."""
-        return "+".join(line.version for line in self.strategies)
+def words_of(strategies: tuple[StrategyLine, ...], symbols: tuple[str, ...]) -> dict[str, Any]:
+    """Many strategies and symbols in the words of one: names joined by `+`, parameters with their owner.
 
-    @property
-    def params(self) -> dict[str, float]:
-        """All parameters; with the strategy's name in front where there are several."""
-        if len(self.strategies) == 1:
-            return self.strategies[0].params
-        return {
-            f"{line.name}.{name}": value for line in self.strategies for name, value in line.params.items()
-        }
-
-    @property
-    def market(self) -> str:
-        """`spot`, `um` or `spot+um`."""
-        return "+".join(self.markets)
-
-    @property
-    def symbol(self) -> str:
-        """The symbols as one word: a few by name, many by their number and a digest of their names."""
-        if len(self.symbols) <= _NAMED:
-            return "+".join(name.replace(":", "-") for name in self.symbols)
-        digest = hashlib.sha256(" ".join(self.symbols).encode()).hexdigest()[:6]
-        return f"{len(self.symbols)}-symbols-{digest}"
+    Many symbols are told by their number and a digest of their names.
+    """
+    params = (
+        strategies[0].params
+        if len(strategies) == 1
+        else {f"{line.name}.{name}": value for line in strategies for name, value in line.params.items()}
+    )
+    symbol = "+".join(name.replace(":", "-") for name in symbols)
+    if len(symbols) > _NAMED:
+        symbol = f"{len(symbols)}-symbols-{hashlib.sha256(' '.join(symbols).encode()).hexdigest()[:6]}"
+    return {
+        "strategy": "+".join(line.name for line in strategies),
+        "strategy_version": "+".join(line.version for line in strategies),
+        "params": params,
+        "symbol": symbol,
+    }
 
 
 @dataclass(frozen=True)
@@ -124,6 +122,8 @@ class AccountResult:
         Each leg's position and cash flow before the first bar.
     insured
         Debt that the venue's insurance fund took over at liquidations.
+    notes
+        What allocators put on record: (time in ms, strategy, words).
     """
 
     panel: Panel
@@ -140,6 +140,7 @@ class AccountResult:
     bars_invested: int
     insured: float
     sizes: Floats
+    notes: tuple[tuple[int, str, str], ...]
     lineage: AccountLineage
     snapshot: AccountSnapshot
 
@@ -147,6 +148,11 @@ class AccountResult:
     def quote(self) -> str:
         """The currency everything is counted in."""
         return self.panel.instruments[0].quote
+
+    @property
+    def instrument(self) -> Instrument:
+        """The first instrument: for figures that need to know the currency only."""
+        return self.panel.instruments[0]
 
     @property
     def funding_paid(self) -> float:

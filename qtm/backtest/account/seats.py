@@ -12,8 +12,11 @@ import numpy.typing as npt
 from qtm.backtest.account.ledger import AccountLedger
 from qtm.backtest.account.memory import Memory
 from qtm.backtest.account.panel import Panel
-from qtm.errors import ConfigError
+from qtm.backtest.account.python_seats import AllocatorSitting, DebuggedSitting, PythonSitting
+from qtm.errors import ConfigError, StrategyError
+from qtm.strategies.allocator_contract import AllocatorStrategy
 from qtm.strategies.contract import StepStrategy
+from qtm.strategies.python_contract import PythonStrategy
 from qtm.trading.book import Sizing
 
 
@@ -76,12 +79,13 @@ class Sitting(Protocol):
     """A strategy during a run.
 
     A compiled one has `compiled` and the `arguments` its step needs in the loop, and nothing to decide here.
-    The others decide in Python after the bars of `wake`.
+    The others decide in Python after the bars of `wake`. `notes` are (time, strategy, words) for the record.
     """
 
     compiled: StepStrategy | None
     arguments: tuple[Any, ...]
     wake: npt.NDArray[np.bool_]
+    notes: list[tuple[int, str, str]]
 
     def start(self) -> None:
         """Before the first bar."""
@@ -107,6 +111,7 @@ class StepSitting:
         self.states = np.zeros(legs, seat.strategy.state_dtype)
         self.arguments: tuple[Any, ...] = (seat.values, self.states, seat.strategy.new_state())
         self.wake = np.zeros(0, bool)
+        self.notes: list[tuple[int, str, str]] = []
 
     def start(self) -> None:
         """Nothing to prepare."""
@@ -127,5 +132,23 @@ class StepSitting:
 
 
 def sit_down(seat: Seat, k: int, panel: Panel, memory: Memory, *, debug: bool) -> Sitting:
-    """Seat number `k` for a run."""
+    """Seat number `k` for a run.
+
+    Raises
+    ------
+    StrategyError
+        For a kind of strategy that does not trade on bars.
+    """
+    strategy = seat.strategy
+    if isinstance(strategy, AllocatorStrategy):
+        return AllocatorSitting(strategy, seat.values, k, panel, memory)
+    if isinstance(strategy, PythonStrategy):
+        return PythonSitting(strategy, seat.values, k, panel, memory)
+    if not isinstance(strategy, StepStrategy):
+        raise StrategyError(
+            f"{strategy.name!r} is of kind {strategy.kind}, which does not trade on an account of bars",
+            remedy="give a step, an allocator or a Python strategy",
+        )
+    if debug:
+        return DebuggedSitting(strategy, seat.values, k, panel, memory)
     return StepSitting(seat, int(memory.sleeves["last"][k] - memory.sleeves["first"][k]))
