@@ -27,7 +27,7 @@ class History:
         self.ready = False
 
     def closed(self, symbol: str, open_time_ms: int) -> bool:
-        """A closed bar has entered the dataflow; False for one that the stream and the catch-up both brought."""
+        """A closed bar has entered the dataflow; False for one that came before."""
         if open_time_ms <= self.last_open_ms.get(symbol, -1):
             return False
         self.last_open_ms[symbol] = open_time_ms
