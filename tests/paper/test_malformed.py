@@ -129,8 +129,10 @@ async def nothing_is_left(ex: LoopbackExchange, log: pytest.LogCaptureFixture) -
     assert not ex.application.sockets
     assert not ex.application.hub.connections
     assert len(ex._connections) <= 1
+    keys = ex.application.listen_keys
+    living = keys.end_all() if keys is not None else 0  # a futures listen key listens until its hour is over
     for account in ex.venue_base.accounts.values():
-        assert not [one for one in account.listeners if "WsApi" in repr(one)]
+        assert len(account.listeners) <= living
     assert not [record.getMessage() for record in log.records if record.levelno >= logging.ERROR]
 
 
@@ -167,6 +169,8 @@ async def test_any_json_on_the_websocket_api(
             {*ex.application.gateway.ws_methods, "session.logon", "session.status", "session.logout",
              "userDataStream.subscribe", "userDataStream.subscribe.signature", "userDataStream.unsubscribe"}
         )  # fmt: skip
+
+        await market.ws_request(socket, "userDataStream.subscribe.signature", {})
 
         async def send(drawn: tuple[str, Any, Any, bool]) -> None:
             method, params, reference, sign = drawn
