@@ -60,7 +60,7 @@ def efficient_frontier(
     for required in np.linspace(low, high, points + 1)[1:-1]:
         floored = with_floor(programme, row, float(required), named.RETURN_FLOOR)
         last = solution.weights
-        ahead = None if before is None else np.clip(2.0 * last - before, problem.lower, problem.upper)
+        ahead = last if before is None else np.clip(2.0 * last - before, problem.lower, problem.upper)
         solution = solve_programme(floored, start=last, ahead=ahead, tolerance=tolerance)
         frontier.append(solution)
         before = last

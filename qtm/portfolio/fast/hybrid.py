@@ -87,7 +87,7 @@ def solve_programme(
     start
         A portfolio near the optimum, shape (N,), such as yesterday's; the cuts are then skipped.
     ahead
-        With `start`, where the optimum is expected to have moved from there, shape (N,).
+        If `start` is the optimum of the same scenarios under another bound: where the new one is expected.
     tolerance
         Proven relative gap to reach.
 

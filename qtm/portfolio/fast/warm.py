@@ -29,6 +29,10 @@ MARGIN = 40
 SPARE_WEIGHTS = 20
 """Weights at zero that join because they are nearest to being worth holding."""
 
+DUAL, PRIMAL = 1, 4
+"""HiGHS's simplex variants. After a new bound the basis is dual feasible. After new scenarios it is off a
+little on both sides; the primal simplex then needs a few pivots where the dual one starts over."""
+
 Status = highspy.HighsBasisStatus
 
 
@@ -62,7 +66,8 @@ def resolve(
     tolerance
         Proven relative gap to reach.
     ahead
-        Where the optimum is expected to have moved, shape (N,); scenarios on the way join at once.
+        If `start` is the optimum of the same scenarios under another bound, where the new one is expected,
+        shape (N,); scenarios on the way join at once.
 
     Raises
     ------
@@ -81,6 +86,7 @@ class _Resolve:
         self.box = programme.polytope
         self.unit = 1.0 / max(float(self.returns[:2000].std()), 1e-9)
         self.best: tuple[float, Floats] | None = None
+        self.simplex = PRIMAL
         self.bound = -np.inf
         self.vertex: Vertex | None = None
 
@@ -90,6 +96,7 @@ class _Resolve:
         columns = self._columns(near, losses)
         half = columns.shape[0] + MARGIN
         band, deep, threshold = self._around(losses, half)
+        self.simplex = PRIMAL if ahead is None else DUAL
         if ahead is not None:
             columns = np.union1d(columns, np.flatnonzero(ahead))
             there, beyond, _ = self._around(-(self.returns @ ahead), half)
@@ -101,6 +108,7 @@ class _Resolve:
             if found is None:
                 return None
             near, threshold, scenario_weights, reduced = found
+            self.simplex = PRIMAL
             sizes.append(band.shape[0])
             self._raise_bound(band, deep, scenario_weights)
             losses = -(self.returns @ near)
@@ -200,6 +208,7 @@ class _Resolve:
             ("solver", "simplex"),
         ):
             model.setOptionValue(option, value)
+        model.setOptionValue("simplex_strategy", self.simplex)
         model.setOptionValue("primal_feasibility_tolerance", 1e-9)
         model.setOptionValue("dual_feasibility_tolerance", 1e-9)
         width = count + 1 + size
