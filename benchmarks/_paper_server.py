@@ -72,7 +72,7 @@ def build(venue: str, state: Path | None, *, busy: bool = False) -> LoopbackExch
     )  # fmt: skip
     if market is Market.SPOT:
         return PaperExchange(feed, accounts=accounts, rate_limits=without_limits(SPOT_LIMITS), state=state)
-    return UmPaperExchange(feed, accounts=accounts, rate_limits=without_limits(UM_LIMITS))
+    return UmPaperExchange(feed, accounts=accounts, rate_limits=without_limits(UM_LIMITS), state=state)
 
 
 def pin(core: int) -> None:

@@ -123,9 +123,9 @@ def replay_day(symbols: int) -> float:
     return uvloop.run(main())
 
 
-def measure(venue: str, chosen: Any) -> None:
+def measure(venue: str, chosen: Any, state: Path | None) -> None:
     """Orders, latency and fan-out of one venue."""
-    server = Server(venue, chosen.loop)
+    server = Server(venue, chosen.loop, state)
     measure_orders(server, venue, chosen.orders, chosen.runs, chosen.loop)
     measure_latency(server, venue, chosen.runs)
     rates = [
@@ -150,7 +150,7 @@ def main() -> None:
     parser.add_argument("--orders", type=int, default=40_000, help="requests of one throughput run")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--soak", type=int, default=0, help="only measure memory over this many requests")
-    parser.add_argument("--state", action="store_true", help="with --soak: keep a state file")
+    parser.add_argument("--state", action="store_true", help="keep a state file")
     parser.add_argument("--loop", choices=("uvloop", "asyncio"), default="uvloop")
     parser.add_argument("--stacks", action="store_true", help="only compare HTTP and WebSocket stacks")
     chosen = parser.parse_args()
@@ -162,12 +162,12 @@ def main() -> None:
         return
     venues = ("spot", "um") if chosen.venue == "both" else (chosen.venue,)
     for venue in venues:
-        if chosen.soak:
-            with TemporaryDirectory() as folder:
-                state = Path(folder) / "state.sqlite" if chosen.state else None
+        with TemporaryDirectory() as folder:
+            state = Path(folder) / "state.sqlite" if chosen.state else None
+            if chosen.soak:
                 measure_memory(venue, chosen.soak, chosen.loop, state)
-        else:
-            measure(venue, chosen)
+            else:
+                measure(venue, chosen, state)
     if not chosen.soak:
         print(f"replay of 24 h of 1m bars, 20 symbols: {replay_day(20):.1f} s")
 

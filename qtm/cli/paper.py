@@ -412,12 +412,11 @@ def _run(exchange: LoopbackExchange, account: AccountSpec, ready_file: Path | No
             await stop.wait()
             logging.getLogger(__name__).info("stopping")
 
-    import gc
-
     import uvloop
 
-    gc.collect()
-    gc.freeze()  # what was loaded at the start is never garbage; scanning it would only delay orders
+    from qtm.paper.exchange import quiet_collector
+
+    quiet_collector()
     uvloop.run(serve_until_stopped())
 
 
