@@ -42,8 +42,9 @@ class Trading:
         return answer
 
     def test_routed(self, call: Call) -> dict[str, Any]:
-        """POST sor/order/test, sor.order.test."""
-        return self._test(call, read_routed_order)
+        """POST sor/order/test, sor.order.test; the venue shows no special commission there."""
+        answer = self._test(call, read_routed_order)
+        return {name: value for name, value in answer.items() if name != "specialCommissionForOrder"}
 
     def test(self, call: Call) -> dict[str, Any]:
         """POST order/test, order.test: all checks, no order."""
