@@ -21,6 +21,7 @@ from qtm.cli import (
     risk,
     size,
     slippage,
+    stress,
     sweep,
 )
 from qtm.errors import QtmError, StoreError
@@ -36,6 +37,7 @@ _GROUPS = (
     promote,
     portfolio,
     risk,
+    stress,
     size,
     paper,
     live,

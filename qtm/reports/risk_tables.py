@@ -110,25 +110,31 @@ def tails_table(figures: RiskFigures) -> Block:
 
 
 def stress_table(figures: RiskFigures) -> Block:
-    """The dated events, every way to look at them; the way that hurts most in red."""
+    """The dated events, every way to look at them that concerns the book; the worst in red."""
+    short = bool((figures.answer.allocation.weights < -DUST).any())
     rows: list[tuple[str | Cell, ...]] = []
     for loss in figures.stress:
-        ways = (loss.on_closes, loss.on_lows, loss.on_lows_longs_only, loss.on_extremes, loss.on_marks)
-        shown = [
-            Cell(
-                "" if way is None else percent(way, 1),
-                "bad" if way == loss.worst and loss.worst > 0.0 else "",
-            )
-            for way in ways
-        ]
+        ways: list[float | None] = [loss.on_closes, loss.on_lows]
+        ways += [loss.on_lows_longs_only, loss.on_extremes, loss.on_marks] if short else []
         worst = f"{loss.worst_symbol.removesuffix('USDT')} {percent(loss.worst_symbol_loss, 1)}"
         proxied = ", ".join(symbol.removesuffix("USDT") for symbol in loss.proxied)
-        rows.append((loss.name, *shown, money(loss.worst * figures.capital), worst, proxied))
-    headers = (
-        "Dated event", "Closes", "Lows", "Lows, hedges gone", "Shorts at highs", "Marks", "USDT",
-        "Largest part", "Not listed then",
-    )  # fmt: skip
-    return table(headers, rows)
+        rows.append(
+            (
+                loss.name,
+                *(_way(way, loss.worst) for way in ways),
+                money(loss.worst * figures.capital),
+                worst,
+                proxied,
+            )
+        )
+    hedged = ("Lows, hedges gone", "Shorts at highs", "Marks") if short else ()
+    return table(("Dated event", "Closes", "Lows", *hedged, "USDT", "Largest part", "Not listed then"), rows)
+
+
+def _way(loss: float | None, worst: float) -> Cell:
+    if loss is None:
+        return Cell("")
+    return Cell(percent(loss, 1), "bad" if loss > 0.0 and abs(loss - worst) < 1e-9 else "")
 
 
 def composite_table(figures: RiskFigures) -> Block:

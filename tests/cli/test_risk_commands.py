@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from qtm.cli import risk
+from qtm.cli import risk, stress
 from qtm.errors import ConfigError, DataError
 from qtm.market.bars import BAR_SCHEMA
 from qtm.market.instruments import Market
@@ -54,6 +54,7 @@ def run(lake, monkeypatch):
     settings.cache_clear()
     app = typer.Typer()
     risk.register(app)
+    stress.register(app)
 
     def invoke(*words):
         answer = CliRunner().invoke(app, list(words), catch_exceptions=False)
