@@ -13,7 +13,8 @@ from qtm.market.lake import Lake
 from qtm.settings import settings
 
 if TYPE_CHECKING:
-    from qtm.portfolio.daily import DailyAllocation, DailyHistory
+    from qtm.portfolio.daily import DailyAllocation
+    from qtm.portfolio.history import DailyHistory
 
 SAME_WEIGHT = 1e-4
 """Largest difference between the weights held and the optimum solved again that rounding explains."""
@@ -27,7 +28,7 @@ def books_of_run(lake: Lake, window: Window) -> Iterator[tuple[Window, DailyHist
     DataError
         When no day has a book, a day has no bars, or its bars were changed since its book was made.
     """
-    from qtm.portfolio.daily import daily_history
+    from qtm.portfolio.history import daily_history
 
     history = daily_history(lake, settings().market.daily_universe, as_of_ms=window.end_ms - DAY_MS)
     books = read_books(lake, window)

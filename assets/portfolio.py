@@ -19,7 +19,8 @@ from qtm.market.lake import Lake
 from qtm.settings import settings
 
 if TYPE_CHECKING:
-    from qtm.portfolio.daily import DailyAllocation, Mandate
+    from qtm.portfolio.daily import DailyAllocation
+    from qtm.portfolio.mandate import Mandate
 
 GROUP = "portfolio"
 OWNERS = ["team:portfolio"]
@@ -57,7 +58,7 @@ class MandateConfig(dg.Config):
         """The mandate, checked."""
         from dataclasses import replace
 
-        from qtm.portfolio.daily import Mandate
+        from qtm.portfolio.mandate import Mandate
 
         base = Mandate.from_settings(settings().risk)
         return replace(
@@ -89,7 +90,8 @@ def weights(
     context: dg.AssetExecutionContext, config: MandateConfig, lake: MarketLake
 ) -> dg.MaterializeResult:
     """CVaR-constrained weights, one set per day."""
-    from qtm.portfolio.daily import allocate_daily, daily_history
+    from qtm.portfolio.daily import allocate_daily
+    from qtm.portfolio.history import daily_history
 
     opened, window = lake.open(), run_window(context)
     with failures_in_words():

@@ -17,7 +17,8 @@ from qtm.market.lake import Lake
 from qtm.settings import settings
 
 if TYPE_CHECKING:
-    from qtm.portfolio.daily import DailyHistory, Mandate
+    from qtm.portfolio.history import DailyHistory
+    from qtm.portfolio.mandate import Mandate
     from qtm.portfolio.scenarios.scenario_set import ScenarioSet
 
 SAME_RETURN = 1e-9
@@ -60,7 +61,9 @@ SAME_RETURN = 1e-9
 )
 def scenarios(context: dg.AssetExecutionContext, lake: MarketLake) -> dg.MaterializeResult:
     """One scenario set per day, each in a commit of its own."""
-    from qtm.portfolio.daily import Mandate, daily_history, daily_scenarios
+    from qtm.portfolio.daily import daily_scenarios
+    from qtm.portfolio.history import daily_history
+    from qtm.portfolio.mandate import Mandate
     from qtm.portfolio.scenarios.storage import store_scenarios
 
     opened, window = lake.open(), run_window(context)

@@ -14,7 +14,8 @@ from qtm.errors import DataError
 from qtm.market.lake import Lake, months_between
 
 if TYPE_CHECKING:
-    from qtm.portfolio.daily import DailyAllocation, Mandate
+    from qtm.portfolio.daily import DailyAllocation
+    from qtm.portfolio.mandate import Mandate
 
 DATASET = "weights"
 SCHEMA: dict[str, pl.DataType] = {
@@ -86,6 +87,6 @@ def read_books(lake: Lake, window: Window) -> dict[int, Book]:
 
 
 def _mandate(text: str) -> Mandate:
-    from qtm.portfolio.daily import Mandate
+    from qtm.portfolio.mandate import Mandate
 
     return Mandate.from_record(json.loads(text))

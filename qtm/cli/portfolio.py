@@ -20,8 +20,9 @@ from qtm.settings import settings
 
 if TYPE_CHECKING:
     from qtm.market.instruments import Market
-    from qtm.portfolio.daily import DailyAllocation, Mandate
+    from qtm.portfolio.daily import DailyAllocation
     from qtm.portfolio.lots import LotBook
+    from qtm.portfolio.mandate import Mandate
     from qtm.portfolio.problem import TailCap
     from qtm.store.database import Database
 
@@ -122,7 +123,7 @@ def optimize(
     Example: [bold]qtm optimize --walk-forward --window 365 --cost-bps 10[/bold]
     """
     from qtm.market.instruments import Market
-    from qtm.portfolio.daily import Mandate, MeanModel
+    from qtm.portfolio.mandate import Mandate, MeanModel
     from qtm.portfolio.problem import Objective
     from qtm.portfolio.scenarios.copula import Margins
     from qtm.portfolio.scenarios.recipe import ScenarioModel, ScenarioRecipe
@@ -184,7 +185,9 @@ def report(
     Example: [bold]qtm report --as-of 2025-06-30 --pdf[/bold]
     """
     from qtm.market.lake import Lake
-    from qtm.portfolio.daily import Mandate, allocate_daily, daily_history
+    from qtm.portfolio.daily import allocate_daily
+    from qtm.portfolio.history import daily_history
+    from qtm.portfolio.mandate import Mandate
     from qtm.reports.pdf import write_pdf
     from qtm.reports.risk_report import risk_report_document, verdict, write_risk_report
     from qtm.reports.surroundings import read_surroundings
@@ -231,7 +234,8 @@ def _database() -> Database | None:
 
 def _allocate(mandate: Mandate, held: Path | None, as_of: str | None, market: Market) -> DailyAllocation:
     from qtm.market.lake import Lake
-    from qtm.portfolio.daily import allocate_daily, daily_history
+    from qtm.portfolio.daily import allocate_daily
+    from qtm.portfolio.history import daily_history
 
     config = settings()
     history = daily_history(
@@ -283,7 +287,7 @@ def _walk_forward(
     mandate: Mandate, every_days: int, as_of: str | None, as_json: bool, market: Market
 ) -> None:
     from qtm.market.lake import Lake
-    from qtm.portfolio.daily import daily_history
+    from qtm.portfolio.history import daily_history
     from qtm.portfolio.walk_forward import Book, walk_forward
 
     config = settings()

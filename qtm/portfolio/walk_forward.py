@@ -19,14 +19,9 @@ import numpy.typing as npt
 from qtm.clock import iso_utc
 from qtm.errors import RiskError
 from qtm.portfolio.allocation import Outcome
-from qtm.portfolio.daily import (
-    DailyHistory,
-    Mandate,
-    daily_mean,
-    daily_problem,
-    daily_rivals,
-    daily_scenarios,
-)
+from qtm.portfolio.daily import daily_mean, daily_problem, daily_rivals, daily_scenarios
+from qtm.portfolio.history import DailyHistory
+from qtm.portfolio.mandate import Mandate
 from qtm.portfolio.minimum_variance import minimum_variance
 from qtm.portfolio.optimise import optimise
 from qtm.portfolio.scenarios.scenario_set import ScenarioSet

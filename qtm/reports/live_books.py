@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qtm.execution.day_record import DayRecord, Execution
-from qtm.portfolio.daily import DailyHistory
+from qtm.portfolio.history import DailyHistory
 from qtm.portfolio.scenarios.scenario_set import ScenarioSet
 from qtm.risk.decomposition import marginal_cvar
 from qtm.risk.measures import Floats, historical_cvar

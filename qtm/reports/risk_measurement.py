@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from qtm.portfolio.daily import DailyAllocation, DailyHistory, daily_scenarios
+from qtm.portfolio.daily import DailyAllocation, daily_scenarios
+from qtm.portfolio.history import DailyHistory
 from qtm.portfolio.scenarios.recipe import ScenarioRecipe
 from qtm.portfolio.scenarios.scenario_set import ScenarioSet
 from qtm.reports.live_books import live_books

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from qtm.portfolio.allocation import Outcome
-from qtm.portfolio.daily import DailyAllocation, DailyHistory
+from qtm.portfolio.daily import DailyAllocation
+from qtm.portfolio.history import DailyHistory
 from qtm.reports.blocks import Block, Card, Document, Section, cards, columns, paragraph
 from qtm.reports.exposure_facts import exposure_facts
 from qtm.reports.formats import money, percent

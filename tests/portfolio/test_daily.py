@@ -9,7 +9,9 @@ from qtm.market.intervals import Interval
 from qtm.market.lake import bars_dataset
 from qtm.portfolio.allocation import Outcome
 from qtm.portfolio.constraints import violated
-from qtm.portfolio.daily import Mandate, allocate_daily, daily_history
+from qtm.portfolio.daily import allocate_daily
+from qtm.portfolio.history import daily_history
+from qtm.portfolio.mandate import Mandate
 from qtm.portfolio.problem import Objective
 from qtm.portfolio.scenarios.recipe import ScenarioModel, ScenarioRecipe
 from tests.portfolio.lake import DAY_MS, FIRST_MS, SYMBOLS, daily_lake

@@ -12,7 +12,9 @@ from qtm.market.bars import BAR_SCHEMA, FUNDING_SCHEMA
 from qtm.market.instruments import Market
 from qtm.market.intervals import Interval
 from qtm.market.lake import Lake
-from qtm.portfolio.daily import Mandate, MeanModel, allocate_daily, daily_history, daily_mean, daily_scenarios
+from qtm.portfolio.daily import allocate_daily, daily_mean, daily_scenarios
+from qtm.portfolio.history import daily_history
+from qtm.portfolio.mandate import Mandate, MeanModel
 from qtm.portfolio.means import after_funding, funding_carry
 from qtm.portfolio.problem import GroundNorm, Objective, TailCap
 from qtm.portfolio.scenarios.recipe import ScenarioModel, ScenarioRecipe

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from qtm.errors import RiskError
-from qtm.portfolio.daily import Mandate, daily_history
+from qtm.portfolio.history import daily_history
+from qtm.portfolio.mandate import Mandate
 from qtm.portfolio.minimum_variance import minimum_variance, shrunk_covariance
 from qtm.portfolio.walk_forward import Book, walk_forward
 from tests.portfolio.lake import SYMBOLS, daily_lake

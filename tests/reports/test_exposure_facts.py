@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from qtm.portfolio.daily import Mandate, allocate_daily, daily_history
+from qtm.portfolio.daily import allocate_daily
+from qtm.portfolio.history import daily_history
+from qtm.portfolio.mandate import Mandate
 from qtm.reports.blocks import paragraph
 from qtm.reports.exposure_facts import concentration, exposure_facts, liquidity
 from qtm.reports.formats import MISSING, percent, ratio

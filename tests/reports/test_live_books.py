@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from qtm.execution.day_record import DayRecord, Execution
-from qtm.portfolio.daily import DailyHistory
+from qtm.portfolio.history import DailyHistory
 from qtm.portfolio.scenarios.scenario_set import ScenarioSet
 from qtm.reports.live_books import live_books
 from qtm.risk.measures import historical_cvar

@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from qtm.portfolio.daily import Mandate, allocate_daily, daily_history
+from qtm.portfolio.daily import allocate_daily
+from qtm.portfolio.history import daily_history
+from qtm.portfolio.mandate import Mandate
 from qtm.reports.risk_figures import LimitUse
 from qtm.reports.risk_measurement import measure_book
 from qtm.reports.risk_report import verdict, write_risk_report
