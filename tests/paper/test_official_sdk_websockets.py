@@ -104,8 +104,8 @@ async def test_every_request_of_the_websocket_api_is_answered_as_the_sdk_reads_i
             user.stream.on("message", events.append)
             answers = await orders(api) | await queries(api)
             data = {name: one_of(answer.data()) for name, answer in answers.items()}
-            for name in ("info", "filters"):  # the SDK reads the whole answer as its result
-                assert data.pop(name).additional_properties["status"] == 200
+            # These two models of the SDK miss the envelope: they are there when it could read the limits.
+            assert [bool(data.pop(name).rate_limits) for name in ("info", "filters")] == [True, True]
             assert {name for name, body in data.items() if body.status != 200} == set()
             assert {name for name, body in data.items() if not body.rate_limits} == set()
             assert data["place"].result.status == "NEW"
