@@ -18,10 +18,10 @@ from qtm.market.lake import Lake
 from qtm.portfolio.scenarios.storage import load_scenarios, scenario_days
 from qtm.risk.gate import Gate, StateChange
 from qtm.risk.light_action import obey
+from qtm.risk.lights import Light, ModelAction, action_for
 from qtm.risk.limit_file import Tail
 from qtm.risk.limits import LimitTree
 from qtm.risk.marginal import BookCvar
-from qtm.risk.model_backtests import Light, ModelAction, action_for
 from qtm.risk.tail_limit import TailLimit
 
 log = logging.getLogger(__name__)

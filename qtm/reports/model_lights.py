@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from qtm.reports.blocks import Cell, Paragraph, Section, Tone, paragraph, table
 from qtm.reports.formats import MISSING, percent, ratio
-from qtm.risk.model_backtests import Light, ModelAction, action_for
+from qtm.risk.lights import Light, ModelAction, action_for
 from qtm.risk.rolling_backtest import EngineVerdict
 from qtm.risk.rules import REDUCING
 

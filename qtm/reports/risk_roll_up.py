@@ -35,7 +35,7 @@ from qtm.reports.formats import MISSING, money, percent
 from qtm.reports.model_lights import light_cell, lights_paragraph
 from qtm.reports.page import render_page, write_report
 from qtm.reports.risk_charts import DUST
-from qtm.risk.model_backtests import Light
+from qtm.risk.lights import Light
 
 
 class Period(StrEnum):

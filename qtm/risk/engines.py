@@ -17,13 +17,13 @@ from qtm.errors import RiskError
 from qtm.risk.extreme_value import fit_pareto_tail
 from qtm.risk.garch import fit_garch
 from qtm.risk.measures import Floats, historical_cvar, historical_var
-from qtm.risk.model_backtests import Tail
 from qtm.risk.parametric import (
     Moments,
     normal_cvar,
     student_t_cvar,
     student_t_freedom,
 )
+from qtm.risk.shortfall_tests import Tail
 from qtm.risk.volatility import ewma_volatility, filtered_returns
 
 

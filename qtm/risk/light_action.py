@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from qtm.errors import RiskError
 from qtm.risk.gate import Gate, StateChange
+from qtm.risk.lights import ModelAction
 from qtm.risk.limit_file import Scope
 from qtm.risk.limits import LimitTree
-from qtm.risk.model_backtests import ModelAction
 from qtm.risk.rules import REDUCING
 
 EXPOSURE_LIMITS = ("max_order_value", "max_position_value", "max_order_qty")

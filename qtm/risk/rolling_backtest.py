@@ -14,29 +14,27 @@ import numpy as np
 import numpy.typing as npt
 
 from qtm.errors import RiskError
-from qtm.risk.engines import Engine, PredictiveTail
-from qtm.risk.measures import Floats
-from qtm.risk.model_backtests import (
-    ES_RED_BELOW,
-    ES_YELLOW_BELOW,
-    Light,
+from qtm.risk.coverage import (
     LikelihoodRatio,
-    ModelAction,
-    TrafficLight,
     Transitions,
-    acerbi_szekely_z1,
-    acerbi_szekely_z2,
-    action_for,
     conditional_coverage,
-    es_light,
     exceptions_of,
     independence,
     kupiec,
+)
+from qtm.risk.engines import Engine, PredictiveTail
+from qtm.risk.lights import Light, ModelAction, TrafficLight, action_for, traffic_light
+from qtm.risk.measures import Floats
+from qtm.risk.rules import REDUCING
+from qtm.risk.shortfall_tests import (
+    ES_RED_BELOW,
+    ES_YELLOW_BELOW,
+    acerbi_szekely_z1,
+    acerbi_szekely_z2,
+    es_light,
     simulate_z2,
-    traffic_light,
     z2_critical,
 )
-from qtm.risk.rules import REDUCING
 
 VAR_ALPHA: Final = 0.99
 ES_ALPHA: Final = 0.975

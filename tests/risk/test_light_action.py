@@ -9,8 +9,8 @@ from qtm.market.instruments import Instrument, Market
 from qtm.risk.exposure import Exposure
 from qtm.risk.gate import Gate
 from qtm.risk.light_action import obey, tightened
+from qtm.risk.lights import Light, action_for
 from qtm.risk.limits import load_limits
-from qtm.risk.model_backtests import Light, action_for
 from qtm.risk.rules import ACTIVE, HALTED, REDUCING
 from qtm.settings import RiskSettings
 from qtm.trading.orders import OrderIntent, OrderType, Side, TimeInForce

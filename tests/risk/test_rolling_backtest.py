@@ -8,7 +8,7 @@ import pytest
 
 from qtm.errors import RiskError
 from qtm.risk.engines import FilteredHistorical, Historical, Normal, NormalTail
-from qtm.risk.model_backtests import Light
+from qtm.risk.lights import Light
 from qtm.risk.rolling_backtest import judge_engine, roll, rolling_lights
 from qtm.risk.rules import ACTIVE, REDUCING
 

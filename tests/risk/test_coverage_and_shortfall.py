@@ -7,25 +7,19 @@ import pytest
 from scipy.special import ndtri, stdtrit
 
 from qtm.errors import RiskError
-from qtm.risk.model_backtests import (
-    Light,
+from qtm.risk.coverage import (
     LikelihoodRatio,
     Transitions,
-    acerbi_szekely_z1,
-    acerbi_szekely_z2,
-    action_for,
     conditional_coverage,
-    es_light,
     exceptions_of,
     independence,
     kupiec,
     kupiec_accepted,
-    simulate_z2,
-    traffic_light,
-    z2_critical,
 )
+from qtm.risk.lights import Light, action_for, traffic_light
 from qtm.risk.parametric import normal_tail_multiplier, student_t_tail_multiplier
 from qtm.risk.rules import ACTIVE, REDUCING
+from qtm.risk.shortfall_tests import acerbi_szekely_z1, acerbi_szekely_z2, es_light, simulate_z2, z2_critical
 
 
 class NormalTail:
