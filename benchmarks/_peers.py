@@ -1,4 +1,4 @@
-"""Peers in an environment of their own under `bench_files/peers`: the project does not depend on them."""
+"""Peers in environments of their own under `bench_files`: the project does not depend on them."""
 
 from __future__ import annotations
 
@@ -11,36 +11,44 @@ from typing import Any
 
 FOLDER = Path("bench_files")
 PACKAGES = ("vectorbt==1.2.0", "vectorbt-rust==1.2.0")
+ORDER_PACKAGES = ("hftbacktest==2.4.4", "nautilus-trader==1.221.0", "pandas<3")
+"""Peers that trade orders, in an environment beside the first: they need other versions."""
 
 
-def peer_python() -> Path | None:
+def peer_python(name: str = "peers", packages: tuple[str, ...] = PACKAGES) -> Path | None:
     """The peers' interpreter, installed on first use; None (with the reason printed) when that fails."""
-    home = FOLDER / "peers"
+    home = FOLDER / name
     python = home / "bin" / "python"
     ready = home / ".ready"
-    if ready.is_file() and ready.read_text() == " ".join(PACKAGES):
+    if ready.is_file() and ready.read_text() == " ".join(packages):
         return python
     print(f"installing the peers into {home} ...", file=sys.stderr)
     uv = shutil.which("uv") or next((str(p) for p in [Path(".tools/bin/uv")] if p.is_file()), None)
     steps = (
         [[uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(home)],
-         [uv, "pip", "install", "--quiet", "--python", str(python), *PACKAGES]]
+         [uv, "pip", "install", "--quiet", "--python", str(python), *packages]]
         if uv
         else [[sys.executable, "-m", "venv", "--clear", str(home)],
-              [str(python), "-m", "pip", "install", "--quiet", *PACKAGES]]
+              [str(python), "-m", "pip", "install", "--quiet", *packages]]
     )  # fmt: skip
     for step in steps:
         done = subprocess.run(step, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             print(f"the peers cannot be installed: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
             return None
-    ready.write_text(" ".join(PACKAGES))
+    ready.write_text(" ".join(packages))
     return python
 
 
-def run_peer(script: str, *arguments: str) -> list[dict[str, Any]]:
+def run_order_peer(script: str, *arguments: str) -> list[dict[str, Any]]:
+    """`run_peer` in the environment of the peers that trade orders."""
+    python = peer_python("peers-orders", ORDER_PACKAGES)
+    return [] if python is None else run_peer(script, *arguments, python=python)
+
+
+def run_peer(script: str, *arguments: str, python: Path | None = None) -> list[dict[str, Any]]:
     """Run a peer's script in its environment; one JSON object per line of its output."""
-    python = peer_python()
+    python = python or peer_python()
     if python is None:
         return []
     path = Path(__file__).parent / script

@@ -117,6 +117,7 @@ BOOKS = np.dtype(
     [
         ("cash", "i8"),
         ("base", "i8"),
+        ("lots", "i8"),
         ("locked_quote", "i8"),
         ("locked_lots", "i8"),
         ("cost", "i8"),
@@ -133,8 +134,8 @@ BOOKS = np.dtype(
     ],
     align=True,
 )
-"""The account's books in units: `base` is signed, `cost` what it was bought (sold) for, `ruin_*` the prices
-in ticks at which a margin account is liquidated (0 for none)."""
+"""The account's books in units: `base` is signed, `lots` are the whole lots in it, `cost` what it was bought
+(sold) for, `ruin_*` the prices in ticks at which a margin account is liquidated (0 for none)."""
 
 DESK = np.dtype(
     [
@@ -175,6 +176,7 @@ DESK = np.dtype(
         ("waiting", "i8"),
         ("trailing", "i8"),
         ("families", "i8"),
+        ("family_due", "i8"),
         ("fire_above", "i8"),
         ("fire_below", "i8"),
         ("budget", "i8"),

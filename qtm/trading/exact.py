@@ -7,7 +7,7 @@ unit. Everything truncates as Binance does; what an account must set aside round
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -61,17 +61,19 @@ def scale_of(instrument: Instrument) -> Scale:
 
 
 @compiled
-def value_of(lots: int, ticks: int, rules: object) -> int:
+def value_of(lots: int, ticks: int, rules: Any) -> int:
     """Quote units that `lots` cost at `ticks`, truncated towards zero; `rules` has the fields of `Scale`."""
-    if lots < 0:
-        return -(-lots * ticks * rules.value // rules.per)  # type: ignore[no-any-return,attr-defined]
-    return lots * ticks * rules.value // rules.per  # type: ignore[attr-defined,no-any-return]
+    value = lots * ticks * rules.value
+    if rules.per == 1:
+        return value  # type: ignore[no-any-return]
+    return value // rules.per if value >= 0 else -(-value // rules.per)  # type: ignore[no-any-return]
 
 
 @compiled
-def value_up(lots: int, ticks: int, rules: object) -> int:
+def value_up(lots: int, ticks: int, rules: Any) -> int:
     """Quote units to set aside for a positive number of `lots` at `ticks`: rounded up."""
-    return -(-lots * ticks * rules.value // rules.per)  # type: ignore[attr-defined,no-any-return]
+    value = lots * ticks * rules.value
+    return value if rules.per == 1 else -(-value // rules.per)  # type: ignore[no-any-return]
 
 
 @compiled
@@ -83,9 +85,9 @@ def share_of(amount: int, rate: int) -> int:
 
 
 @compiled
-def is_too_large(lots: int, ticks: int, rules: object) -> bool:
+def is_too_large(lots: int, ticks: int, rules: Any) -> bool:
     """True when the value of an order does not fit into 64 bits of units (about 40 thousand million)."""
-    return bool(float(lots) * float(ticks) * float(rules.value) > 4e18)  # type: ignore[attr-defined]
+    return bool(float(lots) * float(ticks) * float(rules.value) > 4e18)
 
 
 def lots_from(qty: Decimal | float, instrument: Instrument) -> int:

@@ -23,16 +23,24 @@ DAY_NS = 86_400_000_000_000
 @either_way
 def lots_held(books: Any, rules: Any) -> int:
     """The position in whole lots, towards zero."""
-    return books.base // rules.step if books.base >= 0 else -(-books.base // rules.step)  # type: ignore[no-any-return]
+    return books.lots  # type: ignore[no-any-return]
+
+
+@either_way
+def count_lots(books: Any, rules: Any) -> None:
+    """Count the whole lots in the position (a division, so once per fill and not per look)."""
+    books.lots = books.base // rules.step if books.base >= 0 else -(-books.base // rules.step)
 
 
 @either_way
 def value_held(books: Any, ticks: int, rules: Any) -> int:
     """The position in quote units at a price, dust below a lot included."""
-    size = abs(books.base)
-    lots, dust = size // rules.step, size % rules.step
-    value = value_of(lots, ticks, rules) + dust * (ticks * rules.tick) // UNITS
-    return value if books.base >= 0 else -value  # type: ignore[no-any-return]
+    lots = books.lots
+    value = value_of(lots, ticks, rules)
+    dust = books.base - lots * rules.step
+    if dust != 0:
+        value += dust * (ticks * rules.tick) // UNITS
+    return value
 
 
 @either_way
@@ -139,6 +147,7 @@ def book_fill(desk: Any, rules: Any, side: int, lots: int, ticks: int, maker: in
     fee_base, fee_quote = fee_of(side, lots, value, maker, rules)
     fee = fee_quote + fee_base * (ticks * rules.tick) // UNITS
     _move(books, side, lots * rules.step, value, fee_base, fee_quote)
+    count_lots(books, rules)
     books.fees += fee
     books.traded += value
     return fee  # type: ignore[no-any-return]

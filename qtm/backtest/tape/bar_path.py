@@ -105,16 +105,21 @@ def walk(desk: Any, rules: Any, levels: Any, fills: Any, ends: Any, start: int, 
             continue
         order = desk.orders[slot]
         if order.status == RESTING:
-            here = end if jump else _further(order.ticks, here, way)
+            if order.side != way:
+                here = _further(order.ticks, here, way)
+            here = end if jump else here
             stand(desk, rules, here)
             lots = bounded(desk, rules, order.left)
             fill(desk, rules, fills, ends, order, lots, order.ticks, 1)
         else:
-            here = end if jump else _further(level_of(order), here, way)
+            if not fires(order, here):
+                here = _further(level_of(order), here, way)
+            here = end if jump else here
             stand(desk, rules, here)
             trigger(desk, rules, levels, fills, ends, order)
         refresh(desk)
-        settle_families(desk, rules, levels, fills, ends)
+        if desk.family_due != 0:
+            settle_families(desk, rules, levels, fills, ends)
     if desk.trailing != 0:
         for k in range(desk.count):
             order = desk.orders[desk.active[k]]
@@ -142,11 +147,15 @@ def first_met(desk: Any, rules: Any, way: int, here: int, end: int) -> int:
             if (order.flags & ON_MARK) != 0 and rules.marked != 0:
                 continue
             level = level_of(order)
-            if waits_above(order) != (way > 0) or way * (end - level) < 0:
+            if fires(order, here):  # it had no volume to trade against before
+                level = here
+            elif waits_above(order) != (way > 0) or way * (end - level) < 0:
                 continue
         elif order.status == RESTING:
             level = order.ticks
-            if order.side == way or way * (end - level) <= 0:
+            if order.side == way:
+                level = here
+            if order.side * (order.ticks - (here if order.side == way else end)) <= 0:
                 continue
         else:
             continue

@@ -16,7 +16,7 @@ from numba.core.errors import NumbaError
 
 from qtm.backtest.engine import Lineage
 from qtm.backtest.funding import FundingRates
-from qtm.backtest.tape.events import MARK, NO_DEPTH, Tape, merge, price_range, timed_events
+from qtm.backtest.tape.events import MARK, NO_DEPTH, Tape, merge, timed_events
 from qtm.backtest.tape.funding import funding_events
 from qtm.backtest.tape.kernels import engine_calls, run_kernel
 from qtm.backtest.tape.ledger import END_ROW, FILL_ROW, ROOM
@@ -194,14 +194,16 @@ def _run(
     compiled: bool,
 ) -> tuple[npt.NDArray[np.void], npt.NDArray[np.void]]:
     """Run to the end of the tape, with larger arrays for the ledger whenever they are full."""
-    fills, ends = np.empty(4 * ROOM, FILL_ROW), np.empty(4 * ROOM, END_ROW)
+    # Pages that are never written cost nothing, so there is room for an order every fourth event.
+    rows = 4 * ROOM + len(tape) // 4
+    fills, ends = np.empty(rows, FILL_ROW), np.empty(rows, END_ROW)
     runner = run_kernel(strategy).run if compiled else _plain_runner(strategy)
     try:
         while (
             runner(values, state[0], desk[0], rules[0], levels, tape.events, tape.bars, fills, ends, equity)
             == FULL
         ):
-            fills, ends = np.resize(fills, 2 * len(fills)), np.resize(ends, 2 * len(ends))
+            fills, ends = _larger(fills), _larger(ends)
     except (NumbaError, KeyError) as error:
         if not compiled:
             raise
@@ -214,7 +216,14 @@ def _run(
             where=str(strategy.source),
             remedy="check its parameters and state, or run it with compiled=False in a debugger",
         ) from error
-    return fills[: desk["fill_rows"][0]].copy(), ends[: desk["end_rows"][0]].copy()
+    return fills[: desk["fill_rows"][0]], ends[: desk["end_rows"][0]]
+
+
+def _larger(rows: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+    """The rows in an array of twice the length."""
+    larger = np.empty(2 * len(rows), rows.dtype)
+    larger[: len(rows)] = rows
+    return larger
 
 
 def _plain_runner(strategy: OrderStrategy) -> Any:
@@ -275,7 +284,7 @@ def _memory(
     resume: TapeSnapshot | None,
 ) -> tuple[Any, Any, Any]:
     """State, desk and levels, fresh or from a snapshot."""
-    levels = np.zeros(1 if tape.of_bars else price_range(tape)[1] - int(rules["base_ticks"][0]) + 1, np.int64)
+    levels = np.zeros(tape.price_range[1] - tape.price_range[0] + 1, np.int64)
     if resume is None:
         return strategy.new_state(), _new_desk(tape, rules, cash), levels
     if resume.strategy_version != strategy.version:

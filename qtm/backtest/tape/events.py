@@ -7,6 +7,7 @@ payments and mark prices are merged in by time.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -77,6 +78,19 @@ class Tape:
         """True when the market is known by its bars only."""
         return len(self.bars) > 0
 
+    @cached_property
+    def price_range(self) -> tuple[int, int]:
+        """Lowest and highest tick at which a book can matter: around all trades and best levels."""
+        if self.of_bars:
+            return 0, 0
+        kinds, ticks = self.events["kind"], self.events["ticks"]
+        near = ticks[(kinds <= SELL_TRADE) | (kinds == BEST_BID) | (kinds == BEST_ASK)]
+        if near.size == 0:
+            near = ticks[(kinds == BID) | (kinds == ASK)]
+        low, high = int(near.min()), int(near.max())
+        reach = max(4096, high - low, high // 50)
+        return max(1, low - reach), high + reach
+
     def split(self, at_ns: int) -> tuple[Tape, Tape]:
         """The tape before and from `at_ns` on, a moment on its grid."""
         step = self.interval.ms * _NS
@@ -88,6 +102,8 @@ class Tape:
             Tape(self.symbol, events, self.bars, self.depth, self.interval, start, end)
             for events, start, end in parts
         )
+        if not self.of_bars:  # both keep the levels the whole would keep
+            first.__dict__["price_range"] = second.__dict__["price_range"] = self.price_range
         return first, second
 
 
@@ -196,15 +212,3 @@ def timed_events(
 def to_grid(values: npt.NDArray[np.float64], step: float) -> npt.NDArray[np.int64]:
     """Values in whole steps, the nearest."""
     return np.rint(values / step).astype(np.int64)
-
-
-def price_range(tape: Tape) -> tuple[int, int]:
-    """Lowest and highest tick at which a book can matter: around all trades and best levels."""
-    events = tape.events
-    kinds = (BUY_TRADE, SELL_TRADE, BEST_BID, BEST_ASK)
-    near = events["ticks"][np.isin(events["kind"], kinds)]
-    if near.size == 0:
-        near = events["ticks"][np.isin(events["kind"], (BID, ASK))]
-    low, high = int(near.min()), int(near.max())
-    reach = max(4096, (high - low), high // 50)
-    return max(1, low - reach), high + reach

@@ -3,9 +3,10 @@
 `advance` knows nothing of the strategy, so it is compiled once for all of them. All memory of a run is the
 desk, the levels and the strategy's state; a run can stop after any event and go on from their bytes.
 
-Order of things: whatever is due (an expiry, an arriving request, the strategy's timer, a sample of equity)
-happens before the first event later than it, in this order when due at the same instant. So an event always
-comes before what arrives at its own time: nobody is fast enough to meet the trade he reacts to.
+Order of things: whatever is due (the children of a parent that ended, an expiry, an arriving request, the
+strategy's timer, a sample of equity) happens before the first event later than it, in this order when due at
+the same instant. So an event always comes before what arrives at its own time: nobody is fast enough to meet
+the trade he reacts to.
 """
 
 from __future__ import annotations
@@ -102,6 +103,8 @@ def plan_due(desk: Any, rules: Any) -> None:
         due = min(due, desk.next_timer_ns)
     if rules.of_bars == 0 and desk.arrived < desk.asked:
         due = min(due, desk.requests[desk.arrived % REQUESTS].arrives_ns)
+    if desk.family_due != 0:
+        due = min(due, desk.venue_ns)
     desk.next_due_ns = due
 
 
@@ -111,9 +114,10 @@ def do_due(desk: Any, rules: Any, levels: Any, fills: Any, ends: Any, equity: An
     due = desk.next_due_ns
     if due > desk.venue_ns:
         desk.venue_ns = due
-    if desk.next_expiry_ns == due:
-        expire_due(desk, ends, due)
+    if desk.family_due != 0:
         settle_families(desk, rules, levels, fills, ends)
+    elif desk.next_expiry_ns == due:
+        expire_due(desk, ends, due)
     elif (
         rules.of_bars == 0
         and desk.arrived < desk.asked
@@ -193,13 +197,11 @@ def _level(
             level_changed(desk, rules, side, ticks, before, lots)
         if desk.asks != 0 and lots > 0 and ticks >= desk.low_ask:
             sweep(desk, rules, levels, fills, ends, SELL)
-            settle_families(desk, rules, levels, fills, ends)
     else:
         if desk.asks != 0 and desk.low_ask <= ticks <= desk.top_ask:
             level_changed(desk, rules, side, ticks, before, lots)
         if desk.bids != 0 and lots > 0 and ticks <= desk.top_bid:
             sweep(desk, rules, levels, fills, ends, BUY)
-            settle_families(desk, rules, levels, fills, ends)
     if (rules.wakes & _ON_QUOTE) != 0 and (bid != desk.bid_ticks or ask != desk.ask_ticks):
         desk.pending = 1
 
@@ -208,19 +210,26 @@ def _level(
 def _trade(
     desk: Any, rules: Any, levels: Any, aggressor: int, ticks: int, lots: int, fills: Any, ends: Any
 ) -> None:
-    """A trade prints: resting orders it reaches, then the book it leaves, then triggers and liquidation."""
-    if aggressor == SELL:
-        if desk.bids != 0 and ticks <= desk.top_bid:
-            print_reaches(desk, rules, levels, fills, ends, aggressor, ticks, lots)
-            settle_families(desk, rules, levels, fills, ends)
-    elif desk.asks != 0 and ticks >= desk.low_ask:
-        print_reaches(desk, rules, levels, fills, ends, aggressor, ticks, lots)
-        settle_families(desk, rules, levels, fills, ends)
+    """A trade prints: resting orders it reaches, then the book it leaves, then triggers and liquidation.
+
+    Where no depth is known, a trade beyond an order's price fills it whoever was the aggressor: the market
+    could not have got there past it.
+    """
     desk.last_ticks = ticks
     desk.volume_so_far += lots
     if rules.depth == NO_DEPTH:
         market.infer_best(desk, aggressor, ticks)
-    else:
+    if desk.bids != 0 and ticks <= desk.top_bid:
+        if aggressor == SELL:
+            print_reaches(desk, rules, levels, fills, ends, BUY, ticks, lots, 0)
+        elif rules.depth == NO_DEPTH:
+            print_reaches(desk, rules, levels, fills, ends, BUY, ticks, lots, 1)
+    if desk.asks != 0 and ticks >= desk.low_ask:
+        if aggressor == BUY:
+            print_reaches(desk, rules, levels, fills, ends, SELL, ticks, lots, 0)
+        elif rules.depth == NO_DEPTH:
+            print_reaches(desk, rules, levels, fills, ends, SELL, ticks, lots, 1)
+    if rules.depth != NO_DEPTH:
         market.take_from_level(desk, rules, levels, -aggressor, ticks, lots)
     if desk.waiting != 0 and (ticks >= desk.fire_above or ticks <= desk.fire_below or desk.trailing != 0):
         fire_triggers(desk, rules, levels, fills, ends)

@@ -92,7 +92,9 @@ def work(desk: Any, rules: Any, levels: Any, fills: Any, ends: Any, order: Any) 
     take(desk, rules, levels, fills, ends, order)
     if order.handle != handle:
         return
-    if at_once:
+    if rules.of_bars != 0 and is_conditional(order) and at_once and bounded(desk, rules, order.left) == 0:
+        order.status = WAITING  # the share of this bar's volume is used up: on in the next
+    elif at_once:
         reason = IOC_REMAINDER if has_limit(order) else NO_LIQUIDITY
         end_order(desk, ends, order, EXPIRED, reason, 0)
     else:
@@ -275,10 +277,12 @@ def cost_of_taking(desk: Any, rules: Any, levels: Any, lots: int) -> int:
 # --- being reached ---------------------------------------------------------------------------------------
 @unit
 def print_reaches(
-    desk: Any, rules: Any, levels: Any, fills: Any, ends: Any, aggressor: int, ticks: int, lots: int
+    desk: Any, rules: Any, levels: Any, fills: Any, ends: Any, side: int, ticks: int, lots: int, strict: int
 ) -> None:
-    """A trade of the market meets the account's resting orders, best price first, then the earlier one."""
-    side = -aggressor
+    """A trade of the market meets own resting orders of a side, best price first, then the earlier one.
+
+    With `strict` only prices that it went through count: its aggressor was not on the other side.
+    """
     left = lots
     while left > 0:
         own = best_own(desk, side)
@@ -289,7 +293,7 @@ def print_reaches(
             break
         left -= fill(desk, rules, fills, ends, order, min(left, order.left), order.ticks, 1)
     consumed = 0
-    while left > 0:
+    while left > 0 and strict == 0:
         own = _next_at(desk, side, ticks, consumed, left)
         if own < 0:
             break
@@ -298,8 +302,8 @@ def print_reaches(
         left -= consumed_here
         consumed += consumed_here
         left -= fill(desk, rules, fills, ends, order, min(left, order.left), ticks, 1)
-    consumed += left
-    _advance_queues(desk, side, ticks, consumed)
+    if strict == 0:
+        _advance_queues(desk, side, ticks, consumed + left)
     refresh(desk)
 
 
@@ -407,7 +411,6 @@ def fire_triggers(desk: Any, rules: Any, levels: Any, fills: Any, ends: Any) -> 
         if first < 0:
             break
         trigger(desk, rules, levels, fills, ends, desk.orders[first])
-        settle_families(desk, rules, levels, fills, ends)
     refresh(desk)
 
 
@@ -435,8 +438,7 @@ def trigger(desk: Any, rules: Any, levels: Any, fills: Any, ends: Any, order: An
 @unit
 def settle_families(desk: Any, rules: Any, levels: Any, fills: Any, ends: Any) -> None:
     """Place what a parent's fill has made due; end the children of parents that ended otherwise."""
-    if desk.families == 0:
-        return
+    desk.family_due = 0
     slot = due_child(desk, ends)
     while slot != 0:
         enter(desk, rules, levels, fills, ends, desk.orders[slot - 1])

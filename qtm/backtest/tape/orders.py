@@ -198,10 +198,11 @@ def end_order(desk: Any, ends: Any, order: Any, status: int, reason: int, breach
     accounts.unlock(desk, order)
     write_end(desk, ends, order, status, reason, breached)
     slot = order.handle % 256
-    if status == FILLED:
-        for k in range(desk.count):
-            child = desk.orders[desk.active[k]]
-            if child.parent == order.handle:
+    for k in range(desk.count):
+        child = desk.orders[desk.active[k]]
+        if child.parent == order.handle:
+            desk.family_due = 1
+            if status == FILLED:
                 child.parent = PARENT_FILLED
     order.status = status
     order.handle = 0
@@ -324,7 +325,7 @@ def liquidate(desk: Any, rules: Any, fills: Any, ends: Any, ticks: int) -> None:
     fee = min(share_of(value, rules.liquidation_fee), max(0, left))
     books.realised += -side * value - books.cost
     books.cash = max(0, left - fee)
-    books.base = books.cost = 0
+    books.base = books.lots = books.cost = 0
     books.fees += fee
     books.traded += value
     books.ruin_low = books.ruin_high = 0

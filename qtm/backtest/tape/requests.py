@@ -204,7 +204,8 @@ def arrive(desk: Any, rules: Any, levels: Any, fills: Any, ends: Any) -> None:
         order.parent = 0
         enter(desk, rules, levels, fills, ends, order)
     refresh(desk)
-    settle_families(desk, rules, levels, fills, ends)
+    if desk.family_due != 0:
+        settle_families(desk, rules, levels, fills, ends)
 
 
 @either_way

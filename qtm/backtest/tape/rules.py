@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from qtm.backtest.tape.events import Tape, price_range
+from qtm.backtest.tape.events import Tape
 from qtm.errors import ConfigError
 from qtm.market.instruments import Instrument, Market
 from qtm.risk.rules import GateLimits
@@ -166,7 +166,7 @@ def make_rules(
     record["queue_model"], record["queue_power"] = queue.model, queue.power
     record["assumed"] = -1 if queue.assumed == float("inf") else lots_from(queue.assumed, instrument)
     record["depth"], record["of_bars"], record["marked"] = tape.depth, tape.of_bars, marked
-    record["base_ticks"] = 0 if tape.of_bars else price_range(tape)[0]
+    record["base_ticks"] = tape.price_range[0]
     record["sample_ns"], record["end_ns"] = tape.interval.ms * 1_000_000, tape.end_ns
     record["wakes"], record["period_ns"], record["trade_from_ns"] = wakes, period_ns, trade_from_ns
     record["seed"] = latency.seed

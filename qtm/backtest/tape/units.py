@@ -48,7 +48,7 @@ _TEMPLATE = '''"""Generated: one part of the orders-and-trades engine."""
 from numba import cfunc
 
 
-@cfunc(signature, cache=True, error_model="numpy")
+@cfunc(signature, cache=True, error_model="numpy", _nrt=False)
 def {name}({arguments}):
     {leave}body({arguments})
 '''
