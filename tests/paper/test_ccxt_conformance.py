@@ -173,3 +173,60 @@ async def test_a_port_in_use_is_said_plainly() -> None:
     async with exchange() as ex:
         with pytest.raises(VenueError, match="choose another port"):
             await exchange(port=ex.port).start()
+
+
+async def test_every_kind_of_order_ccxt_can_make(trading: tuple[Any, Any]) -> None:
+    _, client = trading
+    last = (await client.fetch_ticker(B))["last"]
+    below, above = round(last * 0.9, 2), round(last * 1.1, 2)
+    made = [
+        await client.create_limit_buy_order(B, 0.01, below),
+        await client.create_limit_sell_order(B, 0.01, above),
+        await client.create_post_only_order(B, "limit", "buy", 0.01, below),
+        await client.create_stop_loss_order(B, "market", "sell", 0.01, None, below),
+        await client.create_take_profit_order(B, "limit", "sell", 0.01, above, above),
+        await client.create_trigger_order(B, "limit", "buy", 0.01, above, above),
+        await client.create_order(
+            B, "limit", "sell", 0.01, below, {"trailingPercent": 2, "stopLossOrTakeProfit": "stopLoss"}
+        ),
+        await client.create_order(B, "limit", "buy", 0.01, below, {"timeInForce": "IOC"}),
+        await client.create_order(B, "market", "buy", 0.01, None, {"test": True}),
+    ]
+    kinds = [order["type"] for order in await client.fetch_open_orders(B)]
+    assert sorted(kinds) == sorted(["limit", "limit", "limit", "market", "limit", "limit", "limit"])
+    assert made[7]["status"] == "expired"
+    assert len(await client.cancel_all_orders(B)) == 7
+    assert len(await client.fetch_canceled_orders(B)) == 7
+    assert len(await client.fetch_canceled_and_closed_orders(B)) == 7
+    assert (await client.fetch_trading_fees())[B]["taker"] == 0.001
+
+
+async def test_the_other_websocket_requests_and_streams_of_ccxt(trading: tuple[Any, Any]) -> None:
+    ex, client = trading
+    # This version of ccxt does not read the balances of the answer, only hands it on.
+    held = {row["asset"]: row["free"] for row in (await client.fetch_balance_ws())["info"]["balances"]}
+    assert held["BTC"] == "2.00000000"
+    assert len(await client.fetch_trades_ws(B, limit=2)) == 2
+    bought = await client.create_order_ws(B, "market", "buy", 0.01)
+    assert bought["status"] == "closed"
+    await client.create_order_ws(B, "limit", "buy", 0.01, 50000)
+    assert len(await client.cancel_all_orders_ws(B)) == 1
+    assert len(await client.fetch_orders_ws(B)) == 2
+    assert [order["id"] for order in await client.fetch_closed_orders_ws(B)] == [bought["id"]]
+    assert [trade["order"] for trade in await client.fetch_my_trades_ws(B)] == [bought["id"]]
+
+    async def advancing() -> None:
+        while True:
+            ex.advance(1)
+            await asyncio.sleep(0.1)
+
+    mover = asyncio.create_task(advancing())
+    try:
+        both = [B, "ETH/USDT"]
+        async with asyncio.timeout(10):
+            assert (await client.watch_tickers(both)).keys() <= set(both)
+            assert (await client.watch_trades_for_symbols(both))[0]["symbol"] in both
+            assert (await client.watch_order_book_for_symbols(both))["symbol"] in both
+            assert (await client.watch_ohlcv_for_symbols([[B, "1m"]]))[B]["1m"]
+    finally:
+        mover.cancel()
