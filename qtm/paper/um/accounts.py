@@ -76,6 +76,11 @@ class UmAccount:
     margin_changes: deque[MarginChange] = field(default_factory=lambda: deque(maxlen=HISTORY))
     warned: set[str] = field(default_factory=set)
     """Symbols (isolated) and margin assets (cross) whose margin call stands."""
+    slack: dict[str, int] = field(default_factory=dict)
+    """How far cross margin of an asset is from a margin call at least, in 1e-8; forgotten when anything but a
+    mark price changes."""
+    slack_marks: dict[str, int] = field(default_factory=dict)
+    """The mark prices that `slack` knows of."""
     listeners: list[Callable[[dict[str, Any]], None]] = field(default_factory=list)
     update_us: int = 0
 

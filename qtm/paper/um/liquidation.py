@@ -64,9 +64,26 @@ def check(venue: UmVenue, symbol: str) -> bool:
         if account.held(symbol):
             if account.setting(symbol).isolated:
                 acted |= _isolated(venue, account, symbol)
-            else:
+            elif not _surely_safe(venue, account, symbol):
                 acted |= _cross(venue, account, venue.symbols[symbol].asset)
     return acted
+
+
+def _surely_safe(venue: UmVenue, account: UmAccount, symbol: str) -> bool:
+    """Whether a move of one mark price cannot have brought the account near a margin call.
+
+    Profit moves by the size of the position, maintenance by less: twice the move bounds both. So most moves
+    need no look at all the positions of the account.
+    """
+    asset = venue.symbols[symbol].asset
+    slack = account.slack.get(asset)
+    if slack is None or account.multi_assets:
+        return False
+    mark = venue.mark(symbol)
+    size = sum(abs(position.qty) for position in account.held(symbol))
+    slack -= 2 * size * abs(mark - account.slack_marks.get(symbol, 0)) // E8 + 1
+    account.slack[asset], account.slack_marks[symbol] = slack, mark
+    return slack > 0
 
 
 def _isolated(venue: UmVenue, account: UmAccount, symbol: str) -> bool:
@@ -101,6 +118,8 @@ def _cross(venue: UmVenue, account: UmAccount, asset: str) -> bool:
     crossed = _crossed(account, total)
     left = total.cross_wallet + total.cross_unrealised
     _warn(venue, account, asset, left, total.cross_maintenance, crossed, total.cross_wallet)
+    account.slack[asset] = left - total.cross_maintenance * 100 // WARN_AT
+    account.slack_marks.update({p.symbol: venue.mark(p.symbol) for p in crossed})
     if left >= total.cross_maintenance or not crossed:
         return False
     contracts = {s.name for s in venue.symbols.values() if account.multi_assets or s.asset == asset}

@@ -34,6 +34,7 @@ def book_fill(
     rate = 0 if free else account.maker if is_maker else account.taker
     fee = trade.quote * rate // E8
     realised = position.apply(order.buy, trade.price, trade.qty, setting.leverage if setting.isolated else 0)
+    account.slack.clear()
     position.fees = position.fees + fee if position.qty else 0
     order.executed += trade.qty
     order.notional += trade.quote

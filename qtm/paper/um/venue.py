@@ -360,6 +360,7 @@ class UmVenue(Venue):
         """Move a wallet and write the reason down."""
         self.last_transaction += 1
         account.wallets[asset] = account.wallets.get(asset, 0) + amount
+        account.slack.clear()
         account.update_us = self.clock.now_us()
         entry = Income(symbol, kind, amount, asset, account.update_us, self.last_transaction, trade_id)
         account.income.append(entry)
@@ -376,6 +377,7 @@ class UmVenue(Venue):
 
     def keep(self, account: UmAccount) -> None:
         """Keep an account's new wallets or settings."""
+        account.slack.clear()
         if self.store is not None:
             self.store.note_account(account)
             self.store.commit(self)
