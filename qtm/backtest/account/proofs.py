@@ -41,7 +41,7 @@ def check_account_strategy(
     """
     seat = Seat(strategy, params)
     values = seat.values
-    length = max(300, 3 * strategy.warmup(values))
+    length = max(160, 3 * strategy.warmup(values))
     panel = _market(strategy, length)
     whole = _run(seat, panel)
     return Proof(
