@@ -50,11 +50,12 @@ class AnyTrading(RuleBasedStateMachine):
     @initialize(bnb=st.booleans())
     def open_venue(self, bnb: bool) -> None:
         self.venue = SpotVenue(SPOT_COSTS)
-        for names in (("BTCUSDT", "BTC", "USDT"), ("BNBUSDT", "BNB", "USDT")):
+        for names in (("BTCUSDT", "BTC", "USDT"), ("BNBUSDT", "BNB", "USDT"), ("BTCUSDC", "BTC", "USDC")):
             self.venue.add_market(instrument(*names), KlineHistory.empty("1m"))
         self.venue.clock.set_ms(1_700_000_000_000)
         self.venue.markets["BNBUSDT"].last_price = 50 * E8
-        self.venue.markets["BTCUSDT"].last_price = 100 * E8
+        for symbol in ("BTCUSDT", "BTCUSDC"):
+            self.venue.markets[symbol].last_price = 100 * E8
         self.events: dict[str, list[dict[str, Any]]] = {name: [] for name in NAMES}
         self.faults = Faults(1, on_strike=lambda kind, what: self.struck_client.struck(kind, what))
         application, _ = spot_application(self.venue, self.faults, Metrics("spot"))
@@ -96,11 +97,12 @@ class AnyTrading(RuleBasedStateMachine):
                 self.orders.append(account.open_orders[order_id])
 
     def _depth(self, mid: int, gap: int) -> None:
-        self.venue.set_depth(
-            "BTCUSDT",
-            [((mid - gap - i) * TICK, (i + 1) * 30_000 * STEP) for i in range(4)],
-            [((mid + gap + i) * TICK, (i + 1) * 30_000 * STEP) for i in range(4)],
-        )
+        for symbol, lots in (("BTCUSDT", 30_000), ("BTCUSDC", 10_000)):
+            self.venue.set_depth(
+                symbol,
+                [((mid - gap - i) * TICK, (i + 1) * lots * STEP) for i in range(4)],
+                [((mid + gap + i) * TICK, (i + 1) * lots * STEP) for i in range(4)],
+            )
 
     def _request(self, **fields: Any) -> NewOrder:
         self.serial += 1
@@ -190,6 +192,21 @@ class AnyTrading(RuleBasedStateMachine):
         first = self._request(buy=buy, type="LIMIT", price=price, qty=qty, stp="EXPIRE_MAKER")
         then = self._request(buy=not buy, type="LIMIT", price=exit_price, qty=qty, stp="EXPIRE_MAKER")
         self._list(lambda lists, account: lists.place_oto(account, first, [then], f"l{self.serial}"), name)
+
+    @rule(name=who, qty=quantities, price=prices, exit_price=prices, market=sides)
+    def opo(self, name: str, qty: int, price: int, exit_price: int, market: bool) -> None:
+        first = self._request(buy=True, type="LIMIT", price=price, qty=qty, stp="EXPIRE_MAKER")
+        kind, at = ("MARKET", None) if market else ("LIMIT", exit_price)
+        then = self._request(buy=False, type=kind, price=at, stp="EXPIRE_MAKER")
+        self._list(
+            lambda lists, account: lists.place_oto(account, first, [then], f"l{self.serial}", pays=True), name
+        )
+
+    @rule(name=who, buy=sides, price=st.none() | prices, qty=quantities, stp=modes,
+          tif=st.sampled_from(["GTC", "IOC", "FOK"]))  # fmt: skip
+    def routed(self, name: str, buy: bool, price: int | None, qty: int, stp: str, tif: str) -> None:
+        kind = "LIMIT" if price else "MARKET"
+        self._place(name, self._request(buy=buy, type=kind, price=price, qty=qty, tif=tif, stp=stp, sor=True))
 
     def _list(self, place: Any, name: str) -> None:
         try:

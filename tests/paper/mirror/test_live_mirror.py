@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from qtm.errors import ConfigError, DataError, VenueError
+from qtm.paper.faults import FaultRule
 from qtm.paper.mirror.feed import LiveMirror
 from qtm.paper.server import PaperExchange
 from qtm.paper.wire import E8
@@ -223,8 +224,11 @@ async def test_a_gap_in_the_sequence_fetches_the_book_again() -> None:
             pending.last_update_id = book.update_id
         # What happened in the gap is not told by any update.
         book.bids.levels[60_000 * E8].external = 9 * E8
-        await worlds.change(bids=[(59_000, 1)])
-        await until(lambda: worlds.feed.gaps == 1 and worlds.market.status == "TRADING")
+        worlds.upstream.faults.add(FaultRule("delay", "depth", seconds=0.3))
+        worlds.upstream.venue.change_depth("BTCUSDT", units([(59_000, 1)]), [])
+        await until(lambda: worlds.feed.gaps == 1)
+        assert worlds.market.status == "BREAK"
+        await until(lambda: worlds.market.status == "TRADING")
         assert worlds.best()[0] == (60_000, 9)
 
 
