@@ -402,6 +402,12 @@ def ticks_of(desk: Any, handle: int) -> int:
 
 
 @either_way
+def side_of(desk: Any, handle: int) -> int:
+    """`BUY` or `SELL`, 0 when the order has ended."""
+    return desk.orders[handle % 256].side if is_open(desk, handle) else 0
+
+
+@either_way
 def lots_ahead(desk: Any, handle: int) -> int:
     """Lots believed to stand before a resting order, 0 when it has ended."""
     return desk.orders[handle % 256].ahead if is_open(desk, handle) else 0
