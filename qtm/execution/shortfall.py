@@ -72,17 +72,16 @@ class ShortfallReport:
         """Notional, and cost in quote currency by part: as it was, and by the model."""
         rows = self.orders
         value = rows["qty"] * rows["reference"]
-        parts = {
-            "notional": value.sum(),
-            "delay": (rows["qty"] * rows["decision_price"] * rows["delay_bps"]).sum() * 1e-4,
-            "slippage": (value * rows["slippage_bps"]).sum() * 1e-4,
-            "fees": rows["fee"].sum(),
-            "model_slippage": (value * rows["model_bps"]).sum() * 1e-4,
-            "model_fees": rows["model_fee"].sum(),
+        found = {
+            "notional": _sum(value),
+            "delay": _sum(rows["qty"] * rows["decision_price"] * rows["delay_bps"]) * 1e-4,
+            "slippage": _sum(value * rows["slippage_bps"]) * 1e-4,
+            "fees": _sum(rows["fee"]),
+            "model_slippage": _sum(value * rows["model_bps"]) * 1e-4,
+            "model_fees": _sum(rows["model_fee"]),
         }
-        found = {name: float(value) for name, value in parts.items()}
         found["shortfall"] = found["delay"] + found["slippage"] + found["fees"]
-        found["filled_share"] = float(rows["qty"].sum() / rows["asked"].sum()) if len(rows) else 0.0
+        found["filled_share"] = _sum(rows["qty"]) / _sum(rows["asked"]) if len(rows) else 0.0
         return found
 
 
@@ -205,3 +204,7 @@ def _fee_in_quote(part: Any, symbol: str) -> float:
     if symbol.endswith(part.fee_asset):
         return float(part.fee)
     return float(part.fee) * float(part.price) if symbol.startswith(part.fee_asset) else 0.0
+
+
+def _sum(column: pl.Series) -> float:
+    return float(column.sum())

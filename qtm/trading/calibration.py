@@ -101,7 +101,7 @@ def fit_slippage(paid_bps: Floats, pressure_bps: Floats) -> SlippageFit:
 def _huber(design: Floats, values: Floats) -> tuple[Floats, Floats, float]:
     """(coefficients, standard errors, scale) of Huber's regression."""
     count, fields = design.shape
-    found = np.linalg.lstsq(design, values, rcond=None)[0]
+    found: Floats = np.asarray(np.linalg.lstsq(design, values, rcond=None)[0], dtype=np.float64)
     scale = 0.0
     for _ in range(_ROUNDS):
         left = values - design @ found
@@ -110,7 +110,9 @@ def _huber(design: Floats, values: Floats) -> tuple[Floats, Floats, float]:
             return found, np.zeros(fields), 0.0
         weight = np.minimum(1.0, _HUBER * scale / np.maximum(np.abs(left), 1e-300))
         root = np.sqrt(weight)
-        improved = np.linalg.lstsq(design * root[:, None], values * root, rcond=None)[0]
+        improved: Floats = np.asarray(
+            np.linalg.lstsq(design * root[:, None], values * root, rcond=None)[0], dtype=np.float64
+        )
         settled = np.allclose(improved, found, rtol=1e-10, atol=1e-12)
         found = improved
         if settled:
@@ -121,4 +123,5 @@ def _huber(design: Floats, values: Floats) -> tuple[Floats, Floats, float]:
     correction = 1.0 + fields / count * (1.0 - inside) / inside
     variance = correction**2 * float((pull**2).sum()) / (count - fields) / inside**2 * scale**2
     covariance = variance * np.linalg.pinv(design.T @ design)
-    return found, np.sqrt(np.diag(covariance)), scale
+    errors: Floats = np.sqrt(np.diag(covariance))
+    return found, errors, scale
