@@ -8,12 +8,12 @@ import numpy as np
 
 from qtm.backtest.intrabar import ENTRY, NOTHING, disarm, live_through, rest_calm, trail_behind
 from qtm.backtest.session import EXPIRED, FILLED, PARTIAL
-from qtm.compiled import inlined
+from qtm.compiled import either_way, inlined
 from qtm.trading.book import on_complete, on_fill
 from qtm.trading.costs import fillable_lots, price_of, slippage_of, taker_price_ticks
 
 
-@inlined
+@either_way
 def pay_funding(session: Any, book: Any, rate: float, price: float) -> None:
     """Longs pay a positive rate on the position carried into the bar, shorts receive it."""
     paid = book.qty * price * rate
@@ -21,7 +21,7 @@ def pay_funding(session: Any, book: Any, rate: float, price: float) -> None:
     session.funding_paid += paid
 
 
-@inlined
+@either_way
 def meet_open(
     session: Any, book: Any, price: float, volume: float, rules: Any
 ) -> tuple[int, float, float, float]:

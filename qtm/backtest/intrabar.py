@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from qtm.compiled import compiled, inlined
+from qtm.compiled import compiled, either_way
 from qtm.trading.book import on_fill, on_reported_fill
 from qtm.trading.costs import fillable_lots, price_of, slippage_of, taker_price_ticks
 from qtm.trading.margin import liquidation_price
@@ -24,7 +24,7 @@ CAUSES = ("target", "stop", "take-profit", "trailing stop", "liquidation")
 NOTHING = -1
 
 
-@inlined
+@either_way
 def arm(session: Any, book: Any, plan: Any, margin: Any) -> None:
     """Take over the exits a step answered with."""
     if not np.isnan(plan.stop):
@@ -38,7 +38,7 @@ def arm(session: Any, book: Any, plan: Any, margin: Any) -> None:
     rest_calm(session, book, margin)
 
 
-@inlined
+@either_way
 def disarm(session: Any) -> None:
     """Forget all exits."""
     session.stop = session.take_profit = session.trail = session.trail_level = 0.0
@@ -71,7 +71,7 @@ def rest_calm(session: Any, book: Any, margin: Any) -> None:
                 session.calm_below = min(session.calm_below, level)
 
 
-@inlined
+@either_way
 def trail_behind(session: Any, qty: float, best: float) -> None:
     """Pull the trailing level along behind the best price of a closed bar (or the entry)."""
     if session.trail <= 0.0 or qty == 0.0:
@@ -83,7 +83,7 @@ def trail_behind(session: Any, qty: float, best: float) -> None:
         session.trail_level = level if session.trail_level <= 0.0 else min(session.trail_level, level)
 
 
-@inlined
+@either_way
 def nearest_stop(session: Any, qty: float) -> tuple[float, int]:
     """The stop that is hit first and its cause; level 0.0 for none."""
     level, cause = session.stop, STOP
@@ -93,7 +93,7 @@ def nearest_stop(session: Any, qty: float) -> tuple[float, int]:
     return level, cause
 
 
-@inlined
+@either_way
 def close_at(
     session: Any, book: Any, asked: float, price: float, maker: bool, volume: float, rules: Any
 ) -> tuple[float, float, float]:
@@ -116,7 +116,7 @@ def close_at(
     return lots, paid, on_fill(book, lots, paid, maker, rules.costs, grid)
 
 
-@inlined
+@either_way
 def liquidate(book: Any, price: float, rules: Any) -> tuple[float, float, float]:
     """Close everything at `price` with the liquidation fee: (lots, price, fee); no debt is left."""
     lots = -np.rint(book.qty / rules.grid.step_size)
@@ -128,7 +128,7 @@ def liquidate(book: Any, price: float, rules: Any) -> tuple[float, float, float]
     return lots, price, fee
 
 
-@inlined
+@either_way
 def live_through(
     session: Any, book: Any, opened: float, high: float, low: float, volume: float, rules: Any
 ) -> tuple[int, float, float, float, float]:
