@@ -122,11 +122,17 @@ class VenueApplication:
             return "ws-api"
         if self.listen_keys is not None and self.listen_keys.accept(request, socket):
             return "user"
+        return self._open_stream(request, socket, StreamConnection)
+
+    def _open_stream(
+        self, request: Request, socket: WebSocket, connection: Callable[..., StreamConnection]
+    ) -> str | Response | None:
+        """Let a connection take over a socket whose path names streams."""
         wanted = stream_request(request, self.stream_prefixes)
         if wanted is None:
             return None
         combined, div, names = wanted
         if len(set(names)) > MAX_STREAMS:
             return Response(400, b'{"code":-1000,"msg":"Too many streams."}')
-        StreamConnection(self.hub, socket, combined=combined, div=div, names=names)
+        connection(self.hub, socket, combined=combined, div=div, names=names)
         return "stream"

@@ -13,11 +13,12 @@ from qtm.paper.http import Request, Response
 from qtm.paper.limits import RateLimit
 from qtm.paper.metrics import Metrics
 from qtm.paper.params import Params
-from qtm.paper.streams import StreamHub, stream_request
+from qtm.paper.streams import StreamHub
 from qtm.paper.um.account_data import UmAccountData
 from qtm.paper.um.account_history import UmAccountHistory
 from qtm.paper.um.account_settings import UmAccountSettings
 from qtm.paper.um.aggregates import Aggregates
+from qtm.paper.um.candles import UmCandles
 from qtm.paper.um.conditional_orders import UmConditionalOrders
 from qtm.paper.um.market_data import UmMarketData
 from qtm.paper.um.split_addresses import SplitConnection, split_part
@@ -90,15 +91,12 @@ class UmApplication(VenueApplication):
             return super()._take_over(request, socket)
         if self.listen_keys is not None and self.listen_keys.accept(request, socket):
             return "user"
-        wanted = stream_request(request, self.stream_prefixes)
-        if wanted is None:
-            return None
-        combined, div, names = wanted
-        SplitConnection(part, self.hub, socket, combined=combined, div=div, names=names)
-        return "stream"
+        return self._open_stream(request, socket, partial(SplitConnection, part))
 
 
 def _market(gateway: Gateway, data: UmMarketData) -> None:
+    candles = UmCandles(data.venue)
+
     def public(
         path: str,
         run: Any,
@@ -119,11 +117,11 @@ def _market(gateway: Gateway, data: UmMarketData) -> None:
     public("trades", data.trades, 5)
     public("historicalTrades", data.trades, 200, security=KEY_ONLY)
     public("aggTrades", data.agg_trades, 20)
-    public("klines", data.klines, _kline_weight)
-    public("continuousKlines", data.continuous_klines, _kline_weight)
-    public("markPriceKlines", data.mark_klines, _kline_weight)
-    public("indexPriceKlines", data.index_klines, _kline_weight)
-    public("premiumIndexKlines", data.premium_klines, _kline_weight)
+    public("klines", candles.klines, _kline_weight)
+    public("continuousKlines", candles.continuous_klines, _kline_weight)
+    public("markPriceKlines", candles.mark_klines, _kline_weight)
+    public("indexPriceKlines", candles.index_klines, _kline_weight)
+    public("premiumIndexKlines", candles.premium_klines, _kline_weight)
     public("premiumIndex", data.premium_index, partial(_by_symbol, 1, 10))
     public("fundingRate", data.funding_rate, 0, pool=FUNDING_LIMIT)
     public("fundingInfo", data.funding_info, 0, pool=FUNDING_LIMIT)
