@@ -9,8 +9,9 @@ import pytest
 
 from qtm.errors import StoreError
 from qtm.paper.server import PaperExchange
+from qtm.paper.wire import E8
 from tests.paper.clients import Rest
-from tests.paper.worlds import exchange
+from tests.paper.worlds import exchange, replay
 
 OCO = {
     "side": "SELL",
@@ -72,3 +73,34 @@ def test_a_state_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     broken.write_bytes(b"not a database at all, but long enough to look like one" * 40)
     with pytest.raises(StoreError, match=r"broken\.db"):
         exchange(state=broken)
+
+
+async def test_a_paying_list_and_routed_fills_outlive_a_restart(tmp_path: Path) -> None:
+    pairs = (("BTCUSDT", "BTC", "USDT"), ("BTCUSDC", "BTC", "USDC"))
+    state = tmp_path / "paper.db"
+    opo = {
+        "symbol": "BTCUSDT", "workingType": "LIMIT", "workingSide": "BUY", "workingTimeInForce": "GTC",
+        "workingPrice": "50000", "workingQuantity": "1", "pendingType": "LIMIT", "pendingSide": "SELL",
+        "pendingTimeInForce": "GTC", "pendingPrice": "70000",
+    }  # fmt: skip
+    async with exchange(replay(*pairs), state=state) as ex, Rest(ex.url) as rest:
+        for quantity in ("0.01", "0.02"):
+            status, body, _ = await rest.signed(
+                "POST", "sor/order", symbol="BTCUSDT", side="BUY", type="MARKET", quantity=quantity
+            )
+            assert status == 200, body
+        status, body, _ = await rest.signed("POST", "orderList/opo", **opo)
+        assert status == 200, body
+        ex.venue.print_trade("BTCUSDT", 49_999 * E8, E8 // 2, buyer_is_maker=True)
+        ex.venue.store = None
+        before = picture(ex)
+        _, allocated, _ = await rest.signed("GET", "myAllocations", symbol="BTCUSDT")
+    async with exchange(replay(*pairs), state=state) as ex, Rest(ex.url) as rest:
+        assert picture(ex) == before
+        assert (await rest.signed("GET", "myAllocations", symbol="BTCUSDT"))[1] == allocated
+        assert len(allocated) == 2
+        ex.venue.print_trade("BTCUSDT", 49_999 * E8, E8, buyer_is_maker=True)
+        selling = body["orders"][1]["orderId"]
+        _, pending, _ = await rest.signed("GET", "order", symbol="BTCUSDT", orderId=selling)
+        # The commission of the first half came out of the free coins that were there.
+        assert (pending["status"], pending["origQty"]) == ("NEW", "1.00000000")

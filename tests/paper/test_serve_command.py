@@ -5,17 +5,26 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from pathlib import Path
 
+import pytest
+from typer.testing import CliRunner
+
+from qtm.cli.main import build_app
+from qtm.errors import ConfigError, VenueError
+
 
 def start(folder: Path, *options: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", "from qtm.cli.main import main; main()", "paper", "serve", *options]
     environment = {**os.environ, "QTM_HOME": str(folder), "no_proxy": "*"}
-    return subprocess.Popen(command, env=environment, cwd=folder, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def test_serving_stopping_and_a_port_in_use(tmp_path: Path) -> None:
@@ -42,7 +51,42 @@ def test_serving_stopping_and_a_port_in_use(tmp_path: Path) -> None:
         assert "--port" in message
     finally:
         child.send_signal(signal.SIGTERM)
-        _, log = child.communicate(timeout=20)
+        introduction, log = child.communicate(timeout=20)
     assert child.returncode == 0
     assert "listening on" in log
+    assert f"{facts['url']}/api/v3" in introduction
+    assert f"{facts['ws_url']}/ws-api/v3" in introduction
+    assert "API key paper-key" in introduction
     assert "Traceback" not in log
+
+
+@pytest.mark.parametrize(
+    ("options", "where", "remedy"),
+    [
+        (["--market", "mirror", "--from", "2024-01-01"], "--from", "--market replay or synthetic"),
+        (["--market", "synthetic", "--recording", "x.gz"], "--recording", "--market frames"),
+        (["--mirror-url", "ws://x"], "--mirror-url", "--market mirror"),
+        (["--market", "magic"], "--market", "replay, synthetic, frames or mirror"),
+        (["--venue", "um", "--market", "mirror"], "--venue um", "synthetic"),
+        (["--balances", "USDT"], "--balances", "USDT=100000"),
+        (["--balances", "USDT=-5"], "--balances", "USDT=100000"),
+        (["--market", "frames"], "--recording", "name a file"),
+    ],
+)
+def test_an_option_that_would_be_passed_over_is_refused(options: list[str], where: str, remedy: str) -> None:
+    result = CliRunner().invoke(build_app(), ["paper", "serve", *options])
+    assert isinstance(result.exception, ConfigError)
+    assert result.exception.where == where
+    assert remedy in result.exception.remedy
+
+
+def test_an_unreachable_mirror_ends_with_its_address_and_a_remedy() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        result = CliRunner().invoke(
+            build_app(), ["paper", "serve", "--market", "mirror", "--mirror-rest-url", url]
+        )
+    assert isinstance(result.exception, VenueError)
+    assert result.exception.where == url
+    assert "--market synthetic" in result.exception.remedy

@@ -140,6 +140,8 @@ class OrderLists:
         kept = units if account.balance(asset).free >= units else units - fee
         account.lock(asset, kept)
         group.pending[0].locked += kept
+        if self.venue.store is not None:
+            self.venue.store.note(group.pending[0], None)
 
     def before_fill(self, order: SpotOrder) -> None:
         """The first fill of a leg ends the other leg."""

@@ -106,7 +106,7 @@ class SpotStore:
         for order in orders.values():
             _enter(venue, order)
         for account, symbol, text in self._db.execute(
-            "select account, symbol, state from trades order by id"
+            "select account, symbol, state from trades order by rowid"
         ):
             venue.accounts[account].symbol(symbol).note(SpotTrade(*json.loads(text)))
         for symbol, market in venue.markets.items():
