@@ -1,0 +1,142 @@
+"""`qtm backtest`, `strategies` and `check` for every kind of strategy, on a small synthetic lake."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from qtm.backtest.account.result import AccountResult
+from qtm.backtest.account.seats import Seat
+from qtm.backtest.engine import BacktestResult
+from qtm.backtest.registry import TrialRegistry
+from qtm.cli import research
+from qtm.errors import QtmError
+from qtm.market.instruments import Market
+from qtm.market.intervals import Interval
+from qtm.market.lake import Lake
+from qtm.market.synthetic import synthetic_bars, synthetic_funding, synthetic_instruments
+from qtm.research import backtest
+from qtm.settings import settings
+from qtm.strategies.registry import load_strategy
+
+DAY_MS = 86_400_000
+START_MS = 1_704_067_200_000
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("home")
+    lake = Lake(str(folder / "lake"))
+    end_ms = START_MS + 40 * DAY_MS
+    for market in (Market.SPOT, Market.UM):
+        lake.write_instruments(synthetic_instruments(market))
+        for symbol in SYMBOLS:
+            frame = synthetic_bars(symbol, Interval.H1, START_MS, end_ms, 7)
+            lake.write_bars(market, Interval.H1, frame, start_ms=START_MS, end_ms=end_ms)
+    for symbol in SYMBOLS:
+        rows = synthetic_funding(symbol, START_MS, end_ms, 7)
+        lake.write_funding(Market.UM, rows, start_ms=START_MS, end_ms=end_ms)
+    return folder
+
+
+@pytest.fixture
+def run(home: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("QTM_HOME", str(home))
+    settings.cache_clear()
+    app = typer.Typer()
+    research.register(app)
+
+    def invoke(*arguments: str) -> Result:
+        return CliRunner().invoke(app, list(arguments))
+
+    yield invoke
+    settings.cache_clear()
+
+
+def figures(done: Result) -> dict:  # type: ignore[type-arg]
+    assert done.exit_code == 0, f"{done.output} {done.exception}"
+    found: dict = json.loads(done.stdout)  # type: ignore[type-arg]
+    return found
+
+
+def test_one_strategy_on_many_symbols_shares_an_account_and_writes_its_tear_sheet(
+    run, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    report = tmp_path / "sheet.html"
+    done = run("backtest", "trend", "--symbols", "BTCUSDT,ETHUSDT", "-i", "1h", "--json", "--report", str(report),
+               "--out", str(tmp_path / "run"), "--ungated")  # fmt: skip
+    found = figures(done)
+    assert found["lineage"]["symbol"] == "BTCUSDT+ETHUSDT" and found["statistics"]["trades"] > 2
+    page = report.read_text()
+    for text in ("BTCUSDT", "ETHUSDT", "Contribution", "sells first", "after 7 days without a bar"):
+        assert text in page, text
+    assert (tmp_path / "run" / "result.json").is_file()
+
+
+def test_several_strategies_are_netted_and_shown_side_by_side(run) -> None:  # type: ignore[no-untyped-def]
+    done = run("backtest", "trend,cross-momentum", "--symbols", "BTCUSDT,ETHUSDT", "-i", "1h", "--json",
+               "--set", "trend.fast=5", "--set", "cross-momentum.lookback=48", "--ungated")  # fmt: skip
+    lines = figures(done)["lineage"]["strategies"]
+    assert [line["name"] for line in lines] == ["trend", "cross-momentum"]
+    assert lines[0]["params"]["fast"] == 5 and lines[1]["share"] == 0.5
+
+
+def test_a_basis_trade_runs_on_two_markets_at_once(run) -> None:  # type: ignore[no-untyped-def]
+    done = run("backtest", "basis-carry", "--symbols", "spot:BTCUSDT,um:BTCUSDT", "-i", "1h", "--json",
+               "--set", "enter=-0.01", "--set", "leave=-0.05", "--ungated")  # fmt: skip
+    found = figures(done)
+    assert found["lineage"]["market"] == "spot+um" and found["statistics"]["funding"] != 0.0
+
+
+def test_debugging_gives_the_same_figures(run) -> None:  # type: ignore[no-untyped-def]
+    arguments = ("backtest", "trend", "-s", "BTCUSDT", "-i", "1h", "--set", "fast=5", "--json")
+    quick, slow = figures(run(*arguments)), figures(run(*arguments, "--debug"))
+    assert slow["statistics"] == pytest.approx(quick["statistics"], rel=1e-9)
+
+
+def test_notebooks_have_one_call_for_every_kind_and_every_run_is_counted(run) -> None:  # type: ignore[no-untyped-def]
+    trials = TrialRegistry.open(settings().database)
+    before = trials.count("pairs").trials
+    pair = backtest("pairs", ["um:BTCUSDT", "um:ETHUSDT"], "1h", params={"window": 48}, gated=False)
+    assert isinstance(pair.result, AccountResult) and "iframe" in pair._repr_html_()
+    assert trials.count("pairs").trials == before + 1
+    assert isinstance(backtest("trend", "BTCUSDT", "1h").result, BacktestResult)
+    seats = [
+        Seat(load_strategy("trend"), share=0.6, symbols=("BTCUSDT",)),
+        Seat(load_strategy("trend"), share=0.4),
+    ]
+    assert backtest(seats, "BTCUSDT,ETHUSDT", "1h", gated=False).result.sleeves.shape[1] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("pairs", "-s", "um:BTCUSDT"), "trades 2 symbols, not 1"),
+        (("basis-carry", "-s", "um:BTCUSDT,um:ETHUSDT"), "the legs must be on spot and on um"),
+        (("trend,cross-momentum", "-s", "BTCUSDT", "--set", "fast=5"), "whose parameter is 'fast'"),
+        (("trend", "-s", "BTCUSDT,,ETHUSDT"), "a symbol is missing"),
+        (("trend", "-s", "moon:BTCUSDT"), "unknown market 'moon'"),
+        (("trend", "-s", "BTCUSDT,BTCUSDT"), "given twice"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_in_words(run, arguments, message) -> None:  # type: ignore[no-untyped-def]
+    done = run("backtest", *arguments, "-i", "1h")
+    assert isinstance(done.exception, QtmError) and message in str(done.exception)
+
+
+def test_the_list_names_every_kind(run) -> None:  # type: ignore[no-untyped-def]
+    kinds = {one["name"]: one["kind"] for one in figures(run("strategies", "--json"))["strategies"]}
+    assert kinds["trend"] == "step" and kinds["pairs"] == "python"
+    assert kinds["cross-momentum"] == kinds["cvar-allocator"] == "allocator"
+
+
+def test_check_proves_an_allocator(run) -> None:  # type: ignore[no-untyped-def]
+    done = run(
+        "check", "cross-momentum", "--set", "lookback=12", "--set", "skip=1", "--set", "every=6", "--json"
+    )
+    assert figures(done)["passed"]
