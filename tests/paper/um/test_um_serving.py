@@ -94,3 +94,25 @@ def test_the_command_serves_the_futures_market(tmp_path: Path) -> None:
         child.send_signal(signal.SIGTERM)
         child.communicate(timeout=20)
     assert child.returncode == 0
+
+
+def test_a_replay_takes_its_index_from_the_lakes_spot_bars(tmp_path: Path) -> None:
+    uri = lake_with(tmp_path, [0.0001])
+    assert not sources.index_from_lake(uri, replay(uri)).informs("BTCUSDT")
+    end = START + 24 * HOUR
+    spot = synthetic_bars("BTCUSDT", Interval.H1, START, end, 1).with_columns(
+        (pl.col("open", "high", "low", "close") * 0.999).round(2)
+    )
+    Lake(uri).write_bars(Market.SPOT, Interval.H1, spot, start_ms=START, end_ms=end)
+    feed = replay(uri)
+    venue = UmPaperExchange(
+        feed,
+        accounts=[],
+        funding=sources.funding_from_lake(uri, feed),
+        index=sources.index_from_lake(uri, feed),
+    ).venue
+    feed.advance(venue, 3)
+    prices = venue.prices.contracts["BTCUSDT"]
+    assert 0.0009 < prices.mark / prices.index - 1 < 0.0011
+    assert 50_000 < prices.premium < 150_000
+    assert venue.funding_rate("BTCUSDT") == (prices.mean_premium() - 50_000) * 4 // 8  # four-hourly
