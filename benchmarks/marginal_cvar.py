@@ -6,19 +6,29 @@ import resource
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
+from itertools import count
 
 import numpy as np
 
+from qtm.market.instruments import Instrument, Market
 from qtm.risk.exposure import Exposure
+from qtm.risk.gate import Gate
+from qtm.risk.limits import load_limits
 from qtm.risk.marginal import BookCvar
 from qtm.risk.measures import Floats, historical_cvar
 from qtm.risk.tail_limit import TailLimit
+from qtm.settings import RiskSettings
 from qtm.trading.orders import OrderIntent, OrderType, Side, TimeInForce
 
 SYMBOLS, SCENARIOS, ORDERS, ROUNDS = 50, 5_000, 500, 9
 NOW_MS = 1_700_000_000_000
 GOAL_US = 50.0
+_COIN = Instrument(
+    Market.SPOT, "", "", "USDT", Decimal("0.01"), Decimal("0.00001"), Decimal("0.00001"),
+    Decimal(10**9), Decimal(5),
+)  # fmt: skip
 
 
 def microseconds(judge: Callable[[int], object]) -> tuple[float, float]:
@@ -84,6 +94,12 @@ def figures(alpha: float) -> dict[str, str]:
         account.mark(names[order % SYMBOLS], Decimal(100 + order % 7), NOW_MS)
         return limit.finding(orders[order], account, account.equity(), NOW_MS)
 
+    def decided(order: int) -> object:
+        intent = replace(orders[order], client_order_id=f"d-{next(numbers)}")
+        outcome = gate.check(intent, NOW_MS)
+        gate.on_terminal(intent.client_order_id)
+        return outcome
+
     def fill(order: int) -> float:
         book.set_position(names[order % SYMBOLS], values[order])
         return book.cvar(NOW_MS)
@@ -104,8 +120,13 @@ def figures(alpha: float) -> dict[str, str]:
     table["order, buys and sells working"] = cell(judge)
     account, orders = exact_account(names, positions, values)
     limit = TailLimit(book, Decimal("0.05"))
+    listed = [replace(_COIN, symbol=name, base=name[:3]) for name in names]
+    gate = Gate(load_limits(RiskSettings(), listed), listed, account, limit)
+    gate.arm(NOW_MS, "benchmark")
+    numbers = count()
     equity = account.equity()
     table["the gate's finding, exact account"] = cell(at_the_gate)
+    table["a whole decision at the gate"] = cell(decided)
     table["a price, then the gate's finding"] = cell(after_a_price)
     table["fill, then the book's new CVaR"] = cell(fill)
     table["numpy: kept P&L, partition"] = cell(kept_and_partitioned)

@@ -100,7 +100,8 @@ def roll_up(
     Example: [bold]qtm roll-up --period monthly --as-of 2025-06-30[/bold]
     """
     from qtm.reports.pdf import write_pdf
-    from qtm.reports.risk_roll_up import Period, newest_report, roll_up_document, write_roll_up
+    from qtm.reports.risk_roll_up import Period, newest_report
+    from qtm.reports.risk_roll_up_page import roll_up_document, write_roll_up
 
     try:
         covered = Period(period)

@@ -1,4 +1,4 @@
-"""Do the exceptions of a VaR model come as often as promised, and not in clusters?
+"""Whether the exceptions of a VaR model come as often as promised, and not in clusters.
 
 Conventions. `alpha` is the model's confidence level and p = 1 - alpha the promised rate of exceptions. An
 exception is a P&L strictly below -VaR. Likelihood ratios use 0 ln 0 = 0, so empty cells drop out.

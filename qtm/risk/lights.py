@@ -1,6 +1,6 @@
 """Basel's traffic light (1996; FRTB 2019) for a VaR model, and what the lights of models ask of a desk.
 
-Zones go by the cumulative binomial probability of the count of exceptions: yellow from 95 %, red from 99.99 %.
+Zones go by the cumulative binomial probability of the exceptions: yellow from 95 %, red from 99.99 %.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ from qtm.portfolio.mandate import Mandate
 from qtm.reports.model_lights import action_words, engines_section, lights_paragraph
 from qtm.reports.page import render_page
 from qtm.reports.risk_report import write_risk_report
-from qtm.reports.risk_roll_up import Period, newest_report, read_roll_up, roll_up_document, write_roll_up
+from qtm.reports.risk_roll_up import Period, newest_report, read_roll_up
+from qtm.reports.risk_roll_up_page import roll_up_document, write_roll_up
 from qtm.risk.engines import Historical, Normal
 from qtm.risk.lights import Light, action_for
 from qtm.risk.rolling_backtest import judge_engine, roll
