@@ -10,7 +10,7 @@ How it fits together, from the socket inwards:
 * `venue.Venue` (a `matching.Matcher`): clock, books, tape, candles. A market subclasses it and supplies
   `settle`, `prevent_self_trade`, `complete` and `price_moved`; feeds drive it through `move_clock`,
   `set_depth`, `print_trade`, `set_forming` and `close_bar`.
-* `feed.MarketFeed`: where the market comes from (`replay.BarReplay`, ...).
+* `feed.MarketFeed`: where the market comes from (`replay.BarReplay`, `mirror.feed.LiveMirror`, ...).
 * `publication`: when what is owed to streams leaves, by turns with the clients.
 * `auth`, `limits`, `params`, `errors`, `faults`, `delivery`, `metrics`, `wire`: shared by every market.
 * `spot/`: what only the spot market has. `um/` does the same for USD-M futures.

@@ -20,11 +20,11 @@ import orjson
 
 from qtm.errors import ConfigError, QtmError
 from qtm.market.instruments import Instrument, Market, instrument_from_exchange_info
-from qtm.paper.book import Book, BookSide
-from qtm.paper.depth_frames import Levels, amount_of
+from qtm.paper.depth_frames import amount_of
 from qtm.paper.klines import Kline, KlineHistory
 from qtm.paper.mirror.connection import ROTATE_AFTER_S, MirrorConnection
-from qtm.paper.mirror.depth_sync import DepthGapError, DepthSync
+from qtm.paper.mirror.depth_sync import DepthGapError
+from qtm.paper.mirror.mirrored_symbol import MirroredSymbol
 from qtm.paper.mirror.upstream import Upstream
 from qtm.paper.spot.venue import SpotVenue
 from qtm.paper.venue import MarketTrade, SymbolMarket, Venue
@@ -43,18 +43,6 @@ SNAPSHOT_PAUSE_S = 0.5
 
 STREAMS = ("depth@100ms", "trade", "kline_1m", "blockTrade")
 MOST_SYMBOLS = 1024 // len(STREAMS)
-
-
-class _Mirrored:
-    """What the mirror knows of one symbol."""
-
-    def __init__(self, listing: Mapping[str, Any]) -> None:
-        self.listing = listing
-        self.depth = DepthSync()
-        self.last_trade_id = 0
-        self.taken: set[int] = set()
-        """Prices whose displayed quantity paper trades have changed."""
-        self.syncing: asyncio.Task[None] | None = None
 
 
 class LiveMirror:
@@ -95,7 +83,7 @@ class LiveMirror:
         _check_url(rest_url, ("http://", "https://"), "--mirror-rest-url")
         self._upstream = Upstream(rest_url)
         listings = self._upstream.listings(symbols)
-        self._symbols = {symbol: _Mirrored(listing) for symbol, listing in listings.items()}
+        self._symbols = {symbol: MirroredSymbol(listing) for symbol, listing in listings.items()}
         self._instruments = {
             symbol: instrument_from_exchange_info(Market.SPOT, listing, source=rest_url)
             for symbol, listing in listings.items()
@@ -214,7 +202,7 @@ class LiveMirror:
             self._kline(self._venue, symbol, event["k"])
         return True
 
-    def _depth(self, venue: Venue, symbol: str, mirrored: _Mirrored, event: Mapping[str, Any]) -> None:
+    def _depth(self, venue: Venue, symbol: str, mirrored: MirroredSymbol, event: Mapping[str, Any]) -> None:
         try:
             changed = mirrored.depth.update(event)
         except DepthGapError as gap:
@@ -226,35 +214,9 @@ class LiveMirror:
             self._sync(symbol)
         elif changed is not None:
             bids, asks = changed
-            venue.change_depth(symbol, *self._with_restored(venue, symbol, mirrored, bids, asks))
+            venue.change_depth(symbol, *mirrored.with_restored(venue.markets[symbol].book, bids, asks))
 
-    def _with_restored(
-        self, venue: Venue, symbol: str, mirrored: _Mirrored, bids: Levels, asks: Levels
-    ) -> tuple[Levels, Levels]:
-        """The changes, and the levels that paper trades have disturbed as the mirrored venue has them."""
-        if not mirrored.taken:
-            return bids, asks
-        book = venue.markets[symbol].book
-        said = ({price for price, _ in bids}, {price for price, _ in asks})
-        waiting: set[int] = set()
-        restored: list[Levels] = [[], []]
-        for at, (side, truth) in enumerate(
-            ((book.bids, mirrored.depth.bids), (book.asks, mirrored.depth.asks))
-        ):
-            for price in mirrored.taken - said[at]:
-                wanted = truth.get(price, 0)
-                level = side.levels.get(price)
-                shown = level.external if level is not None else 0
-                if wanted == shown:
-                    continue
-                if wanted > shown and _meets_paper_order(book, side, price):
-                    waiting.add(price)
-                else:
-                    restored[at].append((price, wanted))
-        mirrored.taken = waiting
-        return bids + restored[0], asks + restored[1]
-
-    def _trade(self, venue: Venue, symbol: str, mirrored: _Mirrored, event: Mapping[str, Any]) -> None:
+    def _trade(self, venue: Venue, symbol: str, mirrored: MirroredSymbol, event: Mapping[str, Any]) -> None:
         number = int(event["t"])
         if number <= mirrored.last_trade_id or not mirrored.depth.synced:
             return
@@ -304,7 +266,7 @@ class LiveMirror:
         if mirrored.syncing is None or mirrored.syncing.done():
             mirrored.syncing = asyncio.create_task(self._fetch_book(symbol, mirrored))
 
-    async def _fetch_book(self, symbol: str, mirrored: _Mirrored) -> None:
+    async def _fetch_book(self, symbol: str, mirrored: MirroredSymbol) -> None:
         assert self._venue is not None
         venue = self._venue
         candles: list[list[Any]] = []
@@ -351,17 +313,6 @@ class LiveMirror:
             log.info("%s: %s after %s", symbol, listing["status"], before["status"])
             if mirrored.depth.synced:
                 self._venue.markets[symbol].status = str(listing["status"])
-
-
-def _meets_paper_order(book: Book, side: BookSide, price: int) -> bool:
-    """Whether market quantity at `price` would trade with a paper order that rests on the other side."""
-    opposite = book.asks if side is book.bids else book.bids
-    for resting in opposite.prices():
-        if not opposite.reaches(resting, price):
-            return False
-        if opposite.levels[resting].orders:
-            return True
-    return False
 
 
 def _last_closed(venue: Venue, symbol: str) -> int:

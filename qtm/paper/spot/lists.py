@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from qtm.paper.errors import ApiError, filter_failure, insufficient_balance, rejected
+from qtm.paper.spot.admission import check_new, check_pending
 from qtm.paper.spot.filters import check_order
 from qtm.paper.spot.orders import NewOrder, SpotOrder
 
@@ -80,7 +81,7 @@ class OrderLists:
         self._check_room(account, above.symbol, client_id)
         self._check_relation(above, below, self.venue.markets[above.symbol].last_price)
         for request in (above, below):
-            self.venue.validate(account, request)
+            check_new(self.venue, account, request)
         group = self._new(account, above.symbol, client_id, "OCO")
         group.legs = [self._member(account, group, request) for request in (above, below)]
         self._lock_legs(account, group.legs)
@@ -106,9 +107,9 @@ class OrderLists:
         """Place an order that triggers (or `pays` for) one pending order, or two that exclude each other."""
         venue = self.venue
         self._check_room(account, working.symbol, client_id)
-        venue.validate(account, working)
+        check_new(venue, account, working)
         for request in pending:
-            venue.validate_pending(account, request)
+            check_pending(venue, account, request)
         if len(pending) == 2:
             self._check_relation(pending[0], pending[1])
         group = self._new(account, working.symbol, client_id, "OTO")

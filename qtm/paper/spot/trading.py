@@ -8,6 +8,7 @@ from typing import Any
 from qtm.paper.errors import ApiError, unknown_order
 from qtm.paper.gateway import Call
 from qtm.paper.params import Params
+from qtm.paper.spot.admission import check_new
 from qtm.paper.spot.fees import FeeRates
 from qtm.paper.spot.lists import OrderList
 from qtm.paper.spot.order_views import RESPONSE_VIEWS, cancel_view
@@ -54,7 +55,7 @@ class Trading:
         with_rates = call.params.flag("computeCommissionRates")
         request = read(call.params, default_stp=self._default_stp(call.params))
         call.params.finish()
-        self.venue.validate(call.account, request)
+        check_new(self.venue, call.account, request)
         if not with_rates:
             return {}
         fees: FeeRates = call.account.fees

@@ -13,7 +13,6 @@ from qtm.paper.errors import (
     ApiError,
     insufficient_balance,
     invalid_symbol,
-    rejected,
     unknown_order,
 )
 from qtm.paper.klines import KlineHistory
@@ -21,14 +20,13 @@ from qtm.paper.limits import OrderLimits, RateLimit
 from qtm.paper.matching import BookOrder
 from qtm.paper.spot import conditional, quoting, self_trade, settlement, smart_routing
 from qtm.paper.spot.accounts import SpotAccount, Treasury
+from qtm.paper.spot.admission import check_new
 from qtm.paper.spot.archive import OrderArchive
 from qtm.paper.spot.fees import FeeRates
-from qtm.paper.spot.filters import check_counts, check_order, check_prices
 from qtm.paper.spot.lists import OrderList, OrderLists
 from qtm.paper.spot.orders import LIMIT_TYPES, STOP_TYPES, Amendment, NewOrder, SpotOrder, SpotTrade
 from qtm.paper.spot.persistence import SpotStore
 from qtm.paper.spot.requests import generated_id
-from qtm.paper.spot.supported import check_supported
 from qtm.paper.spot.symbols import SpotSymbol
 from qtm.paper.spot.user_events import account_position, execution_report
 from qtm.paper.venue import TAPE_LENGTH, MarketTrade, SymbolMarket, Venue
@@ -124,52 +122,9 @@ class SpotVenue(Venue):
         return found
 
     # --- placing -------------------------------------------------------------------------------------------
-    def validate(self, account: SpotAccount, request: NewOrder) -> None:
-        """Everything that can be wrong with an order before it reaches the book.
-
-        Raises
-        ------
-        ApiError
-            -1121, -1013 (closed market, filters), -2010 (engine rejections, insufficient balance).
-        """
-        symbol = self.symbol(request.symbol)
-        market = self.markets[request.symbol]
-        if market.status != "TRADING":
-            raise ApiError(-1013, "Market is closed.")
-        check_supported(symbol, request)
-        if request.sor:
-            smart_routing.require_routing(self, request.symbol)
-        if request.peg_type is not None:
-            request.price = quoting.pegged_price(market, request)
-        if request.iceberg is not None and request.qty is not None and request.iceberg > request.qty:
-            raise rejected("IcebergQty exceeds QTY.")
-        check_order(symbol, request, lambda minutes: self.reference_price(market, minutes))
-        check_counts(symbol, account, request, self._exchange_rules())
-        if request.stp not in ("NONE", symbol.default_stp, *symbol.allowed_stp):
-            raise rejected("This symbol does not allow the specified self-trade prevention mode.")
-        if (request.symbol, request.client_id) in account.open_client_ids:
-            raise rejected("Duplicate order sent.")
-        if request.type in STOP_TYPES:
-            conditional.refuse_immediate_trigger(market, request)
-        if request.type == "LIMIT_MAKER":
-            assert request.price is not None
-            best = market.book.opposite(buy=request.buy).best()
-            if best is not None and market.book.opposite(buy=request.buy).reaches(best[0], request.price):
-                raise rejected("Order would immediately match and take.")
-
-    def validate_pending(self, account: SpotAccount, request: NewOrder) -> None:
-        """The checks of an order that waits for another one to be filled: those that need no market."""
-        market, symbol = self.markets[request.symbol], self.symbol(request.symbol)
-        check_supported(symbol, request)
-        sized = request.qty is not None or request.quote_qty is not None
-        check = check_order if sized else check_prices
-        check(symbol, request, lambda minutes: self.reference_price(market, minutes))
-        if (request.symbol, request.client_id) in account.open_client_ids:
-            raise rejected("Duplicate order sent.")
-
     def place(self, account: SpotAccount, request: NewOrder) -> SpotOrder:
         """Take an order: check, lock, announce, match, rest or expire."""
-        self.validate(account, request)
+        check_new(self, account, request)
         order = self.new_order(account, request)
         if request.type == "MARKET":
             quoting.size_market_order(self, order)
@@ -441,9 +396,3 @@ class SpotVenue(Venue):
         account.changed.clear()
         if account.listeners and assets:
             account.publish(account_position(account, assets, now))
-
-    def _exchange_rules(self) -> dict[str, dict[str, int]]:
-        return {
-            str(entry["filterType"]): {k: int(v) for k, v in entry.items() if k != "filterType"}
-            for entry in self.exchange_filters
-        }
