@@ -13,9 +13,9 @@ from qtm.trading.desk import BUY, SELL, cancel, nth, post_only, side_of, ticks_o
 class Params(NamedTuple):
     """Distances in basis points of the fair price, amounts in quote currency.
 
-    `half_spread` is kept on each side; a full inventory moves the fair price by `skew`; `value` is that of one
-    quote, `longest` and `shortest` the largest positions (`shortest` 0 on spot); a quote is left alone while it
-    is within `patience`; `requote_ms` is the time between looks.
+    `half_spread` is kept on each side; a full inventory moves the fair price by `skew`; `value` is that of
+    one quote, `longest` and `shortest` the largest positions (`shortest` 0 on spot); a quote is left alone
+    while it is within `patience`; `requote_ms` is the time between looks.
     """
 
     half_spread: float = 5.0

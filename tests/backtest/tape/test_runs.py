@@ -1,4 +1,4 @@
-"""What must hold for every run: conservation, no look at the future, resuming, plain Python equals compiled."""
+"""What holds for every run: conservation, no look ahead, resuming, plain Python equal to compiled."""
 
 from __future__ import annotations
 
