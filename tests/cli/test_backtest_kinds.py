@@ -64,9 +64,7 @@ def figures(done: Result) -> dict:  # type: ignore[type-arg]
     return found
 
 
-def test_one_strategy_on_many_symbols_shares_an_account_and_writes_its_tear_sheet(
-    run, tmp_path: Path
-) -> None:  # type: ignore[no-untyped-def]
+def test_many_symbols_share_an_account_and_a_sheet(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     report = tmp_path / "sheet.html"
     done = run("backtest", "trend", "--symbols", "BTCUSDT,ETHUSDT", "-i", "1h", "--json", "--report", str(report),
                "--out", str(tmp_path / "run"), "--ungated")  # fmt: skip
