@@ -66,7 +66,8 @@ def figures(done: Result) -> dict:  # type: ignore[type-arg]
 
 def test_many_symbols_share_an_account_and_a_sheet(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     report = tmp_path / "sheet.html"
-    done = run("backtest", "trend", "--symbols", "BTCUSDT,ETHUSDT", "-i", "1h", "--json", "--report", str(report),
+    done = run("backtest", "trend", "--symbols", "BTCUSDT,ETHUSDT", "-i", "1h", "--json",
+               "--report", str(report),
                "--out", str(tmp_path / "run"), "--ungated")  # fmt: skip
     found = figures(done)
     assert found["lineage"]["symbol"] == "BTCUSDT+ETHUSDT" and found["statistics"]["trades"] > 2
