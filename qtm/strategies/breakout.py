@@ -8,6 +8,9 @@ from qtm.features.indicators import ATR, CAPACITY, EXTREME, atr, rolling_max, ro
 from qtm.strategies.contract import step_strategy
 from qtm.trading.plan import KEEP, Plan
 
+_HELD = 0.01
+"""Share of equity from which on a position counts as one."""
+
 
 class Params(NamedTuple):
     """Channel length in bars, range length in bars, stop distance in average ranges, and the short target."""
@@ -35,8 +38,10 @@ def strategy(params: Any, state: Any, bar: Any, account: Any) -> Plan:
     state.bars += 1
     if state.bars <= max(params.channel, params.ranges):
         return KEEP
-    if bar.close > highest and account.qty <= 0.0:
+    # What commission leaves below a lot is no position.
+    held = account.qty * bar.close / account.equity if account.equity > 0.0 else 0.0
+    if bar.close > highest and held < _HELD:
         return Plan(1.0, 0.0, 0.0, params.width * reach)
-    if bar.close < lowest and account.qty >= 0.0:
+    if bar.close < lowest and held > -_HELD:
         return Plan(params.short, 0.0, 0.0, params.width * reach)
     return KEEP
