@@ -129,3 +129,18 @@ async def test_only_a_bid_pays_and_only_asks_are_paid(
             newQty="1",
         )
         assert (body["code"], body["msg"]) == (-2038, "Order amend (pending OPO order) is not supported.")
+
+
+@pytest.mark.parametrize("at", [0, 1])
+async def test_cancelling_one_order_of_a_list_cancels_the_list(at: int) -> None:
+    async with exchange(balances={"USDT": "100000"}) as ex, Rest(ex.url) as rest:
+        answer = await place(rest, **TARGET)
+        fill(ex, "0.4")
+        chosen = answer["orders"][at]["orderId"]
+        status, body, _ = await rest.signed("DELETE", "order", symbol="BTCUSDT", orderId=chosen)
+        assert (status, body["listOrderStatus"]) == (200, "ALL_DONE")
+        assert [report["status"] for report in body["orderReports"]] == ["CANCELED", "CANCELED"]
+        assert btc(ex) == (units_of("0.3996"), 0)
+        fill(ex, "5")
+        assert btc(ex) == (units_of("0.3996"), 0)
+        assert ex.venue.accounts["desk"].balance("USDT").locked == 0

@@ -120,6 +120,9 @@ class Tour:
             rest, "POST", "sor/order", symbol="BTCUSDT", side="BUY", type="MARKET", quantity="0.01",
             newOrderRespType="FULL",
         )  # fmt: skip
+        await self._ask(
+            rest, "POST", "order", "POST order expired", **{**LIMIT, "timeInForce": "IOC"}, price="50000"
+        )
         # A buy that meets the account's own sell is prevented.
         ex.venue.set_depth("BTCUSDT", [(60_000 * E8, E8)], [(61_000 * E8, E8)])
         await self._ask(rest, "POST", "order", "", **{**LIMIT, "side": "SELL"}, price="60500")

@@ -1,4 +1,4 @@
-"""Whether an order is admitted to the market: what the symbol offers, its filters, the engine's rejections."""
+"""Whether an order is admitted: what the symbol offers, its filters, what the engine rejects."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ class OrderLists:
         The commission comes out of the free balance when that has enough, else out of what was received.
         """
         group = self.lists.get(order.list_id)
-        if group is None or not group.pays or order is not group.working:
+        if group is None or not group.pays or order is not group.working or not group.pending[0].is_open:
             return
         kept = units if account.balance(asset).free >= units else units - fee
         account.lock(asset, kept)
@@ -155,13 +155,9 @@ class OrderLists:
             self._end_sibling(order)
 
     def open_orders_of(self, order: SpotOrder) -> list[SpotOrder]:
-        """The open orders that are cancelled together with `order` (itself alone outside lists)."""
+        """The open orders that are cancelled together with `order`: all of its list."""
         group = self.lists.get(order.list_id)
-        if group is None:
-            return [order]
-        if group.working is not None and order is group.working:
-            return [order]
-        members = group.legs if order in group.legs else [order]
+        members = [order] if group is None else group.orders
         return [member for member in members if member.is_open]
 
     def closed(self, order: SpotOrder) -> None:

@@ -320,7 +320,7 @@ class SpotVenue(Venue):
         if restriction is not None and order.status != CANCEL_RESTRICTIONS[restriction]:
             raise ApiError(-2011, "Order was not canceled due to cancel restrictions.")
         group = self.lists.open_orders_of(order)
-        for member in group:
+        for member in reversed(group):  # what waits for another goes first
             self._cancel_one(account, member, cancel_id if member is order else "")
         self.conclude(order.symbol)
         return group
@@ -352,7 +352,7 @@ class SpotVenue(Venue):
     def cancel_list(self, account: SpotAccount, group: OrderList, cancel_id: str) -> list[SpotOrder]:
         """Cancel all open orders of a list."""
         members = [order for order in group.orders if order.is_open]
-        for member in members:
+        for member in reversed(members):
             self._cancel_one(account, member, cancel_id)
         self.conclude(group.symbol)
         return members
