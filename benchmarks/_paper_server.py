@@ -33,7 +33,7 @@ KEYS = [(f"bench-key-{i}", f"bench-secret-{i}") for i in range(ACCOUNTS)]
 START_MS = 1_717_200_000_000
 TRADE_PRICE = 60_000
 SYMBOLS = ["BTCUSDT", *(f"S{i}USDT" for i in range(1, 20))]
-BUSY_SPEED = 3000.0
+BUSY_SPEED = 600.0
 
 
 def bars(symbol: str, count: int, seed: int, market: Market = Market.SPOT) -> ReplayBars:
@@ -57,7 +57,7 @@ def bars(symbol: str, count: int, seed: int, market: Market = Market.SPOT) -> Re
 def build(venue: str, state: Path | None, *, busy: bool = False) -> LoopbackExchange:
     """An exchange with four rich accounts and no limits.
 
-    One symbol that only moves when asked, or (`busy`) twenty that live through 3,000 seconds in one.
+    One symbol that only moves when asked, or (`busy`) twenty that live through 600 seconds in one.
     """
     accounts = [
         AccountSpec(f"bench{i}", key, secret, {"USDT": "1000000000", "BTC": "100000"})
