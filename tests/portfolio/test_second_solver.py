@@ -56,7 +56,7 @@ def test_agrees_on_thirty(seed):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_agrees_on_two_hundred_and_the_fast_path_takes_nearly_all(record_property):
     results = [difference(seed) for seed in range(200)]
     kinds = Counter(kind for kind, _, _ in results)
