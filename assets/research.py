@@ -90,7 +90,9 @@ def backtests(
     from qtm.research import backtest
 
     with failures_in_words():
-        run = backtest(context.partition_key, params=config.params, lake=lake.open(), **config.where())
+        where = config.where()
+        symbol = where.pop("symbol")
+        run = backtest(context.partition_key, symbol, params=config.params, lake=lake.open(), **where)
     result, figures = run.result, run.statistics
     made_from = result.lineage
     path = run.tear_sheet(
