@@ -191,7 +191,9 @@ class LoopbackExchange:
         self._scenario.stop()
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for failed in await asyncio.gather(*self._tasks, return_exceptions=True):
+            if isinstance(failed, Exception):
+                log.error("the exchange had failed", exc_info=failed)
         self._tasks = []
         self.application.announce_shutdown()
         for opened in list(self.application.sockets.values()):
@@ -219,8 +221,20 @@ class LoopbackExchange:
         await self.stop()
 
     async def wait_done(self) -> None:
-        """Wait until the feed has ended."""
-        await asyncio.wait({self._tasks[0]})
+        """Wait until the feed has ended; raises what it failed with."""
+        await asyncio.shield(self._tasks[0])
+
+    async def serve_until(self, stop: asyncio.Event) -> None:
+        """Wait for `stop`; what the market or the publication fails with meanwhile is raised."""
+        stopping = asyncio.create_task(stop.wait())
+        running = {stopping, *self._tasks}
+        try:
+            while not stopping.done():
+                ended, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in ended:
+                    task.result()
+        finally:
+            stopping.cancel()
 
     def _open_orders(self) -> int:
         return sum(len(account.open_orders) for account in self.venue_base.accounts.values())
