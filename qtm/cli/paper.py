@@ -45,7 +45,7 @@ _MEANT_FOR = {
 }
 """Options that mean something to some markets only."""
 
-_SPOT_ONLY = ("legacy_listen_key", "mirror_url", "mirror_rest_url", "bnb_price")
+_SPOT_ONLY = ("legacy_listen_key", "bnb_price")
 _UM_ONLY = ("brackets",)
 
 
@@ -295,12 +295,6 @@ def _refuse_what_means_nothing(context: typer.Context, venue: Market, market: st
                 where=option,
                 remedy=f"leave it out, or use --market {wanted}",
             )
-    if venue.value == "um" and market == "mirror":
-        raise ConfigError(
-            "the futures venue has no --market mirror",
-            where="--venue um",
-            remedy="use --market replay, synthetic or frames",
-        )
 
 
 def _open_feed(
@@ -328,7 +322,9 @@ def _open_feed(
             names, start=start, end=end, speed=speed, history=history, seed=seed, venue=venue
         )
     if market == "mirror":
-        return sources.live_mirror(names, stream_url=mirror_url, rest_url=mirror_rest_url, history=history)
+        return sources.live_mirror(
+            names, stream_url=mirror_url, rest_url=mirror_rest_url, history=history, venue=venue
+        )
     if recording is None:
         raise ConfigError(
             "no recording to play", where="--recording", remedy="name a file of recorded frames"
@@ -409,7 +405,7 @@ def _run(exchange: LoopbackExchange, account: AccountSpec, ready_file: Path | No
             _introduce(exchange, account, waits=waits)
             if ready_file is not None:
                 _announce(exchange, ready_file)
-            await stop.wait()
+            await exchange.serve_until(stop)
             logging.getLogger(__name__).info("stopping")
 
     import uvloop

@@ -10,7 +10,7 @@ from qtm.market.instruments import Instrument, Market
 from qtm.market.intervals import Interval
 from qtm.market.lake import Lake, funding_dataset
 from qtm.market.synthetic import synthetic_instruments
-from qtm.paper.mirror.feed import REST_URL, STREAM_URL, LiveMirror
+from qtm.paper.mirror.feed import LiveMirror
 from qtm.paper.pacing import parse_moment, parse_speed
 from qtm.paper.recorded import FrameReplay
 from qtm.paper.replay import BarReplay, ReplayBars
@@ -117,8 +117,10 @@ def recorded_market(
     return FrameReplay(path, [instrument(symbol) for symbol in symbols], speed=parse_speed(speed))
 
 
-def live_mirror(symbols: tuple[str, ...], *, stream_url: str, rest_url: str, history: int) -> LiveMirror:
-    """Open a mirror of a spot venue's public streams; an empty address means Binance's.
+def live_mirror(
+    symbols: tuple[str, ...], *, stream_url: str, rest_url: str, history: int, venue: Market = Market.SPOT
+) -> LiveMirror:
+    """Open a mirror of a market's public streams; an empty address means Binance's.
 
     Raises
     ------
@@ -127,9 +129,7 @@ def live_mirror(symbols: tuple[str, ...], *, stream_url: str, rest_url: str, his
     DataError
         For a symbol it does not know.
     """
-    return LiveMirror(
-        symbols, stream_url=stream_url or STREAM_URL, rest_url=rest_url or REST_URL, history=history
-    )
+    return LiveMirror(symbols, market=venue, stream_url=stream_url, rest_url=rest_url, history=history)
 
 
 def funding_from_lake(uri: str, replay: BarReplay) -> dict[str, list[FundingEvent]]:

@@ -67,7 +67,7 @@ def test_serving_stopping_and_a_port_in_use(tmp_path: Path) -> None:
         (["--market", "synthetic", "--recording", "x.gz"], "--recording", "--market frames"),
         (["--mirror-url", "ws://x"], "--mirror-url", "--market mirror"),
         (["--market", "magic"], "--market", "replay, synthetic, frames or mirror"),
-        (["--venue", "um", "--market", "mirror"], "--venue um", "synthetic"),
+        (["--venue", "um", "--bnb-price", "600"], "--venue um", "leave it out"),
         (["--balances", "USDT"], "--balances", "USDT=100000"),
         (["--balances", "USDT=-5"], "--balances", "USDT=100000"),
         (["--market", "frames"], "--recording", "name a file"),
@@ -80,12 +80,13 @@ def test_an_option_that_would_be_passed_over_is_refused(options: list[str], wher
     assert remedy in result.exception.remedy
 
 
-def test_an_unreachable_mirror_ends_with_its_address_and_a_remedy() -> None:
+@pytest.mark.parametrize("venue", ["spot", "um"])
+def test_an_unreachable_mirror_ends_with_its_address_and_a_remedy(venue: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
         result = CliRunner().invoke(
-            build_app(), ["paper", "serve", "--market", "mirror", "--mirror-rest-url", url]
+            build_app(), ["paper", "serve", "--venue", venue, "--market", "mirror", "--mirror-rest-url", url]
         )
     assert isinstance(result.exception, VenueError)
     assert result.exception.where == url

@@ -10,9 +10,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+from picows import (
+    WSError,
+    WSFrame,
+    WSInvalidStatusError,
+    WSListener,
+    WSMsgType,
+    WSTransport,
+    ws_connect,
+)
 
 log = logging.getLogger(__name__)
 
@@ -58,10 +66,12 @@ class _Connection(WSListener):
 
 
 class MirrorConnection:
-    """One living connection to `url`, replaced as needed until `run` is cancelled.
+    """One living connection, replaced as needed until `run` is cancelled.
 
     Parameters
     ----------
+    urls
+        Its address, then those to try when the venue does not have that one (404).
     on_message
         Takes every text message; False asks for another connection (a shutdown was announced).
     on_open
@@ -74,20 +84,26 @@ class MirrorConnection:
 
     def __init__(
         self,
-        url: str,
+        urls: Sequence[str],
         on_message: Callable[[bytes], bool],
         *,
         on_open: Callable[[], None],
         on_lost: Callable[[], None],
         rotate_after_s: float = ROTATE_AFTER_S,
     ) -> None:
-        self.url = url
         self.rotate_after_s = rotate_after_s
-        self.host = url.partition("/stream")[0]
         self.connections = 0
+        self.speaks = False
+        self._urls = urls
+        self._at = 0
         self._on_message = on_message
         self._on_open = on_open
         self._on_lost = on_lost
+
+    @property
+    def host(self) -> str:
+        """The address without the streams."""
+        return self._urls[self._at].partition("/stream?")[0]
 
     async def run(self) -> None:
         """Stay connected."""
@@ -101,12 +117,12 @@ class MirrorConnection:
                 if fresh is not None:
                     if current is not None:
                         current.close()
-                    current = fresh
+                    current, self.speaks = fresh, True
                     self._on_open()
                     if not await self._lasted(current):
                         continue
                 if current is None or current.ended.is_set():
-                    current = None
+                    current, self.speaks = None, False
                     self._on_lost()
                 failures = 0 if fresh is not None and loop.time() - opened_at > CALM_S else failures + 1
                 await asyncio.sleep(random.uniform(0.05, min(LONGEST_PAUSE_S, 0.2 * 2**failures)))
@@ -120,7 +136,7 @@ class MirrorConnection:
         try:
             await ws_connect(
                 lambda: connection,
-                self.url,
+                self._urls[self._at],
                 enable_auto_ping=True,
                 auto_ping_idle_timeout=IDLE_PING_S,
                 auto_ping_reply_timeout=PONG_WITHIN_S,
@@ -130,6 +146,8 @@ class MirrorConnection:
         except (WSError, OSError, TimeoutError) as error:
             log.warning("cannot connect to %s: %s %s", self.host, type(error).__name__, error)
             connection.close()
+            if isinstance(error, WSInvalidStatusError) and error.response and error.response.status == 404:
+                self._at = (self._at + 1) % len(self._urls)
             return None
         self.connections += 1
         log.info("mirroring %s", self.host)

@@ -1,12 +1,14 @@
 """Keeping a copy of the venue's depth: snapshot, updates in sequence, and the gap that makes it worthless.
 
 The venue's rule: updates are buffered until a snapshot arrives; a snapshot older than the first of them is of
-no use; updates the snapshot contains are dropped; every further update must continue the sequence.
+no use; updates the snapshot contains are dropped; every further update must continue the sequence. What an
+update continues is one less than its `U` in the spot market, and its `pu` in the futures market, where the
+numbers between `pu` and `U` belong to other contracts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from qtm.paper.depth_frames import Levels, levels_of
@@ -20,9 +22,16 @@ class DepthGapError(Exception):
 
 
 class DepthSync:
-    """The depth of one symbol as the venue has it: price to quantity in 1e-8 units, by side."""
+    """The depth of one symbol as the venue has it: price to quantity in 1e-8 units, by side.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    before
+        The last update before an event, which the event continues.
+    """
+
+    def __init__(self, before: Callable[[Mapping[str, Any]], int]) -> None:
+        self._before = before
         self.bids: dict[int, int] = {}
         self.asks: dict[int, int] = {}
         self.last_id: int | None = None
@@ -41,7 +50,7 @@ class DepthSync:
         self._waiting.clear()
 
     def update(self, event: Mapping[str, Any]) -> tuple[Levels, Levels] | None:
-        """Take a depth update (`U`, `u`, `b`, `a`).
+        """Take a depth update (`U`, `u`, `b`, `a`, and `pu` of a contract).
 
         Returns
         -------
@@ -57,14 +66,14 @@ class DepthSync:
                 del self._waiting[0]
             self._waiting.append(event)
             return None
-        first, last = int(event["U"]), int(event["u"])
+        before, last = self._before(event), int(event["u"])
         if last <= self.last_id:
             return None
-        if first > self.last_id + 1:
-            expected = self.last_id + 1
+        if before > self.last_id:
+            known = self.last_id
             self.forget()
             self._waiting.append(event)
-            raise DepthGapError(f"update {first} follows where {expected} was due")
+            raise DepthGapError(f"an update continues {before} where {known} is the last one known")
         self.last_id = last
         bids, asks = levels_of(event["b"]), levels_of(event["a"])
         _merge(self.bids, bids)
@@ -81,7 +90,7 @@ class DepthSync:
         """
         last_id = int(answer["lastUpdateId"])
         newer = [event for event in self._waiting if int(event["u"]) > last_id]
-        if newer and int(newer[0]["U"]) > last_id + 1:
+        if newer and self._before(newer[0]) > last_id:
             return False
         self.bids = dict(levels_of(answer["bids"]))
         self.asks = dict(levels_of(answer["asks"]))

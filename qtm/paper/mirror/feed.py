@@ -24,25 +24,19 @@ from qtm.paper.depth_frames import amount_of
 from qtm.paper.klines import Kline, KlineHistory
 from qtm.paper.mirror.connection import ROTATE_AFTER_S, MirrorConnection
 from qtm.paper.mirror.depth_sync import DepthGapError
+from qtm.paper.mirror.markets import MIRRORED
 from qtm.paper.mirror.mirrored_symbol import MirroredSymbol
 from qtm.paper.mirror.upstream import Upstream
-from qtm.paper.spot.venue import SpotVenue
+from qtm.paper.mirror.venue_sides import side_of
 from qtm.paper.venue import MarketTrade, SymbolMarket, Venue
 
 log = logging.getLogger(__name__)
-
-STREAM_URL = "wss://data-stream.binance.vision"
-REST_URL = "https://data-api.binance.vision"
-"""Binance's hosts for public market data."""
 
 LISTING_EVERY_S = 60.0
 """How often status and filters of the symbols are looked at again."""
 
 SNAPSHOT_PAUSE_S = 0.5
 """Pause before a snapshot that was too old, or failed, is fetched again."""
-
-STREAMS = ("depth@100ms", "trade", "kline_1m", "blockTrade")
-MOST_SYMBOLS = 1024 // len(STREAMS)
 
 
 class LiveMirror:
@@ -52,8 +46,11 @@ class LiveMirror:
     ----------
     symbols
         What to mirror; listed at once, with the other venue's filters.
+    market
+        Which of its markets.
     stream_url, rest_url
-        Base addresses of its streams (`/stream` is added) and of its REST interface (`/api/v3` is added).
+        Base addresses of its streams (`/stream` is added) and of its REST interface (`/api/v3` is added);
+        Binance's hosts for public data when empty.
     history
         1m candles before now that clients may ask for.
 
@@ -69,36 +66,47 @@ class LiveMirror:
         self,
         symbols: Sequence[str],
         *,
-        stream_url: str = STREAM_URL,
-        rest_url: str = REST_URL,
+        market: Market = Market.SPOT,
+        stream_url: str = "",
+        rest_url: str = "",
         history: int = 1000,
         listing_every_s: float = LISTING_EVERY_S,
         rotate_after_s: float = ROTATE_AFTER_S,
     ) -> None:
-        if not symbols or len(symbols) > MOST_SYMBOLS:
+        self._market = described = MIRRORED[market]
+        stream_url, rest_url = stream_url or described.stream_url, rest_url or described.rest_url
+        if not symbols or len(symbols) > described.most_symbols:
             raise ConfigError(
-                f"a mirror needs 1 to {MOST_SYMBOLS} symbols", where="--symbols", remedy="name fewer, or one"
+                f"a mirror needs 1 to {described.most_symbols} symbols",
+                where="--symbols",
+                remedy="name fewer, or one",
             )
         _check_url(stream_url, ("ws://", "wss://"), "--mirror-url")
         _check_url(rest_url, ("http://", "https://"), "--mirror-rest-url")
-        self._upstream = Upstream(rest_url)
+        self._upstream = Upstream(described, rest_url)
         listings = self._upstream.listings(symbols)
-        self._symbols = {symbol: MirroredSymbol(listing) for symbol, listing in listings.items()}
+        self._side = side_of(market)
+        self._side.prepare(self._upstream, listings)
+        self._symbols = {
+            symbol: MirroredSymbol(listing, described.before) for symbol, listing in listings.items()
+        }
         self._instruments = {
-            symbol: instrument_from_exchange_info(Market.SPOT, listing, source=rest_url)
+            symbol: instrument_from_exchange_info(market, listing, source=rest_url)
             for symbol, listing in listings.items()
         }
         self._candles = {symbol: self._upstream.candles(symbol, max(1, history)) for symbol in symbols}
-        names = "/".join(f"{symbol.lower()}@{stream}" for symbol in symbols for stream in STREAMS)
-        self._connection = MirrorConnection(
-            f"{stream_url.rstrip('/')}/stream?streams={names}",
-            self._message,
-            on_open=self._opened,
-            on_lost=self._lost,
-            rotate_after_s=rotate_after_s,
-        )
+        self._connections = [
+            MirrorConnection(
+                addresses,
+                self._message,
+                on_open=self._opened,
+                on_lost=self._lost,
+                rotate_after_s=rotate_after_s,
+            )
+            for addresses in described.stream_addresses(stream_url, list(symbols))
+        ]
         self._listing_every_s = listing_every_s
-        self._venue: SpotVenue | None = None
+        self._venue: Venue | None = None
         self.messages = 0
         self.gaps = 0
 
@@ -116,12 +124,8 @@ class LiveMirror:
         Raises
         ------
         ConfigError
-            For a venue that is not the spot market's.
+            For a venue of another market.
         """
-        if not isinstance(venue, SpotVenue):
-            raise ConfigError(
-                "the mirror shows spot markets only", where="--market mirror", remedy="use --venue spot"
-            )
         self._venue = venue
         for symbol, instrument in self._instruments.items():
             rows = [_candle(row) for row in self._candles.pop(symbol)]
@@ -131,7 +135,7 @@ class LiveMirror:
             market = venue.add_market(instrument, KlineHistory("1m", times, values, len(closed), forming))
             market.last_price = amount_of(f"{forming.close:.8f}") if forming is not None else 0
             market.status = "BREAK"
-            venue.symbols[symbol].relist(self._symbols[symbol].listing)
+            self._side.listed(venue, symbol, self._symbols[symbol].listing)
         venue.listeners.append(self)
 
     def advance(self, venue: Venue, steps: int) -> int:
@@ -142,7 +146,8 @@ class LiveMirror:
         """Mirror until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._connection.run())
+                for connection in self._connections:
+                    group.create_task(connection.run())
                 group.create_task(self._watch_listings())
         finally:
             for mirrored in self._symbols.values():
@@ -154,7 +159,7 @@ class LiveMirror:
         return {
             "market": "mirror",
             "messages": self.messages,
-            "connections": self._connection.connections,
+            "connections": sum(connection.connections for connection in self._connections),
             "gaps": self.gaps,
             "in_step": sorted(symbol for symbol, m in self._symbols.items() if m.depth.synced),
             "done": False,
@@ -193,13 +198,12 @@ class LiveMirror:
             self._venue.move_clock(int(event["E"]))
         if kind == "depthUpdate":
             self._depth(self._venue, symbol, mirrored, event)
-        elif kind == "trade":
+        elif kind == self._market.trade:
             self._trade(self._venue, symbol, mirrored, event)
-        elif kind == "blockTrade":
-            price, qty = amount_of(event["p"]), amount_of(event["q"])
-            self._venue.print_block(symbol, int(event["t"]), price, qty, buyer_is_maker=bool(event["m"]))
         elif kind == "kline":
             self._kline(self._venue, symbol, event["k"])
+        else:
+            self._side.told(self._venue, symbol, event, in_step=mirrored.depth.synced)
         return True
 
     def _depth(self, venue: Venue, symbol: str, mirrored: MirroredSymbol, event: Mapping[str, Any]) -> None:
@@ -217,14 +221,19 @@ class LiveMirror:
             venue.change_depth(symbol, *mirrored.with_restored(venue.markets[symbol].book, bids, asks))
 
     def _trade(self, venue: Venue, symbol: str, mirrored: MirroredSymbol, event: Mapping[str, Any]) -> None:
-        number = int(event["t"])
+        number = int(event[self._market.trade_number])
         if number <= mirrored.last_trade_id or not mirrored.depth.synced:
             return
         mirrored.last_trade_id = number
         market = venue.markets[symbol]
         market.next_trade_id = max(market.next_trade_id, number)
+        # `nq` leaves out what retail price improvement orders traded: the book does not show those.
         venue.print_trade(
-            symbol, amount_of(event["p"]), amount_of(event["q"]), buyer_is_maker=bool(event["m"])
+            symbol,
+            amount_of(event["p"]),
+            amount_of(event["q"]),
+            buyer_is_maker=bool(event["m"]),
+            reaching=amount_of(event.get("nq", event["q"])),
         )
 
     def _kline(self, venue: Venue, symbol: str, k: Mapping[str, Any]) -> None:
@@ -251,9 +260,12 @@ class LiveMirror:
                 self._sync(symbol)
 
     def _lost(self) -> None:
-        """The connection is gone: every copy is in doubt."""
+        """A connection is gone: every copy is in doubt, and what is fetched already too."""
         for symbol, mirrored in self._symbols.items():
             mirrored.depth.forget()
+            if mirrored.syncing is not None:
+                mirrored.syncing.cancel()
+                mirrored.syncing = None
             self._doubt(symbol)
 
     def _doubt(self, symbol: str) -> None:
@@ -261,8 +273,10 @@ class LiveMirror:
         self._venue.markets[symbol].status = "BREAK"
 
     def _sync(self, symbol: str) -> None:
-        """Fetch the symbol's snapshot, unless that is under way."""
+        """Fetch the symbol's snapshot, unless that is under way or a connection is missing."""
         mirrored = self._symbols[symbol]
+        if not all(connection.speaks for connection in self._connections):
+            return
         if mirrored.syncing is None or mirrored.syncing.done():
             mirrored.syncing = asyncio.create_task(self._fetch_book(symbol, mirrored))
 
@@ -308,7 +322,7 @@ class LiveMirror:
         before, mirrored.listing = mirrored.listing, listing
         if {**listing, "status": ""} != {**before, "status": ""}:
             log.info("%s: the listing has changed", symbol)
-            self._venue.symbols[symbol].relist(listing)
+            self._side.relist(self._venue, symbol, listing)
         if listing["status"] != before["status"]:
             log.info("%s: %s after %s", symbol, listing["status"], before["status"])
             if mirrored.depth.synced:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from qtm.paper.book import Book, BookSide
@@ -14,9 +14,9 @@ from qtm.paper.mirror.depth_sync import DepthSync
 class MirroredSymbol:
     """One symbol of the mirrored venue; `listing` is its entry in exchangeInfo."""
 
-    def __init__(self, listing: Mapping[str, Any]) -> None:
+    def __init__(self, listing: Mapping[str, Any], before: Callable[[Mapping[str, Any]], int]) -> None:
         self.listing = listing
-        self.depth = DepthSync()
+        self.depth = DepthSync(before)
         self.last_trade_id = 0
         self.taken: set[int] = set()
         """Prices whose displayed quantity paper trades have changed."""

@@ -20,6 +20,7 @@ from tenacity import (
 from qtm.clock import SystemClock
 from qtm.errors import DataError, VenueError
 from qtm.market.weight import WeightBudget
+from qtm.paper.mirror.markets import MirroredMarket
 
 SNAPSHOT_LEVELS = 1000
 """Levels of a depth snapshot: a fifth of the largest one's weight, deeper than paper orders go."""
@@ -29,23 +30,23 @@ ATTEMPTS = 4
 TIMEOUT_S = 10.0
 LONGEST_WAIT_S = 120.0
 
-_WEIGHT_LIMIT = 6000
-_WEIGHTS = {"exchangeInfo": 20, "klines": 2, "depth": 50}
-
 
 class Upstream:
     """REST of the mirrored venue.
 
     Parameters
     ----------
+    market
+        Which of its markets.
     rest_url
-        Base URL without `/api/v3`, such as `https://data-api.binance.vision`.
+        Base URL without the market's path, such as `https://data-api.binance.vision`.
     """
 
-    def __init__(self, rest_url: str) -> None:
+    def __init__(self, market: MirroredMarket, rest_url: str) -> None:
+        self.market = market
         self.rest_url = rest_url.rstrip("/")
         # Depth snapshots wait for the weight in the loop (`spend` there), the opening's requests block.
-        self._budget = WeightBudget(_WEIGHT_LIMIT, SystemClock())
+        self._budget = WeightBudget(market.weight_per_minute, SystemClock())
 
     def listings(self, symbols: Sequence[str]) -> dict[str, dict[str, Any]]:
         """The entries of exchangeInfo, by symbol.
@@ -57,8 +58,7 @@ class Upstream:
         VenueError
             When the venue cannot be reached or refuses.
         """
-        answer = self._get("exchangeInfo", {"symbols": json.dumps(list(symbols), separators=(",", ":"))})
-        return _by_symbol(answer, symbols)
+        return _by_symbol(self._get("exchangeInfo", self._named(symbols)), symbols)
 
     def candles(self, symbol: str, count: int) -> list[list[Any]]:
         """The newest `count` 1m candles, oldest first, the forming one included."""
@@ -74,12 +74,24 @@ class Upstream:
                 break
         return rows
 
+    def premium_index(self, symbol: str) -> dict[str, Any]:
+        """Mark price, index and announced funding rate of a contract."""
+        found: dict[str, Any] = self._get("premiumIndex", {"symbol": symbol})
+        return found
+
+    def funding_info(self) -> list[dict[str, Any]]:
+        """The contracts whose funding interval, cap or floor is not the common one."""
+        found: list[dict[str, Any]] | None = self._get("fundingInfo", {})
+        return found or []
+
+    def funding_rates(self, symbol: str, count: int) -> list[dict[str, Any]]:
+        """The newest settlements of a contract, oldest first."""
+        found: list[dict[str, Any]] = self._get("fundingRate", {"symbol": symbol, "limit": count})
+        return found
+
     async def listings_now(self, symbols: Sequence[str]) -> dict[str, dict[str, Any]]:
         """`listings`, without holding up the loop."""
-        return _by_symbol(
-            await self._fetch("exchangeInfo", {"symbols": json.dumps(list(symbols), separators=(",", ":"))}),
-            symbols,
-        )
+        return _by_symbol(await self._fetch("exchangeInfo", self._named(symbols)), symbols)
 
     async def candles_since(self, symbol: str, open_ms: int) -> list[list[Any]]:
         """1m candles that open at `open_ms` or later, at most one answer of them."""
@@ -93,9 +105,18 @@ class Upstream:
         return found
 
     # --- inside --------------------------------------------------------------------------------------------
+    def _named(self, symbols: Sequence[str]) -> dict[str, Any]:
+        """The query of exchangeInfo."""
+        if not self.market.lists_by_name:
+            return {}
+        return {"symbols": json.dumps(list(symbols), separators=(",", ":"))}
+
+    def _address(self, path: str) -> str:
+        return f"{self.rest_url}{self.market.path}/{path}"
+
     def _get(self, path: str, query: dict[str, Any]) -> Any:
         """One answer, within the weight budget and after retries."""
-        self._budget.spend(_WEIGHTS[path])
+        self._budget.spend(self.market.weights[path])
         try:
             for attempt in Retrying(
                 retry=retry_if_exception(_passing),
@@ -104,7 +125,7 @@ class Upstream:
                 reraise=True,
             ):
                 with attempt, httpx.Client(timeout=TIMEOUT_S) as client:
-                    answer = client.get(f"{self.rest_url}/api/v3/{path}", params=query)
+                    answer = client.get(self._address(path), params=query)
                     self._budget.learn(answer.headers)
                     return self._read(answer)
         except (httpx.HTTPError, ValueError) as error:
@@ -112,7 +133,7 @@ class Upstream:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _fetch(self, path: str, query: dict[str, Any]) -> Any:
-        await asyncio.to_thread(self._budget.spend, _WEIGHTS[path])
+        await asyncio.to_thread(self._budget.spend, self.market.weights[path])
         try:
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception(_passing),
@@ -122,7 +143,7 @@ class Upstream:
             ):
                 with attempt:
                     async with httpx.AsyncClient(timeout=TIMEOUT_S) as client:
-                        answer = await client.get(f"{self.rest_url}/api/v3/{path}", params=query)
+                        answer = await client.get(self._address(path), params=query)
                     self._budget.learn(answer.headers)
                     return self._read(answer)
         except (httpx.HTTPError, ValueError) as error:

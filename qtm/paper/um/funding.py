@@ -1,7 +1,7 @@
 """Funding: at each settlement longs pay shorts `notional * rate`; a negative rate turns it round.
 
-A replay settles the rates that are given (those of the lake); other contracts settle the rate that their
-premium index has led to (see `mark_price`).
+A replay settles the rates that are given (those of the lake), a mirror what was announced last. Others
+settle the rate that their premium index has led to (see `mark_price`).
 """
 
 from __future__ import annotations
@@ -53,10 +53,12 @@ class DueFunding(NamedTuple):
 
 
 class FundingSchedule:
-    """The settlements of every symbol: given in advance (a replay), or every so many hours."""
+    """The settlements of every symbol: given in advance (a replay), announced, or every so many hours."""
 
     def __init__(self) -> None:
         self.given: dict[str, list[FundingEvent]] = {}
+        self.announced: dict[str, FundingEvent] = {}
+        """The next settlement of a symbol that somebody else computes."""
         self.hours: dict[str, int] = {}
         self.settled: dict[str, deque[SettledFunding]] = {}
         self._reached: dict[str, int] = {}
@@ -64,6 +66,15 @@ class FundingSchedule:
     def give(self, symbol: str, events: Iterable[FundingEvent]) -> None:
         """Set a symbol's settlements."""
         self.given[symbol] = sorted(events, key=lambda event: event.time_ms)
+
+    def recall(self, symbol: str, hours: int, past: Iterable[SettledFunding]) -> None:
+        """Take over a contract's interval and the settlements it has had, oldest first."""
+        self.hours[symbol] = hours
+        self.settled[symbol].extend(past)
+
+    def announce(self, symbol: str, rate: int, time_ms: int) -> None:
+        """The next settlement as it stands now; the last word before its time holds."""
+        self.announced[symbol] = FundingEvent(symbol, time_ms, self.interval_hours(symbol), rate)
 
     def list_symbol(self, symbol: str, hours: int = 8) -> None:
         """Know a contract; without given settlements one falls due every `hours`."""
@@ -125,7 +136,11 @@ class FundingSchedule:
         self.settled[symbol].extend(SettledFunding(event, 0) for event in past)
 
     def _between(self, symbol: str, after_ms: int, until_ms: int) -> Iterator[DueFunding]:
-        given = self.given.get(symbol)
+        given, announced = self.given.get(symbol), self.announced.get(symbol)
+        if announced is not None:
+            if after_ms < announced.due_ms <= until_ms:
+                yield DueFunding(symbol, announced.time_ms, announced.interval_hours, announced.rate)
+            return
         if given is None:
             hours = self.hours.get(symbol, 8)
             step = hours * HOUR_MS

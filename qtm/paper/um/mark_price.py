@@ -80,6 +80,8 @@ class ContractPrices:
     index: int = 0
     mark: int = 0
     premium: int = 0
+    told: bool = False
+    """Whether mark and index price come from elsewhere and are not worked out here."""
     recent: deque[tuple[int, int, int]] = field(default_factory=deque)
     """(time, basis, mark price) of the samples of the last 2.5 minutes, and the sums of the latter two."""
     basis_sum: int = 0
@@ -170,6 +172,15 @@ class MarkPrices:
         prices.mark = sorted((first, second, last or middle))[1]
         prices.mark_candles.add(ts_ms, prices.mark)
         return prices.mark
+
+    def tell(self, market: SymbolMarket, contract: UmSymbol, ts_ms: int, mark: int, index: int) -> None:
+        """Take mark and index price as another venue has them."""
+        prices = self.contracts[market.symbol]
+        prices.told, prices.mark, prices.index = True, mark, index
+        if ts_ms - prices.sampled_ms >= SAMPLE_MS:
+            prices.sample(ts_ms, mark - index, self._premium(market, contract, index))
+        prices.index_candles.add(ts_ms, index)
+        prices.mark_candles.add(ts_ms, mark)
 
     def funding_rate(self, symbol: str, contract: UmSymbol, hours: int) -> int:
         """The rate that the premium since the last settlement leads to, in 1e-8."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
@@ -33,6 +33,12 @@ _RULES = {
     ("MIN_NOTIONAL", "notional"): "min_notional",
 }
 """Which field of the instrument a member of a filter shows."""
+_OWN_RULES = {("MAX_NUM_ORDERS", "limit"), ("PERCENT_PRICE", "multiplierUp")}
+_LISTED = frozenset({
+    "pair", "contractType", "deliveryDate", "onboardDate", "maintMarginPercent", "requiredMarginPercent",
+    "underlyingType", "underlyingSubType", "settlePlan", "maxMoveOrderLimit", "permissionSets",
+})  # fmt: skip
+"""What is shown as another venue lists it; the other members are what this exchange does."""
 
 
 def decimals(value: Decimal) -> int:
@@ -60,6 +66,8 @@ class UmSymbol:
     """How far a limit price may lie from the mark price, how far a market order takes, and how far last and
     mark price may be apart for a protected conditional order to fire; in 1e-8."""
     max_orders: int = MAX_ORDERS
+    listing: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """What another venue's exchangeInfo says of the contract, when it is mirrored."""
 
     @classmethod
     def of(cls, instrument: Instrument, brackets: tuple[Bracket, ...] = ()) -> UmSymbol:
@@ -89,12 +97,12 @@ class UmSymbol:
     @cached_property
     def price_places(self) -> int:
         """Decimals of prices on the wire."""
-        return max(2, decimals(self.instrument.tick_size))
+        return int(self.listing.get("pricePrecision", max(2, decimals(self.instrument.tick_size))))
 
     @cached_property
     def qty_places(self) -> int:
         """Decimals of quantities on the wire."""
-        return decimals(self.instrument.step_size)
+        return int(self.listing.get("quantityPrecision", decimals(self.instrument.step_size)))
 
     @property
     def funding_cap(self) -> int:
@@ -231,10 +239,24 @@ class UmSymbol:
                     raise ValueError(f"{kind}.{name} of a contract cannot be changed")
         return replace(self, instrument=replace(self.instrument, **rules), **own)
 
+    def relisted(self, listing: Mapping[str, Any]) -> UmSymbol:
+        """The contract as another venue's exchangeInfo has it; other members than `_RULES` stay its own."""
+        known = {kind for kind, _ in _RULES} | {"MAX_NUM_ORDERS", "PERCENT_PRICE"}
+        filters = [
+            {
+                name: value
+                for name, value in entry.items()
+                if (entry["filterType"], name) in {*_RULES, *_OWN_RULES} or name == "filterType"
+            }
+            for entry in listing["filters"]
+            if entry["filterType"] in known
+        ]
+        return replace(self.with_filters(filters), listing=listing)
+
     def public(self, status: str) -> dict[str, Any]:
         """The entry in exchangeInfo's `symbols`."""
         rules = self.instrument
-        return {
+        shown = {
             "symbol": self.name,
             "pair": self.name,
             "contractType": "PERPETUAL",
@@ -262,3 +284,4 @@ class UmSymbol:
             "timeInForce": list(TIFS),
             "permissionSets": ["GRID", "COPY"],
         }
+        return {name: self.listing.get(name, own) if name in _LISTED else own for name, own in shown.items()}

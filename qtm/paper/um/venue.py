@@ -106,6 +106,10 @@ class UmVenue(Venue):
         changed = self.symbols[symbol] = self.symbols[symbol].with_filters(filters)
         return changed.filters()
 
+    def relist(self, symbol: str, listing: Mapping[str, Any]) -> None:
+        """Take over what another venue's exchangeInfo says of a contract."""
+        self.symbols[symbol] = self.symbols[symbol].relisted(listing)
+
     def symbol(self, name: str) -> UmSymbol:
         """The contract; raises -1121."""
         found = self.symbols.get(name)
@@ -122,11 +126,21 @@ class UmVenue(Venue):
         """The rate announced for the next settlement, in 1e-8.
 
         It is estimated from the premium. A replay with given rates but no index has no premium to go by: it
-        announces the rate last settled.
+        announces the rate last settled. A mirror announces what it was told.
         """
+        if symbol in self.funding.announced:
+            return self.funding.announced[symbol].rate
         if symbol in self.funding.given and not self.prices.source.informs(symbol):
             return self.funding.last_rate(symbol)
         return self.prices.funding_rate(symbol, self.symbols[symbol], self.funding.interval_hours(symbol))
+
+    def tell_prices(self, symbol: str, ts_ms: int, mark: int, index: int, rate: int, settles_ms: int) -> None:
+        """Take a contract's prices and its next settlement as another venue has them.
+
+        Nothing is set off until `conclude` or the book's next change.
+        """
+        self.prices.tell(self.markets[symbol], self.symbols[symbol], ts_ms, mark, index)
+        self.funding.announce(symbol, rate, settles_ms)
 
     def imbalance(self, asset: str) -> int:
         """What the venue has lost (or made) of an asset: 0, always."""
@@ -183,6 +197,8 @@ class UmVenue(Venue):
             self._busy = False
 
     def _remark(self, symbol: str) -> None:
+        if self.prices.contracts[symbol].told:
+            return
         now, book = self.clock.now_ms(), self.markets[symbol].book
         bid, ask = self._best_external(book.bids), self._best_external(book.asks)
         hours = self.funding.interval_hours(symbol)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from qtm.paper.mirror.depth_sync import MOST_BUFFERED, DepthGapError, DepthSync
+from qtm.paper.mirror.markets import SPOT, UM
 from qtm.paper.wire import E8
 
 
@@ -19,7 +20,7 @@ def snapshot(last_id: int) -> dict[str, Any]:
 
 
 def test_updates_wait_for_the_snapshot_and_those_it_contains_are_dropped() -> None:
-    depth = DepthSync()
+    depth = DepthSync(SPOT.before)
     assert depth.update(update(5, 8, bids=[["98.00", "7"]])) is None
     assert depth.update(update(9, 12, bids=[["99.00", "3"]], asks=[["101.00", "0"], ["102.00", "1"]])) is None
     assert not depth.synced
@@ -30,7 +31,7 @@ def test_updates_wait_for_the_snapshot_and_those_it_contains_are_dropped() -> No
 
 
 def test_a_snapshot_older_than_the_first_waiting_update_is_of_no_use() -> None:
-    depth = DepthSync()
+    depth = DepthSync(SPOT.before)
     depth.update(update(12, 14))
     assert not depth.snapshot(snapshot(10))
     assert not depth.synced
@@ -39,7 +40,7 @@ def test_a_snapshot_older_than_the_first_waiting_update_is_of_no_use() -> None:
 
 
 def test_the_chain_goes_on_and_what_is_known_already_changes_nothing() -> None:
-    depth = DepthSync()
+    depth = DepthSync(SPOT.before)
     assert depth.snapshot(snapshot(10))
     assert depth.update(update(9, 10, bids=[["99.00", "9"]])) is None
     assert depth.update(update(10, 13, bids=[["99.00", "4"]])) == ([(99 * E8, 4 * E8)], [])
@@ -48,9 +49,9 @@ def test_the_chain_goes_on_and_what_is_known_already_changes_nothing() -> None:
 
 
 def test_a_missing_update_makes_the_copy_worthless_until_the_next_snapshot() -> None:
-    depth = DepthSync()
+    depth = DepthSync(SPOT.before)
     depth.snapshot(snapshot(10))
-    with pytest.raises(DepthGapError, match="update 12 follows where 11 was due"):
+    with pytest.raises(DepthGapError, match="continues 11 where 10 is the last one known"):
         depth.update(update(12, 15, bids=[["99.00", "6"]]))
     assert not depth.synced
     assert depth.bids == {}
@@ -60,9 +61,32 @@ def test_a_missing_update_makes_the_copy_worthless_until_the_next_snapshot() -> 
 
 
 def test_what_waits_is_bounded_and_the_snapshot_must_then_be_newer() -> None:
-    depth = DepthSync()
+    depth = DepthSync(SPOT.before)
     for number in range(1, MOST_BUFFERED + 3):
         depth.update(update(number, number))
     assert not depth.snapshot(snapshot(1))
     assert depth.snapshot(snapshot(MOST_BUFFERED))
     assert depth.last_id == MOST_BUFFERED + 2
+
+
+def contract_update(before: int, first: int, last: int) -> dict[str, Any]:
+    return {**update(first, last), "pu": before}
+
+
+def test_a_contract_chain_is_told_by_pu_and_leaves_out_numbers_of_other_contracts() -> None:
+    depth = DepthSync(UM.before)
+    depth.update(contract_update(90, 95, 99))
+    depth.update(contract_update(99, 104, 110))
+    # The snapshot stands between two updates: nothing of this contract happened in 100 to 103.
+    assert depth.snapshot(snapshot(101))
+    assert depth.last_id == 110
+    assert depth.update(contract_update(110, 130, 131)) == ([], [])
+    with pytest.raises(DepthGapError, match="continues 140 where 131"):
+        depth.update(contract_update(140, 141, 150))
+
+
+def test_a_snapshot_that_is_older_than_what_a_waiting_contract_update_continues_is_of_no_use() -> None:
+    depth = DepthSync(UM.before)
+    depth.update(contract_update(99, 104, 110))
+    assert not depth.snapshot(snapshot(98))
+    assert depth.snapshot(snapshot(99))
