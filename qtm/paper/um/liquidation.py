@@ -20,7 +20,6 @@ from qtm.paper.um.brackets import bracket_at, maintenance
 from qtm.paper.um.orders import LIQUIDATED, LIQUIDATION_ID, NewUmOrder, UmOrder
 from qtm.paper.um.positions import Position
 from qtm.paper.um.settlement import book_fill
-from qtm.paper.um.symbols import LIQUIDATION_FEE
 from qtm.paper.venue import MarketTrade, SymbolMarket
 from qtm.paper.wire import E8
 
@@ -261,8 +260,8 @@ def _trade_out(venue: UmVenue, symbol: str) -> bool:
 
 def _charge(venue: UmVenue, account: UmAccount, symbol: str, remains: int, value: int, *, clear: bool) -> int:
     """Take the fee from what remains, or let the fund fill up what is missing; returns the fee."""
-    asset = venue.symbols[symbol].asset
-    fee = min(max(0, remains), value * LIQUIDATION_FEE // E8)
+    contract = venue.symbols[symbol]
+    asset, fee = contract.asset, min(max(0, remains), value * contract.liquidation_fee // E8)
     amount = -fee if remains >= 0 else (-remains if clear else 0)
     if amount:
         venue.fund.receive(asset, -amount)

@@ -155,13 +155,13 @@ class MarketStatistics:
         name, period, start, end, limit = self._query(call, "pair")
         if kind != "PERPETUAL":
             return []
-        index = self.venue.prices.contracts[name].index_candles.history
+        index, contract = self.venue.prices.contracts[name].index_candles.history, self.venue.symbols[name]
         closes = {bar.open_ms: bar.close for bar in index.rows(period, limit, start, end)}
         return [
             {
                 "indexPrice": f"{closes[bar.open_ms]:.8f}", "contractType": kind,
                 "basisRate": f"{bar.close / closes[bar.open_ms] - 1:.4f}",
-                "futuresPrice": f"{bar.close:.8f}", "annualizedBasisRate": "",
+                "futuresPrice": f"{bar.close:.{contract.price_places}f}", "annualizedBasisRate": "",
                 "basis": f"{bar.close - closes[bar.open_ms]:.8f}", "pair": name, "timestamp": bar.open_ms,
             }
             for bar in self.venue.markets[name].klines.rows(period, limit, start, end)

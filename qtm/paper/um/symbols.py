@@ -36,7 +36,7 @@ _RULES = {
 _OWN_RULES = {("MAX_NUM_ORDERS", "limit"), ("PERCENT_PRICE", "multiplierUp")}
 _LISTED = frozenset({
     "pair", "contractType", "deliveryDate", "onboardDate", "maintMarginPercent", "requiredMarginPercent",
-    "underlyingType", "underlyingSubType", "settlePlan", "maxMoveOrderLimit", "permissionSets",
+    "underlyingType", "underlyingSubType", "maxMoveOrderLimit", "permissionSets",
 })  # fmt: skip
 """What is shown as another venue lists it; the other members are what this exchange does."""
 
@@ -109,6 +109,15 @@ class UmSymbol:
         """The largest funding rate: three quarters of the lowest maintenance margin rate, in 1e-8."""
         return self.brackets[0].rate * 3 // 4
 
+    @cached_property
+    def liquidation_fee(self) -> int:
+        """Share of notional that a liquidation costs, in 1e-8."""
+        return (
+            units_of(str(self.listing["liquidationFee"]))
+            if "liquidationFee" in self.listing
+            else LIQUIDATION_FEE
+        )
+
     def band(self, mark: int) -> tuple[int, int]:
         """The lowest and the highest price that a sell and a buy may have at a mark price."""
         return -(-mark * (E8 - self.percent) // E8), mark * (E8 + self.percent) // E8
@@ -180,35 +189,34 @@ class UmSymbol:
             )
 
     def filters(self) -> list[dict[str, Any]]:
-        """The filters as exchangeInfo writes them."""
+        """The filters as exchangeInfo writes them, members in the venue's order."""
         rules = self.instrument
-        step = self.qty(self.step)
         return [
             {
-                "filterType": "PRICE_FILTER",
                 "minPrice": self.price(units_of(rules.min_price) or self.tick),
-                "maxPrice": self.price(units_of(rules.max_price) or 1_000_000 * E8),
+                "maxPrice": f"{(rules.max_price or Decimal(1_000_000)).normalize():f}",
+                "filterType": "PRICE_FILTER",
                 "tickSize": self.price(self.tick),
             },
+            *(
+                {
+                    "stepSize": self.qty(self.step),
+                    "filterType": kind,
+                    "maxQty": f"{most.normalize():f}",
+                    "minQty": self.qty(units_of(rules.min_qty)),
+                }
+                for kind, most in (
+                    ("LOT_SIZE", rules.max_qty),
+                    ("MARKET_LOT_SIZE", rules.market_max_qty or rules.max_qty),
+                )
+            ),
+            {"limit": self.max_orders, "filterType": "MAX_NUM_ORDERS"},
+            {"notional": f"{rules.min_notional.normalize():f}", "filterType": "MIN_NOTIONAL"},
             {
-                "filterType": "LOT_SIZE",
-                "minQty": self.qty(units_of(rules.min_qty)),
-                "maxQty": self.qty(units_of(rules.max_qty)),
-                "stepSize": step,
-            },
-            {
-                "filterType": "MARKET_LOT_SIZE",
-                "minQty": self.qty(units_of(rules.min_qty)),
-                "maxQty": self.qty(units_of(rules.market_max_qty or rules.max_qty)),
-                "stepSize": step,
-            },
-            {"filterType": "MAX_NUM_ORDERS", "limit": self.max_orders},
-            {"filterType": "MIN_NOTIONAL", "notional": f"{rules.min_notional.normalize():f}"},
-            {
-                "filterType": "PERCENT_PRICE",
-                "multiplierUp": fixed(E8 + self.percent, 4),
                 "multiplierDown": fixed(E8 - self.percent, 4),
+                "multiplierUp": fixed(E8 + self.percent, 4),
                 "multiplierDecimal": "4",
+                "filterType": "PERCENT_PRICE",
             },
             {
                 "filterType": "POSITION_RISK_CONTROL",
@@ -274,9 +282,8 @@ class UmSymbol:
             "quotePrecision": 8,
             "underlyingType": "COIN",
             "underlyingSubType": [],
-            "settlePlan": 0,
-            "triggerProtect": "0.0500",
-            "liquidationFee": fixed(LIQUIDATION_FEE, 6),
+            "triggerProtect": fixed(self.percent, 4),
+            "liquidationFee": fixed(self.liquidation_fee, 6),
             "marketTakeBound": fixed(self.percent, 2),
             "maxMoveOrderLimit": 10000,
             "filters": self.filters(),

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from qtm.errors import ConfigError, DataError, VenueError
-from qtm.market.instruments import Market
+from qtm.market.instruments import Market, instrument_from_exchange_info
 from qtm.paper.faults import FaultRule
 from qtm.paper.mirror.feed import LiveMirror
 from qtm.paper.mirror.markets import UM
@@ -19,6 +19,7 @@ from qtm.paper.mirror.upstream import Upstream
 from qtm.paper.mirror.venue_sides import UmSide
 from qtm.paper.um.funding import FundingEvent
 from qtm.paper.um.server import AccountSpec, UmPaperExchange
+from qtm.paper.um.symbols import UmSymbol
 from qtm.paper.wire import E8, text_of
 from tests.paper.clients import Rest
 from tests.paper.mirror.test_live_mirror import units, until
@@ -112,6 +113,34 @@ async def test_filters_that_change_there_change_here() -> None:
             "BTCUSDT", [{"filterType": "PERCENT_PRICE", "multiplierUp": "1.1000"}]
         )
         await until(lambda: worlds.mirror.venue.symbols["BTCUSDT"].percent == E8 // 10)
+
+
+def test_a_mirrored_listing_brings_its_grid_its_bounds_and_its_dates() -> None:
+    listing = {
+        "symbol": "DOGEUSDT", "pair": "DOGEUSDT", "baseAsset": "DOGE", "quoteAsset": "USDT",
+        "pricePrecision": 6, "quantityPrecision": 0, "onboardDate": 1_594_280_000_000,
+        "liquidationFee": "0.015000", "requiredMarginPercent": "4.0000",
+        "filters": [
+            {"filterType": "PRICE_FILTER", "minPrice": "0.002440", "maxPrice": "30", "tickSize": "0.000010"},
+            {"filterType": "LOT_SIZE", "minQty": "1", "maxQty": "50000000", "stepSize": "1"},
+            {"filterType": "MARKET_LOT_SIZE", "minQty": "1", "maxQty": "30000000", "stepSize": "1"},
+            {"filterType": "MAX_NUM_ORDERS", "limit": 150},
+            {"filterType": "MAX_NUM_ALGO_ORDERS", "limit": 10},
+            {"filterType": "PERCENT_PRICE", "multiplierDown": "0.9000", "multiplierUp": "1.1000",
+             "multiplierDecimal": "4"},
+        ],
+    }  # fmt: skip
+    instrument = instrument_from_exchange_info(Market.UM, listing)
+    contract = UmSymbol.of(instrument).relisted(listing)
+    shown = contract.public("TRADING")
+    rules = {rule["filterType"]: rule for rule in shown["filters"]}
+    for kind in ("PRICE_FILTER", "LOT_SIZE", "MARKET_LOT_SIZE", "MAX_NUM_ORDERS", "PERCENT_PRICE"):
+        assert rules[kind] in listing["filters"]
+    for name in ("pricePrecision", "quantityPrecision", "onboardDate", "liquidationFee"):
+        assert shown[name] == listing[name]
+    assert (shown["triggerProtect"], shown["marketTakeBound"]) == ("0.1000", "0.10")
+    assert (contract.price(12_345_000), contract.qty(7 * E8)) == ("0.123450", "7")
+    assert contract.liquidation_fee == 1_500_000
 
 
 async def test_a_market_order_walks_the_book_and_does_not_move_it() -> None:

@@ -84,7 +84,7 @@ CONTRACT = {
     "status": str, "maintMarginPercent": Decimals(4), "requiredMarginPercent": Decimals(4),
     "baseAsset": str, "quoteAsset": str, "marginAsset": str, "pricePrecision": int, "quantityPrecision": int,
     "baseAssetPrecision": int, "quotePrecision": int, "underlyingType": str, "underlyingSubType": list,
-    "settlePlan": int, "triggerProtect": Decimals(4), "liquidationFee": Decimals(6),
+    "triggerProtect": Decimals(4), "liquidationFee": Decimals(6),
     "marketTakeBound": Decimals(2), "maxMoveOrderLimit": int, "filters": list, "orderTypes": list,
     "timeInForce": list, "permissionSets": list,
 }  # fmt: skip
