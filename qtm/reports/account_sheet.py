@@ -82,7 +82,9 @@ def account_sheet_document(result: AccountResult) -> Document:
         footer="Returns are net of fees, slippage and funding. Ratios use daily returns over "
         f"{DAYS_PER_YEAR:.0f} days; {figures.days:,.1f} days measured. All times UTC.",
         lineage=f"{made_from.strategy} {made_from.strategy_version} · "
-        f"bars {made_from.data_version or 'of several tables or not from the lake'}",
+        "bars of several tables or not from the lake"
+        if made_from.data_version is None
+        else f"bars {made_from.data_version}",
     )
 
 

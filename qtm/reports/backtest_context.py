@@ -12,6 +12,7 @@ from qtm.backtest.engine import BacktestResult
 from qtm.backtest.overfitting.stress_replay import replay_stress
 from qtm.backtest.overfitting.trials import Holdings
 from qtm.backtest.statistics import DAYS_PER_YEAR, daily_returns, drawdown_of, sharpe_ratio
+from qtm.backtest.tape.result import SymbolResult
 from qtm.reports.backtest_figures import filled, thinned
 from qtm.reports.blocks import ACCENT, BAD, NEUTRAL, Block, Cell, figure, numbers, paragraph, table, times
 from qtm.reports.formats import percent, ratio
@@ -19,7 +20,7 @@ from qtm.reports.formats import percent, ratio
 Floats = npt.NDArray[np.float64]
 
 
-def exposure_figure(result: BacktestResult) -> Block:
+def exposure_figure(result: SymbolResult) -> Block:
     """Value of the position over equity at each close; beyond 100 % is leverage, below zero is short."""
     with np.errstate(divide="ignore", invalid="ignore"):
         share = Holdings.of(result).qty * result.bars.close / result.equity
@@ -77,7 +78,7 @@ def slippage_paid(result: BacktestResult) -> Floats:
     return np.asarray(np.where(fills["cause"] == 0, paid, 0.0) * float(result.instrument.step_size))
 
 
-def benchmark_table(result: BacktestResult) -> Block:
+def benchmark_table(result: SymbolResult) -> Block:
     """The strategy beside buying at the first open and holding."""
     times_ms, cash = result.bars.open_time_ms, result.cash
     held = cash * result.bars.close / result.bars.open[0]
@@ -104,7 +105,7 @@ def benchmark_table(result: BacktestResult) -> Block:
     return table(("", "Strategy", "Buy and hold"), rows, caption="Against the market")
 
 
-def crisis_table(result: BacktestResult) -> Block:
+def crisis_table(result: SymbolResult) -> Block:
     """The market's worst events that the run covers whole, worst fall first."""
     found = replay_stress(result)
     if not found:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qtm.backtest.engine import BacktestResult
 from qtm.backtest.session import DAY_MS
 from qtm.backtest.statistics import DAYS_PER_YEAR, daily_equity, daily_returns
+from qtm.backtest.tape.result import SymbolResult
 from qtm.reports.blocks import ACCENT, BAD, GOOD, INK, NEUTRAL, Block, figure, numbers, paragraph, times
 from qtm.reports.formats import percent
 
@@ -43,7 +43,7 @@ def drawdown_path(equity: Floats, cash: float) -> Floats:
     return np.asarray(equity / np.maximum(np.maximum.accumulate(equity), cash) - 1.0)
 
 
-def equity_figure(result: BacktestResult) -> Block:
+def equity_figure(result: SymbolResult) -> Block:
     """Equity against buying and holding, with the drawdown underneath."""
     moments, equity = result.bars.open_time_ms + result.bars.interval.ms, result.equity
     holding = result.cash * result.bars.close / result.bars.open[0]
@@ -79,7 +79,7 @@ def equity_figure(result: BacktestResult) -> Block:
     )
 
 
-def rolling_sharpe(result: BacktestResult) -> Block:
+def rolling_sharpe(result: SymbolResult) -> Block:
     """Sharpe ratio of the last `ROLLING_DAYS` days at each day."""
     days, _ = daily_equity(result.bars.open_time_ms, result.equity)
     returns = daily_returns(result.bars.open_time_ms, result.equity, result.cash)
@@ -110,7 +110,7 @@ def rolling_sharpe(result: BacktestResult) -> Block:
     )
 
 
-def distribution(result: BacktestResult) -> Block:
+def distribution(result: SymbolResult) -> Block:
     """Histogram of daily returns with VaR and CVaR at 95 %."""
     returns = daily_returns(result.bars.open_time_ms, result.equity, result.cash)
     if returns.size < 20:
@@ -153,13 +153,13 @@ def distribution(result: BacktestResult) -> Block:
     )
 
 
-def filled(result: BacktestResult) -> npt.NDArray[np.void]:
+def filled(result: SymbolResult) -> npt.NDArray[np.void]:
     """The rows of orders filled in whole or in part."""
     rows: npt.NDArray[np.void] = result.order_rows[result.order_rows["filled_lots"] != 0.0]
     return rows
 
 
-def price_figure(result: BacktestResult) -> Block:
+def price_figure(result: SymbolResult) -> Block:
     """The close with buys and sells marked."""
     bars, fills = result.bars, filled(result)[-MARKERS:]
     kept = thinned(bars.close)

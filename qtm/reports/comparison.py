@@ -164,7 +164,7 @@ def _shown(name: str, value: float) -> str:
         return percent(value)
     if name in _MONEY:
         return money(value, 2)
-    return price(value) if value == round(value) else ratio(value)
+    return price(value) if value.is_integer() else ratio(value)
 
 
 def _word(name: str, value: Any) -> str:

@@ -11,6 +11,7 @@ from qtm.backtest.intrabar import CAUSES, ENTRY
 from qtm.backtest.overfitting.verdict import Verdict
 from qtm.backtest.session import EXPIRED, FILLED, PARTIAL, REFUSED, REJECTED
 from qtm.backtest.statistics import DAYS_PER_YEAR, daily_equity
+from qtm.backtest.tape.result import OrdersResult, SymbolResult
 from qtm.clock import iso_utc
 from qtm.reports.backtest_context import (
     benchmark_table,
@@ -31,6 +32,13 @@ from qtm.reports.backtest_figures import (
 from qtm.reports.blocks import Block, Card, Cell, Document, Section, Tone, cards, columns, definitions, table
 from qtm.reports.formats import money, percent, price, ratio
 from qtm.reports.monthly import monthly_table
+from qtm.reports.orders_sections import (
+    fill_quality_table,
+    market_in_words,
+    orders_costs_figure,
+    orders_costs_table,
+    orders_ends_table,
+)
 from qtm.reports.page import render_page
 from qtm.reports.verdict_section import verdict_section
 from qtm.risk.rules import CONTROL_NAMES
@@ -39,12 +47,12 @@ from qtm.trading.book import SIZE_BY_WEIGHT
 LISTED_TRADES = 250
 
 
-def tear_sheet_page(result: BacktestResult, verdict: Verdict | None = None) -> str:
+def tear_sheet_page(result: SymbolResult, verdict: Verdict | None = None) -> str:
     """The tear sheet as one self-contained HTML page; `verdict` is that of an examination, if any."""
     return render_page(tear_sheet_document(result, verdict))
 
 
-def tear_sheet_document(result: BacktestResult, verdict: Verdict | None = None) -> Document:
+def tear_sheet_document(result: SymbolResult, verdict: Verdict | None = None) -> Document:
     """The tear sheet before it becomes a page or a PDF; `verdict` is that of an examination, if any."""
     made_from = result.lineage
     figures = result.statistics
@@ -76,10 +84,7 @@ def tear_sheet_document(result: BacktestResult, verdict: Verdict | None = None) 
         ),
         Section("Trades on the price", [price_figure(result)], _markers_note(result)),
         Section("Exposure", [exposure_figure(result)], _exposure_note(result)),
-        Section(
-            "Costs and orders",
-            [columns(_costs_table(result), _orders_table(result)), costs_figure(result)],
-        ),
+        Section("Costs and orders", _costs_and_orders(result)),
         Section("Trades", [_trade_list(result)], _listed_note(result)),
         Section("Made from", [_lineage_table(result)]),
     ]
@@ -89,9 +94,14 @@ def tear_sheet_document(result: BacktestResult, verdict: Verdict | None = None) 
         sections,
         footer="Returns are net of fees and slippage. Ratios use daily returns over "
         f"{DAYS_PER_YEAR:.0f} days; {figures.days:,.1f} days measured. All times UTC.",
-        lineage=f"{made_from.strategy} {made_from.strategy_version} · "
-        f"bars {made_from.data_version or 'not from the lake'}",
+        lineage=f"{made_from.strategy} {made_from.strategy_version} · bars {_version(result)}",
     )
+
+
+def _version(result: SymbolResult) -> str:
+    """The version of the lake's table; its first is 0."""
+    version = result.lineage.data_version
+    return "not from the lake" if version is None else str(version)
 
 
 def _day(ts_ms: int) -> str:
@@ -102,7 +112,7 @@ def _tone(value: float) -> Tone:
     return "good" if value > 0 else "bad" if value < 0 else ""
 
 
-def _verdict(result: BacktestResult) -> str:
+def _verdict(result: SymbolResult) -> str:
     figures = result.statistics
     held = float(result.bars.close[-1] / result.bars.open[0] - 1.0)
     against = "more" if figures.total_return > held else "less"
@@ -118,7 +128,7 @@ def _verdict(result: BacktestResult) -> str:
     return words
 
 
-def _key_figures(result: BacktestResult) -> Block:
+def _key_figures(result: SymbolResult) -> Block:
     s = result.statistics
     return cards(
         [
@@ -145,7 +155,7 @@ def _key_figures(result: BacktestResult) -> Block:
     )
 
 
-def _exposure_note(result: BacktestResult) -> str:
+def _exposure_note(result: SymbolResult) -> str:
     s = result.statistics
     return (
         f"In the market {percent(s.exposure, 1)} of the bars; traded {ratio(s.turnover, 1)} times its equity "
@@ -153,11 +163,21 @@ def _exposure_note(result: BacktestResult) -> str:
     )
 
 
-def _markers_note(result: BacktestResult) -> str:
+def _markers_note(result: SymbolResult) -> str:
     fills = len(filled(result))
     return (
         f"The latest {MARKERS:,} of {fills:,} fills are marked." if fills > MARKERS else f"{fills:,} fills."
     )
+
+
+def _costs_and_orders(result: SymbolResult) -> list[Block]:
+    if isinstance(result, OrdersResult):
+        return [
+            columns(orders_costs_table(result), orders_ends_table(result)),
+            fill_quality_table(result),
+            orders_costs_figure(result),
+        ]
+    return [columns(_costs_table(result), _orders_table(result)), costs_figure(result)]
 
 
 def _costs_table(result: BacktestResult) -> Block:
@@ -199,7 +219,7 @@ def _orders_table(result: BacktestResult) -> Block:
     return table(("Order", "Count"), rows, caption="What became of the orders")
 
 
-def _listed_note(result: BacktestResult) -> str:
+def _listed_note(result: SymbolResult) -> str:
     trades = len(result.trades)
     if trades == 0:
         return "No round trip was closed."
@@ -208,8 +228,10 @@ def _listed_note(result: BacktestResult) -> str:
     )
 
 
-def _trade_list(result: BacktestResult) -> Block:
+def _trade_list(result: SymbolResult) -> Block:
     opened = result.bars.open_time_ms
+    # An average of several fills lies between the ticks; two more places are enough to see where.
+    places = 2 - int(result.instrument.tick_size.normalize().as_tuple().exponent)
     rows = []
     for trade in result.trades[::-1][:LISTED_TRADES]:
         profit = float(trade["profit"])
@@ -220,8 +242,8 @@ def _trade_list(result: BacktestResult) -> Block:
                 iso_utc(int(opened[trade["exit_bar"]]))[:16].replace("T", " "),
                 "long" if trade["side"] > 0 else "short",
                 price(float(trade["qty"])),
-                price(float(trade["entry_price"])),
-                price(float(trade["exit_price"])),
+                price(round(float(trade["entry_price"]), places)),
+                price(round(float(trade["exit_price"]), places)),
                 money(float(trade["fees"]), 2),
                 Cell(money(profit, 2, signed=True), _tone(profit)),
                 Cell(percent(profit / invested if invested else math.nan, signed=True), _tone(profit)),
@@ -246,10 +268,9 @@ def _maintenance(margin: dict[str, Any]) -> str:
     return percent(rates[0]) if len(rates) == 1 else f"{percent(rates[0])} to {percent(rates[-1])}"
 
 
-def _lineage_table(result: BacktestResult) -> Block:
+def _lineage_table(result: SymbolResult) -> Block:
     made_from = result.lineage
     costs, limits, margin = made_from.costs, made_from.limits, made_from.margin
-    by_weight = made_from.sizing["mode"] == SIZE_BY_WEIGHT
     return columns(
         definitions(
             {
@@ -258,7 +279,7 @@ def _lineage_table(result: BacktestResult) -> Block:
                 "Data": f"{made_from.market} {made_from.symbol} {made_from.interval}, "
                 f"{made_from.bars:,} bars",
                 "Period": f"{iso_utc(made_from.first_ms)} to {iso_utc(made_from.last_ms)} (open times)",
-                "Lake version": str(made_from.data_version or "not from the lake"),
+                "Lake version": _version(result),
                 "Waivers": "; ".join(made_from.waivers) or "none",
             }
         ),
@@ -266,8 +287,7 @@ def _lineage_table(result: BacktestResult) -> Block:
             {
                 "Fees": f"maker {percent(costs['maker_rate'], 3)}, taker {percent(costs['taker_rate'], 3)}",
                 "Slippage": _slippage(costs),
-                "Order": f"LIMIT IOC, {percent(made_from.band)} beyond the close, filled at the next open",
-                "Sizing": f"{made_from.sizing['amount']:g} × {'equity' if by_weight else 'units'}",
+                **(market_in_words(result) if isinstance(result, OrdersResult) else _orders_in_words(result)),
                 "Capital": f"{money(made_from.cash)} {result.instrument.quote}",
                 "Account": "spot"
                 if margin is None
@@ -277,6 +297,16 @@ def _lineage_table(result: BacktestResult) -> Block:
             }
         ),
     )
+
+
+def _orders_in_words(result: BacktestResult) -> dict[str, str]:
+    """What one order of a step strategy is, and how its size was found."""
+    made_from = result.lineage
+    of_what = "equity" if made_from.sizing["mode"] == SIZE_BY_WEIGHT else "units"
+    return {
+        "Order": f"LIMIT IOC, {percent(made_from.band)} beyond the close, filled at the next open",
+        "Sizing": f"{made_from.sizing['amount']:g} × {of_what}",
+    }
 
 
 def _limits_in_words(limits: Mapping[str, float]) -> str:

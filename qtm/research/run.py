@@ -76,8 +76,7 @@ class ResearchRun:
         """The tear sheet before it becomes a page or a PDF."""
         if isinstance(self.result, AccountResult):
             return account_sheet_document(self.result)
-        alike: Any = self.result  # an order strategy's result has the face of a bar strategy's
-        return tear_sheet_document(alike)
+        return tear_sheet_document(self.result)
 
     def save(self, folder: Path | str) -> Path:
         """Write the run as a folder of files, for `qtm compare`; returns the folder."""

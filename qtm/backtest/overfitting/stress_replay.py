@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from qtm.backtest.engine import BacktestResult
 from qtm.backtest.overfitting.trials import Holdings
 from qtm.backtest.session import DAY_MS
+from qtm.backtest.tape.result import SymbolResult
 from qtm.risk.stress import CRYPTO_EVENTS, StressEvent
 
 
@@ -38,14 +38,14 @@ class StressReplay:
 
 
 def replay_stress(
-    result: BacktestResult, events: Sequence[StressEvent] = CRYPTO_EVENTS
+    result: SymbolResult, events: Sequence[StressEvent] = CRYPTO_EVENTS
 ) -> tuple[StressReplay, ...]:
     """Look up every event that the run covers whole, with a bar before it; worst fall first."""
     found = (_replay(result, event) for event in events)
     return tuple(sorted((one for one in found if one is not None), key=lambda one: -one.worst_fall))
 
 
-def _replay(result: BacktestResult, event: StressEvent) -> StressReplay | None:
+def _replay(result: SymbolResult, event: StressEvent) -> StressReplay | None:
     times = result.bars.open_time_ms
     begin, end = _day_ms(event.first_day), _day_ms(event.last_day) + DAY_MS
     first, stop = (int(i) for i in np.searchsorted(times, (begin, end)))

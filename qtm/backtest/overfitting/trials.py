@@ -18,6 +18,7 @@ from qtm.backtest.engine import BacktestResult, run_backtest
 from qtm.backtest.funding import FundingRates
 from qtm.backtest.registry import Trial, daily_sharpe, returns_to_ruin, trial_of
 from qtm.backtest.statistics import daily_equity
+from qtm.backtest.tape.result import SymbolResult
 from qtm.errors import RiskError
 from qtm.market.bars import BarSeries
 from qtm.market.instruments import Instrument
@@ -159,7 +160,7 @@ class Holdings:
     cash: Floats
 
     @classmethod
-    def of(cls, result: BacktestResult) -> Holdings:
+    def of(cls, result: SymbolResult) -> Holdings:
         """Carry the position after each finished order forward over the bars; cash is what else there is."""
         rows = result.order_rows
         bars = len(result.bars)

@@ -143,7 +143,7 @@ def run_orders_backtest(
             cash=cash,
             costs=costs._asdict(),
             sizing={},
-            limits=limits._asdict() if limits is not None else None,
+            limits=_as_judged(rules) if limits is not None else None,
             margin=account.as_dict() if account.leverage > 0 else None,
             funded=funding is not None,
             band=0.0,
@@ -157,6 +157,11 @@ def run_orders_backtest(
         latency=latency,
         queue=queue,
     )  # fmt: skip
+
+
+def _as_judged(rules: npt.NDArray[np.void]) -> dict[str, float]:
+    """The limits as the gate of the run knows them, under the names every engine's lineage has."""
+    return {name: float(rules["limits"][0][name]) for name in GateLimits._fields}
 
 
 def _settled(desk: npt.NDArray[np.void]) -> bytes:

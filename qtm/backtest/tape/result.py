@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from qtm.backtest.engine import Lineage
+from qtm.backtest.engine import BacktestResult, Lineage
 from qtm.backtest.intrabar import CAUSES
 from qtm.backtest.session import EXPIRED, FILLED, REFUSED, REJECTED
 from qtm.backtest.sinks import ORDER_ROW
@@ -149,17 +149,18 @@ class OrdersResult:
         rest = _rows_of_unfilled(unfilled, self)
         rows = np.concatenate([fills, rest])
         order = np.argsort(np.concatenate([self.fill_rows["ts_ns"], unfilled["end_ns"]]), kind="stable")
-        return np.asarray(rows[order])
+        return _books_carried(np.asarray(rows[order]), self)
+
+    @property
+    def start(self) -> tuple[float, float]:
+        """Position and cash before the tape."""
+        return float(self.start_books["base"]) / UNITS, float(self.start_books["cash"]) / UNITS
 
     @cached_property
     def trades(self) -> npt.NDArray[np.void]:
         """The round trips, as an array of `qtm.backtest.statistics.TRADE`."""
         fills = _rows_of_fills(self.fill_rows, self)
-        start_qty, start_cash = (
-            float(self.start_books["base"]) / UNITS,
-            float(self.start_books["cash"]) / UNITS,
-        )
-        return round_trips(fills, float(self.instrument.step_size), start_qty, start_cash)
+        return round_trips(fills, float(self.instrument.step_size), *self.start)
 
     @cached_property
     def statistics(self) -> Statistics:
@@ -194,6 +195,10 @@ class OrdersResult:
     def funding_paid(self) -> float:
         """Funding paid (received, if negative) in quote currency."""
         return float(self.books["funding"]) / UNITS
+
+
+SymbolResult = BacktestResult | OrdersResult
+"""A run on one symbol, of either engine."""
 
 
 def bars_of(tape: Tape, instrument: Instrument) -> BarSeries:
@@ -262,6 +267,17 @@ def _rows_of_unfilled(ends: npt.NDArray[np.void], run: OrdersResult) -> npt.NDAr
     rows["status"] = [_ENDED_WITHOUT_FILL[int(status)] for status in ends["status"]]
     rows["breached"] = ends["breached"]
     rows["fill_price"] = np.nan
+    return rows
+
+
+def _books_carried(rows: npt.NDArray[np.void], run: OrdersResult) -> npt.NDArray[np.void]:
+    """Give every order that ended without a fill the books of the fill before it."""
+    filled = rows["status"] == FILLED
+    last = np.maximum.accumulate(np.where(filled, np.arange(len(rows)), -1))
+    books = run.start_books
+    entry = float(books["cost"]) / float(books["base"]) if books["base"] != 0 else 0.0
+    for name, before in zip(("qty_after", "cash_after", "entry_after"), (*run.start, entry), strict=True):
+        rows[name] = np.where(last >= 0, rows[name][last], before)
     return rows
 
 

@@ -1,0 +1,110 @@
+"""Order strategies and accounts have tear sheets too, with the words that are theirs."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qtm.backtest.account.engine import run_account
+from qtm.backtest.account.panel import Listed, Panel
+from qtm.backtest.account.seats import Seat
+from qtm.backtest.account.terms import Conditions
+from qtm.backtest.look_ahead import proof_market
+from qtm.backtest.overfitting.trials import Holdings
+from qtm.backtest.tape.engine import run_orders_backtest
+from qtm.backtest.tape.events import tape_of_bars
+from qtm.backtest.tape.result import OrdersResult
+from qtm.backtest.tape.rules import Latency
+from qtm.market.instruments import Market
+from qtm.reports.account_sheet import account_sheet_document
+from qtm.reports.comparison import comparison_document
+from qtm.reports.formats import money, percent
+from qtm.reports.page import render_page
+from qtm.reports.pdf import write_pdf
+from qtm.reports.run_folder import read_run, write_run
+from qtm.reports.tear_sheet import tear_sheet_document, tear_sheet_page
+from qtm.risk.rules import GateLimits
+from qtm.strategies.registry import load_strategy
+from qtm.trading.costs import UM_COSTS
+from tests.backtest.scripted import instrument
+
+LIMITS = GateLimits(90_000.0, 2_000.0, 0.03, 0.25, 0.2, 60.0, 10_000.0, 5_000.0)
+
+
+@pytest.fixture(scope="module")
+def result() -> OrdersResult:
+    listed = instrument(Market.UM)
+    strategy = load_strategy("market-making")
+    return run_orders_backtest(
+        strategy,  # type: ignore[arg-type]
+        {"half_spread": 20.0, "requote_ms": 3_600_000, "shortest": 5_000.0},
+        tape_of_bars(proof_market(2_400, 2), listed),
+        listed,
+        cash=1e5,
+        costs=UM_COSTS,
+        latency=Latency.constant(feed_ms=2, order_ms=8),
+        limits=LIMITS,
+        data_version=0,
+    )
+
+
+def test_an_order_strategys_sheet_shows_makers_ends_and_latency(result: OrdersResult) -> None:
+    page = tear_sheet_page(result)
+    fees = float(result.fills.filter(result.fills["maker"])["fee"].sum())
+    refused = int((result.orders["status"] == "REFUSED").sum())
+    assert refused > 0 and len(result.fills) > 50
+    for text in (
+        percent(result.statistics.total_return, signed=True),
+        money(-fees, 2),
+        "Cancelled on request",
+        f"{refused:,}",
+        "PT-07 worst-case position",
+        "market data 2 ms, orders 8 ms",
+        "a price beyond the order",
+    ):
+        assert text in page, text
+    assert result.lineage.limits is not None and type(result.lineage.limits["daily_loss"]) is float
+    assert "not from the lake" not in page, "the first version of a table is 0"
+    assert "Sizing" not in page and "LIMIT IOC" not in page, "these are a step strategy's words"
+
+
+def test_exposure_between_fills_is_what_the_fills_left(result: OrdersResult) -> None:
+    held = Holdings.of(result).qty
+    last = result.fills["qty_after"].to_list()[-1]
+    assert held[-1] == last
+    after = np.zeros(len(result.bars))
+    step_ns = result.tape.interval.ms * 1_000_000
+    for ts_ns, qty in result.fills.select("ts_ns", "qty_after").iter_rows():
+        after[(ts_ns - result.tape.start_ns) // step_ns :] = qty
+    assert np.array_equal(held, after)
+
+
+def test_an_order_strategys_run_prints_and_compares_even_if_it_never_lost(
+    result: OrdersResult, tmp_path: Path
+) -> None:
+    printed = write_pdf(tmp_path / "run.pdf", tear_sheet_document(result), made_ms=1_700_000_000_000)
+    assert printed.read_bytes().startswith(b"%PDF-")
+    times = result.bars.open_time_ms + result.bars.interval.ms
+    runs = [read_run(write_run(tmp_path / name, result, times)) for name in ("one", "two")]
+    lucky = dataclasses.replace(runs[1], statistics={**runs[1].statistics, "profit_factor": float("nan")})
+    assert "profit factor" in render_page(comparison_document([runs[0], lucky]))
+
+
+def test_an_accounts_sheet_shows_every_strategy_and_symbol() -> None:
+    listed = [
+        Listed(dataclasses.replace(instrument(Market.UM), symbol=f"COIN{number}"),
+               dataclasses.replace(proof_market(900, number + 1), symbol=f"COIN{number}"))
+        for number in range(2)
+    ]  # fmt: skip
+    seats = [
+        Seat(load_strategy("trend"), {"fast": 5, "slow": 20}, share=0.5),
+        Seat(load_strategy("cross-momentum"), {"lookback": 48}, share=0.5),
+    ]
+    run = run_account(seats, Panel.of(listed), Conditions(1e5), data_version=0)
+    page = render_page(account_sheet_document(run))
+    for text in ("COIN0", "COIN1", "trend", "cross-momentum", "bars 0", money(run.statistics.fees)):
+        assert text in page, text
+    assert run.statistics.trades > 0
