@@ -13,6 +13,8 @@ FOLDER = Path("bench_files")
 PACKAGES = ("vectorbt==1.2.0", "vectorbt-rust==1.2.0")
 ORDER_PACKAGES = ("hftbacktest==2.4.4", "nautilus-trader==1.221.0", "pandas<3")
 """Peers that trade orders, in an environment beside the first: they need other versions."""
+PORTFOLIO_PACKAGES = ("skfolio==1.12.2", "riskfolio-lib==7.4.0", "PyPortfolioOpt==1.6.0", "highspy>=1.15.1")
+"""Peers that optimise portfolios."""
 
 
 def peer_python(name: str = "peers", packages: tuple[str, ...] = PACKAGES) -> Path | None:

@@ -2,10 +2,8 @@
 
     python -m benchmarks.cvar                                  three sizes
     python -m benchmarks.cvar --sizes 500x50000                one size
-    PEERS_PYTHON=/path/to/python python -m benchmarks.cvar     with the packaged peers
 
-The packaged peers are no dependencies of this project: install them into an environment of their own
-(`pip install skfolio riskfolio-lib pyportfolioopt`) and name its interpreter. Every method runs in its own
+The packaged peers are installed into an environment of their own on first use. Every method runs in its own
 process, one after another, on the same scenarios. Ratios are of processor time, which other work on the
 machine moves less than it moves the clock.
 """
@@ -14,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -27,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks._cvar_problem import ALPHA, MOST_WEIGHT, required_return, scenarios
+from benchmarks._peers import PORTFOLIO_PACKAGES, peer_python
 from qtm.portfolio.allocation import Allocation
 from qtm.portfolio.optimise import optimise
 from qtm.portfolio.problem import Distribution, Group, Objective, PortfolioProblem, TailCap
@@ -175,12 +173,10 @@ def main() -> int:
     parser.add_argument("--sizes", default=DEFAULT_SIZES, help="symbols x scenarios, e.g. 20x1000,500x50000")
     parser.add_argument("--methods", default="", help="only these, separated by semicolons")
     chosen = parser.parse_args()
-    peers = os.environ.get("PEERS_PYTHON")
+    peers = peer_python("peers-portfolio", PORTFOLIO_PACKAGES)
     methods = [(name, sys.executable) for name in ("ours", "cvxpy, Clarabel", "cvxpy, HiGHS")]
-    if peers:
-        methods += [(name, peers) for name in PACKAGED]
-    else:
-        print("skfolio, riskfolio-lib and PyPortfolioOpt are left out: PEERS_PYTHON names no interpreter")
+    if peers is not None:
+        methods += [(name, str(peers)) for name in PACKAGED]
     wanted = {name.strip() for name in chosen.methods.split(";") if name.strip()}
     with tempfile.TemporaryDirectory() as folder:
         for size in chosen.sizes.split(","):
