@@ -7,7 +7,7 @@ from typing import Any
 
 from qtm.backtest.account.proofs import check_account_strategy
 from qtm.backtest.look_ahead import Proof, check_strategy
-from qtm.errors import StrategyError
+from qtm.backtest.tape.proofs import check_order_strategy
 from qtm.strategies.contract import StepStrategy
 from qtm.strategies.order_contract import OrderStrategy
 from qtm.strategies.registry import Strategy
@@ -24,9 +24,5 @@ def prove(strategy: Strategy, params: Mapping[str, Any] | None = None) -> Proof:
     if isinstance(strategy, StepStrategy):
         return check_strategy(strategy, params)
     if isinstance(strategy, OrderStrategy):
-        raise StrategyError(
-            "order strategies have no proofs yet",
-            where=strategy.name,
-            remedy="prove a strategy of another kind",
-        )
+        return check_order_strategy(strategy, params)
     return check_account_strategy(strategy, params)
