@@ -203,7 +203,7 @@ class LiveMirror:
         elif kind == "kline":
             self._kline(self._venue, symbol, event["k"])
         else:
-            self._side.told(self._venue, symbol, event, in_step=mirrored.depth.synced)
+            self._side.told(self._venue, symbol, event)
         return True
 
     def _depth(self, venue: Venue, symbol: str, mirrored: MirroredSymbol, event: Mapping[str, Any]) -> None:

@@ -35,8 +35,8 @@ class VenueSide(Protocol):
         """The mirrored venue's exchangeInfo says this of a symbol now."""
         ...
 
-    def told(self, venue: Venue, symbol: str, event: Mapping[str, Any], *, in_step: bool) -> None:
-        """An event that is neither depth, trade nor candle; `in_step`: whether the symbol's book stands."""
+    def told(self, venue: Venue, symbol: str, event: Mapping[str, Any]) -> None:
+        """An event that is neither depth, trade nor candle."""
         ...
 
 
@@ -54,7 +54,7 @@ class SpotSide:
         """The other venue's filters hold."""
         _venue_of(SpotVenue, venue).symbols[symbol].relist(listing)
 
-    def told(self, venue: Venue, symbol: str, event: Mapping[str, Any], *, in_step: bool) -> None:
+    def told(self, venue: Venue, symbol: str, event: Mapping[str, Any]) -> None:
         """A block trade."""
         if event["e"] == "blockTrade":
             price, qty = amount_of(event["p"]), amount_of(event["q"])
@@ -113,17 +113,13 @@ class UmSide:
         """The other venue's filters hold."""
         _venue_of(UmVenue, venue).relist(symbol, listing)
 
-    def told(self, venue: Venue, symbol: str, event: Mapping[str, Any], *, in_step: bool) -> None:
-        """Mark price, index and funding: while the book is in doubt they set nothing off."""
-        if event["e"] != "markPriceUpdate":
-            return
-        contracts = _venue_of(UmVenue, venue)
-        contracts.tell_prices(
-            symbol, int(event["E"]), amount_of(event["p"]), amount_of(event["i"]), amount_of(event["r"]),
-            int(event["T"]),
-        )  # fmt: skip
-        if in_step:
-            contracts.conclude(symbol)
+    def told(self, venue: Venue, symbol: str, event: Mapping[str, Any]) -> None:
+        """Mark price, index and funding."""
+        if event["e"] == "markPriceUpdate":
+            _venue_of(UmVenue, venue).tell_prices(
+                symbol, int(event["E"]), amount_of(event["p"]), amount_of(event["i"]), amount_of(event["r"]),
+                int(event["T"]),
+            )  # fmt: skip
 
 
 def side_of(market: Market) -> VenueSide:

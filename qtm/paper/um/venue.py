@@ -135,12 +135,10 @@ class UmVenue(Venue):
         return self.prices.funding_rate(symbol, self.symbols[symbol], self.funding.interval_hours(symbol))
 
     def tell_prices(self, symbol: str, ts_ms: int, mark: int, index: int, rate: int, settles_ms: int) -> None:
-        """Take a contract's prices and its next settlement as another venue has them.
-
-        Nothing is set off until `conclude` or the book's next change.
-        """
+        """Take a contract's prices and its next settlement as another venue has them."""
         self.prices.tell(self.markets[symbol], self.symbols[symbol], ts_ms, mark, index)
         self.funding.announce(symbol, rate, settles_ms)
+        self.conclude(symbol)
 
     def imbalance(self, asset: str) -> int:
         """What the venue has lost (or made) of an asset: 0, always."""
@@ -183,10 +181,11 @@ class UmVenue(Venue):
     def marks_moved(self, symbol: str) -> None:
         """Prices or a wallet have changed: mark price, conditional orders, liquidation, deleveraging.
 
-        What follows from it may move prices again; one round at a time, until nothing happens any more.
+        What follows from it may move prices again; one round at a time, until nothing happens any more. While
+        the book is in doubt (BREAK) it sets nothing off.
         """
         self._remark(symbol)
-        if self._busy:
+        if self._busy or self.markets[symbol].status == "BREAK":
             return
         self._busy = True
         try:

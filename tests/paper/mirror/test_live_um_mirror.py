@@ -7,6 +7,7 @@ import socket
 from typing import Any
 
 import aiohttp
+import orjson
 import pytest
 from aiohttp import web
 
@@ -167,6 +168,20 @@ async def test_a_resting_order_waits_behind_what_was_shown_and_fills_as_that_tra
         assert await worlds.executed(order) == 1
 
 
+async def test_what_retail_price_improvement_orders_traded_reaches_no_paper_order() -> None:
+    async with Worlds() as worlds:
+        order = await worlds.order("BUY", 1, 60_000)
+        event = {
+            "e": "aggTrade", "E": worlds.mirror.venue.clock.now_ms(), "a": 900, "s": "BTCUSDT",
+            "p": "60000.00", "q": "9.000", "nq": "2.250", "f": 901, "l": 907, "T": 0, "m": True,
+        }  # fmt: skip
+        told = orjson.dumps({"stream": "btcusdt@aggTrade", "data": event})
+        worlds.feed._message(told)
+        worlds.feed._message(told)
+        assert await worlds.executed(order) == 0.25
+        assert [trade.qty for trade in worlds.market.tape] == [E8 // 4, 9 * E8]
+
+
 async def test_mark_price_index_and_funding_are_followed_and_settled() -> None:
     async with Worlds() as worlds, Rest(worlds.upstream.url, prefix="/fapi/v1") as upstream:
         await worlds.order("BUY", 1)
@@ -199,6 +214,22 @@ async def test_the_mirrored_mark_price_liquidates() -> None:
         _, forced, _ = await worlds.rest.signed("GET", "forceOrders", symbol="BTCUSDT")
         assert forced[0]["clientOrderId"].startswith("autoclose-")
         assert worlds.mirror.venue.imbalance("USDT") == 0
+
+
+async def test_a_mark_price_liquidates_nobody_while_the_book_is_in_doubt() -> None:
+    async with Worlds() as worlds:
+        await worlds.order("BUY", 30)
+        ours, account = worlds.mirror.venue, worlds.mirror.venue.accounts["desk"]
+        worlds.upstream.faults.add(FaultRule("delay", "depth", seconds=2.5))
+        worlds.feed._doubt("BTCUSDT")
+        worlds.feed._symbols["BTCUSDT"].depth.forget()
+        worlds.upstream.venue.set_depth("BTCUSDT", units([(55_000, 900)]), units([(55_010, 900)]))
+        worlds.upstream.venue.print_trade("BTCUSDT", 55_000 * E8, E8, buyer_is_maker=True)
+        await until(lambda: ours.mark("BTCUSDT") < 55_100 * E8)
+        assert worlds.market.status == "BREAK"
+        assert account.held("BTCUSDT")
+        await until(lambda: not account.held("BTCUSDT"))
+        assert worlds.market.status == "TRADING"
 
 
 @pytest.mark.parametrize("lost", [0, 1])
