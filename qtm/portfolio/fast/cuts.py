@@ -22,7 +22,7 @@ from qtm.risk.measures import Floats
 MOST_CUTS = 40
 MOST_INNER = 20
 """Cuts spent on finding a portfolio inside the caps."""
-CUT_GAP = 5e-3
+CUT_GAP = 1e-2
 """The cuts stop at this relative gap."""
 OUTWARD = 0.3
 """Where the in-out query lies between the incumbent (0) and the master's portfolio (1)."""

@@ -29,7 +29,7 @@ FIRST_BAND = 1.5
 NARROW_BAND = 0.3
 WARM_BAND = 0.4
 """Half width of the two-sided band once the incumbent is good, in units of the tail."""
-LOOSE = 1e-5
+LOOSE = 1e-2
 """Tolerance of the first band programme, whose band is only provisional."""
 SPARE = 0.1
 """Most scenarios added in advance on each side of the band, in units of the tail."""
