@@ -46,9 +46,10 @@ OWNERS = ["team:risk"]
     ],
     description=(
         "The daily risk report: VaR and CVaR by every engine, components, limits and their use, stress, "
-        "drawdown, model back-tests, exposures, liquidity, funding, breaches and waivers, the running account "
-        "by strategy and asset, what changed since the report before. HTML, PDF and JSON. It describes exactly "
-        "the weights in the lake: when the bars have changed since they were made, the report is refused."
+        "drawdown, model back-tests, exposures, liquidity, funding, breaches and waivers, the running "
+        "account by strategy and asset, what changed since the report before. HTML, PDF and JSON. It "
+        "describes exactly the weights in the lake: when the bars have changed since they were made, the "
+        "report is refused."
     ),
 )
 def risk_report(
