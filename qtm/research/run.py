@@ -21,6 +21,7 @@ from qtm.backtest.tape.engine import run_orders_backtest
 from qtm.backtest.tape.events import Tape, tape_of_bars, tape_of_trades
 from qtm.backtest.tape.result import OrdersResult
 from qtm.errors import ConfigError, DataError
+from qtm.market.datasets import trades_dataset
 from qtm.market.instruments import Instrument, Market
 from qtm.market.lake import Lake
 from qtm.reports.account_sheet import account_sheet_document
@@ -236,7 +237,7 @@ def _on_tape(
     if interval == TRADES:
         given = options.get("cash")
         cash = float(config.risk.capital) if given is None else float(given)
-        instrument, tape = _trades(market, symbol, **options)
+        instrument, tape, version = _trades(market, symbol, **options)
     else:
         found = gather_panel_series([f"{market}:{symbol}"], interval, **options)
         one = found.listed[0]
@@ -260,17 +261,19 @@ def _on_tape(
     )
 
 
-def _trades(where: Market, symbol: str, **options: Unpack[Options]) -> tuple[Instrument, Tape]:
-    """An instrument and every trade of it in the period."""
+def _trades(where: Market, symbol: str, **options: Unpack[Options]) -> tuple[Instrument, Tape, int | None]:
+    """An instrument, every trade of it in the period, and the version of their table."""
     lake = options.get("lake") or Lake.from_settings(settings())
     start_ms, end_ms = parse_period(options.get("start"), options.get("end"))
-    frame = lake.scan_trades(where, symbols=[symbol], start_ms=start_ms, end_ms=end_ms).collect()
+    version = lake.version(trades_dataset(where))
+    rows = lake.scan_trades(where, symbols=[symbol], start_ms=start_ms, end_ms=end_ms, version=version)
+    frame = rows.collect()
     if frame.is_empty():
         raise DataError(
             "there are no trades to run on", where=f"{where} {symbol}", remedy="`qtm ingest trades` first"
         )
     instrument = lake.instrument(where, symbol)
-    return instrument, tape_of_trades(frame, instrument)
+    return instrument, tape_of_trades(frame, instrument), version
 
 
 def _record(trials: Sequence[Trial]) -> None:
