@@ -196,4 +196,13 @@ def _print_run(run: ResearchRun, path: Path) -> None:
         table.add_row(name, value)
     console = Console()
     console.print(table)
+    if refused:
+        console.print(f"refused by the firm's limits: {_refusals(run)}", soft_wrap=True)
     console.print(f"tear sheet: {path}", soft_wrap=True)
+
+
+def _refusals(run: ResearchRun) -> str:
+    """How often each control refused an order, the busiest first: `PT-03 19, PT-07 18`."""
+    controls = run.orders.filter(run.orders["status"] == "REFUSED")["control"].str.split(",").explode()
+    counts = controls.value_counts(sort=True).iter_rows()
+    return ", ".join(f"{control} {times:,}" for control, times in counts)
