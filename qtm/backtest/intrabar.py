@@ -24,7 +24,7 @@ CAUSES = ("target", "stop", "take-profit", "trailing stop", "liquidation")
 NOTHING = -1
 
 
-@either_way
+@compiled
 def arm(session: Any, book: Any, plan: Any, margin: Any) -> None:
     """Take over the exits a step answered with."""
     if not np.isnan(plan.stop):
