@@ -144,3 +144,21 @@ async def test_cancelling_one_order_of_a_list_cancels_the_list(at: int) -> None:
         fill(ex, "5")
         assert btc(ex) == (units_of("0.3996"), 0)
         assert ex.venue.accounts["desk"].balance("USDT").locked == 0
+
+
+async def test_amending_the_working_order_keeps_what_it_has_bought_locked() -> None:
+    async with exchange(balances={"USDT": "100000"}) as ex, Rest(ex.url) as rest:
+        answer = await place(rest, **TARGET)
+        fill(ex, "0.4")
+        bought = btc(ex)
+        status, _, _ = await rest.signed(
+            "PUT",
+            "order/amend/keepPriority",
+            symbol="BTCUSDT",
+            orderId=answer["orders"][0]["orderId"],
+            newQty="0.5",
+        )
+        assert (status, btc(ex)) == (200, bought)
+        assert ex.venue.accounts["desk"].balance("USDT").locked == units_of("5000")
+        fill(ex, "0.1")
+        assert (await pending(rest, answer))["origQty"] == "0.49950000"

@@ -58,7 +58,7 @@ def fill(
 
 def release_surplus(venue: SpotVenue, account: SpotAccount, order: SpotOrder) -> None:
     """Give back what an order, or the legs of its OCO that lock together, hold beyond the larger need."""
-    legs = venue.lists.open_orders_of(order)
+    legs = [leg for leg in venue.lists.open_orders_of(order) if leg.status != "PENDING_NEW"]
     needs = [venue.lock_needed(leg) for leg in legs]
     surplus = sum(leg.locked for leg in legs) - max(units for _, units in needs)
     if surplus <= 0:
