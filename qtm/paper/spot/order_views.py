@@ -65,19 +65,26 @@ def result_view(order: SpotOrder, div: int = 1000) -> dict[str, Any]:
             "orderListId": order.list_id,
             "clientOrderId": order.client_id,
             "transactTime": order.update_us // div,
-            "price": text_of(order.price),
-            "origQty": text_of(order.qty),
-            "executedQty": text_of(order.executed),
-            "origQuoteOrderQty": text_of(order.quote_qty),
-            "cummulativeQuoteQty": text_of(order.quote_executed),
-            "status": order.status,
-            "timeInForce": order.tif,
-            "type": order.type,
-            "side": "BUY" if order.buy else "SELL",
+            **_amounts_and_state(order),
             "workingTime": order.working_us // div,
             "selfTradePreventionMode": order.stp,
         },
     )
+
+
+def _amounts_and_state(order: SpotOrder) -> dict[str, Any]:
+    """The members that answers to a new and to a cancelled order have in common, in the venue's order."""
+    return {
+        "price": text_of(order.price),
+        "origQty": text_of(order.qty),
+        "executedQty": text_of(order.executed),
+        "origQuoteOrderQty": text_of(order.quote_qty),
+        "cummulativeQuoteQty": text_of(order.quote_executed),
+        "status": order.status,
+        "timeInForce": order.tif,
+        "type": order.type,
+        "side": "BUY" if order.buy else "SELL",
+    }
 
 
 def full_view(order: SpotOrder, div: int = 1000) -> dict[str, Any]:
@@ -140,15 +147,7 @@ def cancel_view(order: SpotOrder, div: int = 1000) -> dict[str, Any]:
         "orderListId": order.list_id,
         "clientOrderId": order.cancel_id,
         "transactTime": order.update_us // div,
-        "price": text_of(order.price),
-        "origQty": text_of(order.qty),
-        "executedQty": text_of(order.executed),
-        "origQuoteOrderQty": text_of(order.quote_qty),
-        "cummulativeQuoteQty": text_of(order.quote_executed),
-        "status": order.status,
-        "timeInForce": order.tif,
-        "type": order.type,
-        "side": "BUY" if order.buy else "SELL",
+        **_amounts_and_state(order),
         "selfTradePreventionMode": order.stp,
     }
     return _optional(order, div, body)
