@@ -10,6 +10,7 @@ _MACHINERY = frozenset(
         "blame",
         "compile_errors",
         "contract",
+        "declaration",
         "machine_code",
         "order_contract",
         "parameters",

@@ -17,19 +17,15 @@ is a share of the strategy's equity: 0 is flat, negative is short (futures), NaN
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from qtm.errors import StrategyError
-from qtm.strategies.contract import source_code
-from qtm.strategies.parameters import checked_params
+from qtm.strategies.declaration import Declaration, source_version
 
 Floats = npt.NDArray[np.float64]
 
@@ -83,7 +79,7 @@ Allocate = Callable[[Any, Window], Any]
 
 
 @dataclass(frozen=True)
-class AllocatorStrategy:
+class AllocatorStrategy(Declaration):
     """An allocator: see the module docstring. Built by `allocator`.
 
     Attributes
@@ -98,24 +94,15 @@ class AllocatorStrategy:
 
     kind: ClassVar[str] = "allocator"
 
-    name: str
-    summary: str
-    params_type: type[Any]
-    bounds: Mapping[str, tuple[float, float]]
     allocate: Allocate
-    version: str
     window: Callable[[Any], int]
     every: Callable[[Any], int | str]
     drift: Callable[[Any], float]
 
     @property
-    def source(self) -> Path:
-        """The strategy's file."""
-        return Path(inspect.getfile(self.allocate))
-
-    def params(self, values: Mapping[str, Any] | None = None) -> Any:
-        """The parameter tuple for `values` over the defaults; raises StrategyError for what does not fit."""
-        return checked_params(self.name, self.params_type, self.bounds, values)
+    def definition(self) -> Callable[..., Any]:
+        """`allocate`."""
+        return self.allocate
 
     def warmup(self, params: Any) -> int:
         """Bars before the first decision."""
@@ -151,7 +138,7 @@ def allocator(
             params_type=params,
             bounds=bounds,
             allocate=allocate,
-            version=hashlib.sha256(source_code(allocate)).hexdigest()[:12],
+            version=source_version(allocate),
             window=window,
             every=every if callable(every) else lambda _params: every,
             drift=drift if callable(drift) else lambda _params: drift,

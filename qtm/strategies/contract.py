@@ -25,19 +25,14 @@ units; negative = short, futures only). NaN means "no change". A step may answer
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, cast
 
-import numpy as np
-
 from qtm.compiled import inlined
+from qtm.strategies.declaration import WithState, source_version, state_dtype
 from qtm.strategies.machine_code import load_kernel
-from qtm.strategies.parameters import checked_params
 from qtm.trading.plan import Plan
 
 Step = Callable[[Any, Any, Any, Any], float | Plan]
@@ -53,23 +48,15 @@ def one_step(params, state, bar, account):
 
 
 @dataclass(frozen=True)
-class StepStrategy:
+class StepStrategy(WithState):
     """A strategy: see the module docstring. Built by `step_strategy`, looked up by `registry.load_strategy`.
 
-    `version` is the first 12 hex digits of the SHA-256 of the strategy's source file: it names what was run.
-    `state_dtype` is a structured numpy dtype, so a strategy's whole memory is a block of bytes that can be
-    snapshotted and restored exactly.
+    `warmup(params)` is the number of bars before the first target other than NaN.
     """
 
     kind: ClassVar[str] = "step"
 
-    name: str
-    summary: str
-    params_type: type[Any]
-    bounds: Mapping[str, tuple[float, float]]
-    state_dtype: np.dtype[Any]
     step: Step
-    version: str
     warmup: Callable[[Any], int] = field(default=lambda _params: 0)
 
     @cached_property
@@ -90,17 +77,9 @@ class StepStrategy:
         return cast(Step, kernel.one_step)
 
     @property
-    def source(self) -> Path:
-        """The strategy's file."""
-        return Path(inspect.getfile(self.step))
-
-    def new_state(self) -> Any:
-        """A zeroed state of shape (1,); element 0 is the record the step mutates."""
-        return np.zeros(1, self.state_dtype)
-
-    def params(self, values: Mapping[str, Any] | None = None) -> Any:
-        """The parameter tuple for `values` over the defaults; raises StrategyError for what does not fit."""
-        return checked_params(self.name, self.params_type, self.bounds, values)
+    def definition(self) -> Callable[..., Any]:
+        """`step`."""
+        return self.step
 
 
 def step_strategy(
@@ -117,7 +96,6 @@ def step_strategy(
     `state` maps field names to numpy dtypes (a scalar type, or an indicator's dtype such as `SMA`).
     `warmup(params)` is the number of bars before the first target other than NaN.
     """
-    dtype = np.dtype([(field_name, field_type) for field_name, field_type in state.items()], align=True)
 
     def build(step: Step) -> StepStrategy:
         return StepStrategy(
@@ -125,18 +103,10 @@ def step_strategy(
             summary=summary,
             params_type=params,
             bounds=bounds,
-            state_dtype=dtype,
+            state_dtype=state_dtype(state),
             step=step,
-            version=hashlib.sha256(source_code(step)).hexdigest()[:12],
+            version=source_version(step),
             warmup=warmup or (lambda _params: 0),
         )
 
     return build
-
-
-def source_code(step: Callable[..., Any]) -> bytes:
-    """The file that defines `step`, or the step alone where there is no file (a notebook cell)."""
-    try:
-        return Path(inspect.getfile(step)).read_bytes()
-    except OSError:
-        return inspect.getsource(step).encode()

@@ -20,42 +20,29 @@ can follow.
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
-
-import numpy as np
 
 from qtm.compiled import either_way
 from qtm.errors import StrategyError
-from qtm.strategies.contract import source_code
-from qtm.strategies.parameters import checked_params
+from qtm.strategies.declaration import WithState, source_version, state_dtype
 from qtm.trading.desk import WAKES
 
 OrderStep = Callable[[Any, Any, Any, Any, Any], None]
 
 
 @dataclass(frozen=True)
-class OrderStrategy:
+class OrderStrategy(WithState):
     """An order strategy; built by `order_strategy`, looked up by `registry.load_strategy`.
 
-    `version` names the source as for step strategies, `state_dtype` is the whole memory. `wakes` is a mask of
-    `qtm.trading.desk.WAKES`, `period_ns(params)` the timer's period (0 for none).
+    `wakes` is a mask of `qtm.trading.desk.WAKES`, `period_ns(params)` the timer's period (0 for none).
     """
 
     kind: ClassVar[str] = "orders"
 
-    name: str
-    summary: str
-    params_type: type[Any]
-    bounds: Mapping[str, tuple[float, float]]
-    state_dtype: np.dtype[Any]
     step: OrderStep
-    version: str
     wakes: int
     period_ns: Callable[[Any], int] = field(default=lambda _params: 0)
     needs_depth: bool = False
@@ -66,17 +53,9 @@ class OrderStrategy:
         return either_way(self.step)
 
     @property
-    def source(self) -> Path:
-        """The strategy's file."""
-        return Path(inspect.getfile(self.step))
-
-    def new_state(self) -> Any:
-        """A zeroed state of shape (1,); element 0 is the record the step mutates."""
-        return np.zeros(1, self.state_dtype)
-
-    def params(self, values: Mapping[str, Any] | None = None) -> Any:
-        """The parameter tuple for `values` over the defaults; raises StrategyError for what does not fit."""
-        return checked_params(self.name, self.params_type, self.bounds, values)
+    def definition(self) -> Callable[..., Any]:
+        """`step`."""
+        return self.step
 
 
 def order_strategy(
@@ -106,7 +85,6 @@ def order_strategy(
             where=f"strategy {name}",
             remedy=f"wakes are {', '.join(WAKES)}, or give a period_ms",
         )
-    dtype = np.dtype([(field_name, field_type) for field_name, field_type in state.items()], align=True)
     mask = sum(WAKES[one] for one in set(wakes))
 
     def period_ns(values: Any) -> int:
@@ -118,9 +96,9 @@ def order_strategy(
             summary=summary,
             params_type=params,
             bounds=bounds,
-            state_dtype=dtype,
+            state_dtype=state_dtype(state),
             step=step,
-            version=hashlib.sha256(source_code(step)).hexdigest()[:12],
+            version=source_version(step),
             wakes=mask,
             period_ns=period_ns,
             needs_depth=needs_depth,

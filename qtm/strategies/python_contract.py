@@ -24,11 +24,8 @@ and `on_fill` are optional.
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
@@ -36,8 +33,7 @@ import numpy.typing as npt
 
 from qtm.errors import StrategyError
 from qtm.market.bars import Bar
-from qtm.strategies.contract import source_code
-from qtm.strategies.parameters import checked_params
+from qtm.strategies.declaration import Declaration, source_version
 
 
 class FillNote(NamedTuple):
@@ -104,29 +100,20 @@ class Behaviour(Protocol):
 
 
 @dataclass(frozen=True)
-class PythonStrategy:
+class PythonStrategy(Declaration):
     """A free Python strategy: see the module docstring. Built by `python_strategy`."""
 
     kind: ClassVar[str] = "python"
 
-    name: str
-    summary: str
-    params_type: type[Any]
-    bounds: Mapping[str, tuple[float, float]]
     behaviour: Callable[[Any], Behaviour]
-    version: str
     warmup: Callable[[Any], int]
     symbols: int | None
     markets: tuple[str, ...]
 
     @property
-    def source(self) -> Path:
-        """The strategy's file."""
-        return Path(inspect.getfile(self.behaviour))
-
-    def params(self, values: Mapping[str, Any] | None = None) -> Any:
-        """The parameter tuple for `values` over the defaults; raises StrategyError for what does not fit."""
-        return checked_params(self.name, self.params_type, self.bounds, values)
+    def definition(self) -> Callable[..., Any]:
+        """`behaviour`."""
+        return self.behaviour
 
 
 def python_strategy(
@@ -163,7 +150,7 @@ def python_strategy(
             params_type=params,
             bounds=bounds,
             behaviour=behaviour,
-            version=hashlib.sha256(source_code(behaviour)).hexdigest()[:12],
+            version=source_version(behaviour),
             warmup=warmup or (lambda _params: 0),
             symbols=symbols,
             markets=markets,

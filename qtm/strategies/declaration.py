@@ -1,0 +1,84 @@
+"""What every kind of strategy declares: its name, typed parameters with bounds, and the source it is."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from qtm.strategies.parameters import checked_params
+
+
+@dataclass(frozen=True)
+class Declaration(ABC):
+    """The common part of the four contracts.
+
+    Attributes
+    ----------
+    params_type
+        A NamedTuple with a default for every parameter.
+    bounds
+        Lowest and highest value per parameter.
+    version
+        Names what was run: see `source_version`.
+    """
+
+    kind: ClassVar[str]
+
+    name: str
+    summary: str
+    params_type: type[Any]
+    bounds: Mapping[str, tuple[float, float]]
+    version: str
+
+    @property
+    @abstractmethod
+    def definition(self) -> Callable[..., Any]:
+        """The user's function or class."""
+
+    @property
+    def source(self) -> Path:
+        """The strategy's file."""
+        return Path(inspect.getfile(self.definition))
+
+    def params(self, values: Mapping[str, Any] | None = None) -> Any:
+        """The parameter tuple for `values` over the defaults; raises StrategyError for what does not fit."""
+        return checked_params(self.name, self.params_type, self.bounds, values)
+
+
+@dataclass(frozen=True)
+class WithState(Declaration):
+    """A declaration of compiled code, whose whole memory is one record.
+
+    `state_dtype` is a structured numpy dtype, so a strategy's memory is a block of bytes that can be
+    snapshotted and restored exactly.
+    """
+
+    state_dtype: np.dtype[Any]
+
+    def new_state(self) -> Any:
+        """A zeroed state of shape (1,); element 0 is the record the step mutates."""
+        return np.zeros(1, self.state_dtype)
+
+
+def state_dtype(fields: Mapping[str, Any]) -> np.dtype[Any]:
+    """The record of a state declared as field names with dtypes (a scalar type or an indicator's)."""
+    return np.dtype(list(fields.items()), align=True)
+
+
+def source_version(definition: Callable[..., Any]) -> str:
+    """The first 12 hex digits of the SHA-256 of the file that defines `definition`.
+
+    Where there is no file (a notebook cell) the definition alone is taken.
+    """
+    try:
+        source = Path(inspect.getfile(definition)).read_bytes()
+    except OSError:
+        source = inspect.getsource(definition).encode()
+    return hashlib.sha256(source).hexdigest()[:12]
