@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from qtm.settings import settings
-from qtm.strategies import step_modules
+from qtm.strategies.bundled import step_modules
 
 DAY_MS = 86_400_000
 INGEST_RUN_DAYS = 31

@@ -11,8 +11,8 @@ import sys
 from functools import cache
 from pathlib import Path
 
-import qtm.strategies
 from qtm.errors import StrategyError
+from qtm.strategies import bundled
 from qtm.strategies.allocator_contract import AllocatorStrategy
 from qtm.strategies.blame import line_in
 from qtm.strategies.contract import StepStrategy
@@ -30,8 +30,8 @@ ENTRY_POINTS = "qtm.strategies"
 def bundled_strategies() -> dict[str, Strategy]:
     """The strategies that come with the platform or with installed packages, by name."""
     found: dict[str, Strategy] = {}
-    for name in qtm.strategies.bundled_modules():
-        module = importlib.import_module(f"qtm.strategies.{name}")
+    for name in bundled.modules():
+        module = importlib.import_module(f"qtm.strategies.bundled.{name}")
         found[module.strategy.name] = module.strategy
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
         found[entry.name] = _checked(entry.load(), f"entry point {entry.name} = {entry.value}")

@@ -19,7 +19,7 @@ from qtm.reports.comparison import compare, comparison_document, correlation, di
 from qtm.reports.page import render_page
 from qtm.reports.run_folder import SavedRun, read_run, write_run
 from qtm.reports.walk_forward_report import walk_forward_document
-from qtm.strategies.trend import strategy as trend
+from qtm.strategies.bundled.trend import strategy as trend
 from qtm.trading.book import Sizing
 from qtm.trading.costs import SPOT_COSTS
 from tests.backtest.overfitting.market import bars_from, conditions, trending_steps

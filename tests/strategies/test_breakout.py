@@ -6,7 +6,7 @@ import numpy as np
 
 from qtm.backtest.engine import run_backtest
 from qtm.backtest.look_ahead import proof_market
-from qtm.strategies.breakout import strategy
+from qtm.strategies.bundled.breakout import strategy
 from qtm.trading.book import Sizing
 from qtm.trading.costs import SPOT_COSTS
 from tests.backtest.scripted import instrument
