@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from qtm.backtest.intrabar import ENTRY, NOTHING, disarm, live_through, rest_calm, trail_behind
+from qtm.backtest.intrabar import ENTRY, NOTHING, live_through, rest_calm
 from qtm.backtest.session import EXPIRED, FILLED, PARTIAL
 from qtm.compiled import either_way, inlined
 from qtm.trading.book import on_complete, on_fill
 from qtm.trading.costs import fillable_lots, price_of, slippage_of, taker_price_ticks
+from qtm.trading.exits import disarm, trail_behind
 
 
 @either_way

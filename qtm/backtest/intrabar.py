@@ -15,35 +15,24 @@ import numpy as np
 from qtm.compiled import compiled, either_way
 from qtm.trading.book import on_fill, on_reported_fill
 from qtm.trading.costs import fillable_lots, price_of, slippage_of, taker_price_ticks
+from qtm.trading.exits import TAKE_PROFIT, nearest_stop, profit_level, take_over
 from qtm.trading.margin import liquidation_price
 
-ENTRY, STOP, TAKE_PROFIT, TRAIL, LIQUIDATION = 0, 1, 2, 3, 4
+ENTRY, LIQUIDATION = 0, 4
 CAUSES = ("target", "stop", "take-profit", "trailing stop", "liquidation")
 """Why an order was made."""
 
 NOTHING = -1
 
+_A_HAIR = 1e-9
+"""More than the grid may move a level towards the market: see `qtm.trading.exits.further`."""
+
 
 @compiled
 def arm(session: Any, book: Any, plan: Any, margin: Any) -> None:
-    """Take over the exits a step answered with."""
-    if not np.isnan(plan.stop):
-        session.stop = plan.stop
-    if not np.isnan(plan.take_profit):
-        session.take_profit = plan.take_profit
-    if not np.isnan(plan.trail):
-        session.trail = plan.trail
-        session.trail_level = 0.0
-    session.armed = session.stop > 0.0 or session.take_profit > 0.0 or session.trail > 0.0
+    """Take over the exits a step answered with, and where they leave the bars calm."""
+    take_over(session, plan)
     rest_calm(session, book, margin)
-
-
-@either_way
-def disarm(session: Any) -> None:
-    """Forget all exits."""
-    session.stop = session.take_profit = session.trail = session.trail_level = 0.0
-    session.armed = False
-    session.leaving = 0
 
 
 @compiled
@@ -60,7 +49,7 @@ def rest_calm(session: Any, book: Any, margin: Any) -> None:
     if session.leaving != 0 or (session.trail > 0.0 and session.trail_level <= 0.0):
         session.calm_above = np.inf
     elif qty > 0.0:
-        session.calm_above = max(worse, session.stop, session.trail_level)
+        session.calm_above = max(worse, session.stop, session.trail_level) * (1.0 + _A_HAIR)
         best = (session.trail_level + session.trail) * (1.0 - 1e-12) if session.trail > 0.0 else np.inf
         session.calm_below = min(better if better > 0.0 else np.inf, best)
     else:
@@ -68,29 +57,7 @@ def rest_calm(session: Any, book: Any, margin: Any) -> None:
         session.calm_above = max(better, best)
         for level in (worse, session.stop, session.trail_level):
             if level > 0.0:
-                session.calm_below = min(session.calm_below, level)
-
-
-@either_way
-def trail_behind(session: Any, qty: float, best: float) -> None:
-    """Pull the trailing level along behind the best price of a closed bar (or the entry)."""
-    if session.trail <= 0.0 or qty == 0.0:
-        return
-    if qty > 0.0:
-        session.trail_level = max(session.trail_level, best - session.trail)
-    else:
-        level = best + session.trail
-        session.trail_level = level if session.trail_level <= 0.0 else min(session.trail_level, level)
-
-
-@either_way
-def nearest_stop(session: Any, qty: float) -> tuple[float, int]:
-    """The stop that is hit first and its cause; level 0.0 for none."""
-    level, cause = session.stop, STOP
-    trailed = session.trail_level
-    if trailed > 0.0 and (level <= 0.0 or (trailed > level if qty > 0.0 else trailed < level)):
-        return trailed, TRAIL
-    return level, cause
+                session.calm_below = min(session.calm_below, level * (1.0 - _A_HAIR))
 
 
 @either_way
@@ -138,7 +105,7 @@ def live_through(
         return NOTHING, 0.0, 0.0, 0.0, 0.0
     long = qty > 0.0
     worst = low if long else high
-    stop, cause = nearest_stop(session, qty)
+    stop, cause = nearest_stop(session, qty, rules.grid.tick_size)
     ruin = liquidation_price(qty, book.cash, rules.margin)
     stop_hit = stop > 0.0 and (worst <= stop if long else worst >= stop)
     ruined = ruin > 0.0 and (worst <= ruin if long else worst >= ruin)
@@ -156,7 +123,7 @@ def live_through(
         filled, paid, fee = close_at(session, book, asked, at_stop, False, volume, rules)
         session.leaving = 0 if filled == asked else cause
         return (cause if filled != 0.0 else NOTHING), asked, filled, paid, fee
-    target = session.take_profit
+    target = profit_level(session, qty, rules.grid.tick_size)
     if target > 0.0 and (high > target if long else low < target):
         filled, paid, fee = close_at(session, book, asked, target, True, volume, rules)
         return (TAKE_PROFIT if filled != 0.0 else NOTHING), asked, filled, paid, fee

@@ -51,6 +51,11 @@ def exits_of(result: BacktestResult) -> list[tuple[str, float]]:
         # the nearer of two stops
         ((100, 100, 90, 98), {"stop": 5, "trail": 2}, [("trailing stop", 98.0)]),
         ((100, 100, 90, 98), {"stop": 1, "trail": 2}, [("stop", 99.0)]),
+        # the venue takes 94.995 as 94.99 and 103.005 as 103.01
+        ((100, 101, 95, 99), {"stop": 5.005}, []),
+        ((100, 101, 94.99, 99), {"stop": 5.005}, [("stop", 94.99)]),
+        ((100, 103.01, 99, 102), {"take_profit": 3.005}, []),
+        ((100, 103.02, 99, 102), {"take_profit": 3.005}, [("take-profit", 103.01)]),
     ],
 )  # fmt: skip
 def test_a_long_is_closed(

@@ -8,9 +8,10 @@ import numpy as np
 
 from qtm.backtest.account.ledger import note_order
 from qtm.backtest.account.memory import rules_of
-from qtm.backtest.intrabar import NOTHING, disarm, live_through, trail_behind
+from qtm.backtest.intrabar import NOTHING, live_through
 from qtm.backtest.session import FILLED, PARTIAL
 from qtm.compiled import either_way
+from qtm.trading.exits import disarm, trail_behind
 
 
 @either_way

@@ -14,8 +14,9 @@ import numpy as np
 from qtm.backtest.account.exits import live_alone, note_exit
 from qtm.backtest.account.memory import MARGIN, NOBODY, margin_of_quote, rules_of
 from qtm.backtest.account.opening import book_fill
-from qtm.backtest.intrabar import LIQUIDATION, NOTHING, TAKE_PROFIT, close_at, nearest_stop, trail_behind
+from qtm.backtest.intrabar import LIQUIDATION, NOTHING, close_at
 from qtm.compiled import either_way
+from qtm.trading.exits import TAKE_PROFIT, nearest_stop, profit_level, trail_behind
 from qtm.trading.margin import maintenance_margin
 
 _HALVINGS = 60
@@ -167,7 +168,7 @@ def stop_point(
     opened = opens[n]
     if leg.leaving != 0:
         return 0.0, opened, leg.leaving
-    level, cause = nearest_stop(leg, leg.qty)
+    level, cause = nearest_stop(leg, leg.qty, quotes[n].tick_size)
     long = leg.qty > 0.0
     worst = lows[n] if long else highs[n]
     if level <= 0.0 or (worst > level if long else worst < level):
@@ -229,7 +230,7 @@ def take_profits(
             continue
         if leg.left_bar == account.bars:
             continue
-        target, long = leg.take_profit, leg.qty > 0.0
+        target, long = profit_level(leg, leg.qty, quotes[n].tick_size), leg.qty > 0.0
         if target > 0.0 and (highs[n] > target if long else lows[n] < target):
             close_leg(
                 account, sleeves, quotes[n], leg, s, orders, target, TAKE_PROFIT, volumes[n], opened_ms, i

@@ -19,7 +19,7 @@ import numpy as np
 
 from qtm.backtest.account.ledger import note_order
 from qtm.backtest.account.memory import DELISTED, NOBODY, UNFUNDED, costs_of_quote, grid_of_quote
-from qtm.backtest.intrabar import ENTRY, disarm, trail_behind
+from qtm.backtest.intrabar import ENTRY
 from qtm.backtest.session import EXPIRED, FILLED, PARTIAL
 from qtm.compiled import either_way
 from qtm.trading.book import on_complete, on_refused, on_reported_fill
@@ -31,6 +31,7 @@ from qtm.trading.costs import (
     slippage_of,
     taker_price_ticks,
 )
+from qtm.trading.exits import disarm, trail_behind
 
 _UNIT = 1e-8
 
