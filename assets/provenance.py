@@ -9,7 +9,7 @@ import polars as pl
 
 from qtm.errors import DataError
 from qtm.market.choose import ChosenSource
-from qtm.market.ingest import INGEST_LOG
+from qtm.market.ingest_log import INGEST_LOG
 from qtm.market.lake import Lake
 
 

@@ -1,18 +1,17 @@
-"""`qtm lake show | compact | vacuum`: what the lake holds, and looking after it."""
+"""`qtm lake show | compact | vacuum` and `qtm sql`: what the lake holds, and looking after it."""
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from qtm.cli.arguments import JsonOption, print_json
 from qtm.settings import settings
 
 DatasetArgument = Annotated[str, typer.Argument(help="A dataset as `qtm lake show` names it.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -22,6 +21,7 @@ def register(app: typer.Typer) -> None:
     group.command("compact")(compact)
     group.command("vacuum")(vacuum)
     app.add_typer(group, name="lake")
+    app.command("sql")(sql)
 
 
 def show(as_json: JsonOption = False) -> None:
@@ -45,7 +45,7 @@ def show(as_json: JsonOption = False) -> None:
         size = float(files["size_bytes"].sum()) / 1e6
         rows.append(row | {"files": len(files), "mb": round(size, 2), "version": lake.version(dataset)})
     if as_json:
-        typer.echo(json.dumps({"lake": lake.uri, "datasets": rows}))
+        print_json({"lake": lake.uri, "datasets": rows})
         return
     table = Table("Dataset", "Symbols", "Rows", "First (UTC)", "Last (UTC)", "Files", "MB", "Version")
     for row in rows:
@@ -75,7 +75,7 @@ def compact(dataset: DatasetArgument, as_json: JsonOption = False) -> None:
     done = upkeep.compact(Lake.from_settings(settings()), dataset)
     rows = [{"month": one.month, "files_before": one.files_before, "version": one.version} for one in done]
     if as_json:
-        typer.echo(json.dumps({"dataset": dataset, "compacted": rows}))
+        print_json({"dataset": dataset, "compacted": rows})
         return
     console = Console()
     for row in rows:
@@ -110,8 +110,32 @@ def vacuum(
     gone = upkeep.vacuum(lake, dataset, older_than_days=older_than, keep=named, dry_run=dry_run)
     kept = sorted(named | upkeep.pinned_versions(lake, dataset))
     if as_json:
-        typer.echo(json.dumps({"dataset": dataset, "dry_run": dry_run, "files": gone, "versions_kept": kept}))
+        print_json({"dataset": dataset, "dry_run": dry_run, "files": gone, "versions_kept": kept})
         return
     console = Console()
     console.print(f"{dataset}: {len(gone)} files {'would go' if dry_run else 'deleted'}")
     console.print(f"versions that results name, kept whole: {', '.join(map(str, kept)) or 'none'}")
+
+
+def sql(
+    query: Annotated[str, typer.Argument(help="One SELECT; each dataset of the lake is a table.")],
+    rows: Annotated[int, typer.Option("--rows", min=1, help="Rows to show.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask the lake a question in SQL.
+
+    Example: [bold]qtm sql "SELECT symbol, count(*) AS bars FROM spot_bars_1m GROUP BY symbol"[/bold]
+    """
+    from qtm.market.lake import Lake
+
+    answer = Lake.from_settings(settings()).sql(query)
+    if as_json:
+        print_json({"columns": answer.columns, "rows": answer.to_dicts()})
+        return
+    table = Table(*answer.columns)
+    for row in answer.head(rows).iter_rows():
+        table.add_row(*("" if value is None else str(value) for value in row))
+    console = Console()
+    console.print(table)
+    if len(answer) > rows:
+        console.print(f"{len(answer) - rows:,} more rows; --rows shows more")

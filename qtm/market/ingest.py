@@ -11,38 +11,22 @@ from __future__ import annotations
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import polars as pl
 
 from qtm.clock import iso_utc
 from qtm.errors import ConfigError, DataError, StoreError
 from qtm.market.bars import BarKind
-from qtm.market.delta import quoted
+from qtm.market.ingest_log import Taken, note_taken, refuse_mixing, taken_parts
+from qtm.market.ingest_report import IngestReport, Progress, SymbolReport
 from qtm.market.instruments import Instrument, Market
 from qtm.market.intervals import Interval
 from qtm.market.lake import INSTRUMENTS, Lake, Window, month_window, months_between
-from qtm.market.source import SYNTHETIC, Bars, Funding, Part, Rows, Series, Source, Trades
-
-INGEST_LOG = "ingest_log"
-LOG_SCHEMA: dict[str, pl.DataType] = {
-    "dataset": pl.String(),
-    "symbol": pl.String(),
-    "origin": pl.String(),
-    "digest": pl.String(),
-    "start_ms": pl.Int64(),
-    "end_ms": pl.Int64(),
-    "rows": pl.Int64(),
-    "size": pl.Int64(),
-    "version": pl.Int64(),
-    "source": pl.String(),
-}
-"""One row per (dataset, origin): what was taken from a file or window, and the version that first held it."""
+from qtm.market.source import Bars, Funding, Part, Rows, Series, Source, Trades
 
 ROWS_PER_COMMIT = 2_000_000
 """What a commit may hold: the writer keeps some 200 MB per million rows until it is made."""
@@ -52,91 +36,6 @@ BYTES_PER_ROW = 64
 
 ROWS_PER_BATCH = 500_000
 THREADS = 2
-
-Progress = Callable[[int, int, str], None]
-"""Called with (parts done, parts to read, what was just read)."""
-
-
-@dataclass(slots=True)
-class SymbolReport:
-    """What one symbol's ingestion did; `first_ms` and `last_ms` are the times of the rows written."""
-
-    symbol: str
-    rows: int = 0
-    parts_found: int = 0
-    parts_written: int = 0
-    parts_unchanged: int = 0
-    months_absent: list[str] = field(default_factory=list)
-    size: int = 0
-    first_ms: int | None = None
-    last_ms: int | None = None
-
-    def add(self, times: pl.Series, size: int) -> None:
-        """Count one part written."""
-        self.parts_written += 1
-        self.rows += len(times)
-        self.size += size
-        if len(times):
-            first, last = int(times[0]), int(times[-1])
-            self.first_ms = first if self.first_ms is None else min(self.first_ms, first)
-            self.last_ms = last if self.last_ms is None else max(self.last_ms, last)
-
-
-@dataclass(slots=True)
-class IngestReport:
-    """What an ingestion did; `version` is the dataset's Delta version afterwards, None if there is none."""
-
-    dataset: str
-    source: str
-    start_ms: int
-    end_ms: int
-    symbols: dict[str, SymbolReport]
-    version: int | None = None
-    seconds: float = 0.0
-
-    @property
-    def rows(self) -> int:
-        """Rows written over all symbols."""
-        return sum(report.rows for report in self.symbols.values())
-
-    @property
-    def size(self) -> int:
-        """Bytes read from the source."""
-        return sum(report.size for report in self.symbols.values())
-
-    @property
-    def parts(self) -> int:
-        """Files (or months of answers) written."""
-        return sum(report.parts_written for report in self.symbols.values())
-
-    @property
-    def unchanged(self) -> int:
-        """Files (or months of answers) the lake had taken before."""
-        return sum(report.parts_unchanged for report in self.symbols.values())
-
-    def as_json(self) -> dict[str, Any]:
-        """The report as plain values."""
-        return {
-            "dataset": self.dataset,
-            "source": self.source,
-            "start": iso_utc(self.start_ms),
-            "end": iso_utc(self.end_ms),
-            "rows": self.rows,
-            "parts_written": self.parts,
-            "parts_unchanged": self.unchanged,
-            "bytes_read": self.size,
-            "seconds": round(self.seconds, 3),
-            "version": self.version,
-            "symbols": {
-                name: {
-                    "rows": report.rows,
-                    "first": None if report.first_ms is None else iso_utc(report.first_ms),
-                    "last": None if report.last_ms is None else iso_utc(report.last_ms),
-                    "months_absent": report.months_absent,
-                }
-                for name, report in self.symbols.items()
-            },
-        }
 
 
 def ingest_bars(
@@ -266,8 +165,8 @@ def _ingest(
     report = IngestReport(
         series.dataset, source.name, start_ms, end_ms, {name: SymbolReport(name) for name in names}
     )
-    _refuse_mixing(lake, source, series.dataset)
-    known = {} if refresh else _known(lake, series.dataset)
+    refuse_mixing(lake, source, series.dataset)
+    known = {} if refresh else taken_parts(lake, series.dataset)
     wanted = _new_parts(source, series, known, absent_ok, report)
     _require_room(lake, wanted, series.step_ms)
     done = 0
@@ -298,23 +197,8 @@ def _require_room(lake: Lake, wanted: Sequence[Part], step_ms: int) -> None:
         )
 
 
-def _refuse_mixing(lake: Lake, source: Source, dataset: str) -> None:
-    """Keep synthetic prices and prices that traded out of one table."""
-    if not (lake.tables.exists(INGEST_LOG) and lake.tables.exists(dataset)):
-        return
-    log = pl.scan_parquet(lake.tables.files(INGEST_LOG)["uri"].to_list())
-    names = log.filter(pl.col("dataset") == dataset).select(pl.col("source").unique()).collect()["source"]
-    for name in names:
-        if name.startswith(SYNTHETIC) != source.name.startswith(SYNTHETIC):
-            raise ConfigError(
-                f"{dataset} holds history from the {name}; the {source.name} would mix with it",
-                where=lake.uri,
-                remedy="keep synthetic and real history apart: set QTM_HOME to another folder",
-            )
-
-
 def _new_parts(
-    source: Source, series: Series, known: Mapping[str, _Known], absent_ok: bool, report: IngestReport
+    source: Source, series: Series, known: Mapping[str, Taken], absent_ok: bool, report: IngestReport
 ) -> list[Part]:
     """The parts of the report's window that the lake has not taken yet, by month and symbol.
 
@@ -371,7 +255,7 @@ def _take(
     source: Source,
     series: Series,
     parts: Sequence[Part],
-    known: Mapping[str, _Known],
+    known: Mapping[str, Taken],
     report: IngestReport,
     progress: Progress | None,
     done_before: int,
@@ -398,20 +282,10 @@ def _take(
             yield pl.concat(frames)
 
     version = lake.replace(series.dataset, batches, _windows(parts), commit={"qtm.source": source.name})
-    log = []
     for part, (times, size) in taken:
         report.symbols[part.symbol].add(times.to_series(), size)
-        start, end = known[part.origin].joined(part) if part.origin in known else (part.start_ms, part.end_ms)
-        log.append(
-            (
-                series.dataset, part.symbol, part.origin, part.digest, start, end,
-                len(times), size, version, source.name,
-            )
-        )  # fmt: skip
-    rows = pl.DataFrame(log, schema=LOG_SCHEMA, orient="row")
-    origins = ", ".join(quoted(origin) for origin in rows["origin"])
-    predicate = f"dataset = {quoted(series.dataset)} AND origin IN ({origins})"
-    lake.tables.overwrite(INGEST_LOG, rows, predicate=predicate)
+    counted = [(part, len(times), size) for part, (times, size) in taken]
+    note_taken(lake, series.dataset, source, version, counted, known)
     return version
 
 
@@ -444,30 +318,3 @@ def _windows(parts: Sequence[Part]) -> list[Window]:
         for window in windows:
             shared.setdefault(window, []).append(symbol)
     return [Window(tuple(symbols), start, end) for (start, end), symbols in shared.items()]
-
-
-class _Known(NamedTuple):
-    """What the lake already took from one origin."""
-
-    digest: str
-    start_ms: int
-    end_ms: int
-
-    def covers(self, part: Part) -> bool:
-        """True when the origin is unchanged and the part's window was taken from it."""
-        return part.digest == self.digest and self.start_ms <= part.start_ms and part.end_ms <= self.end_ms
-
-    def joined(self, part: Part) -> tuple[int, int]:
-        """The window taken from the origin once `part` is taken too (days arrive one by one)."""
-        touches = part.start_ms <= self.end_ms and self.start_ms <= part.end_ms
-        if part.digest != self.digest or not touches:
-            return part.start_ms, part.end_ms
-        return min(self.start_ms, part.start_ms), max(self.end_ms, part.end_ms)
-
-
-def _known(lake: Lake, dataset: str) -> dict[str, _Known]:
-    if not (lake.tables.exists(INGEST_LOG) and lake.tables.exists(dataset)):
-        return {}
-    log = pl.scan_parquet(lake.tables.files(INGEST_LOG)["uri"].to_list())
-    rows = log.filter(pl.col("dataset") == dataset).select("origin", "digest", "start_ms", "end_ms")
-    return {origin: _Known(digest, start, end) for origin, digest, start, end in rows.collect().iter_rows()}

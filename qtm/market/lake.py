@@ -9,14 +9,11 @@ be repeated.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
-from decimal import Decimal
-from typing import Any
 
 import polars as pl
 
 from qtm.clock import iso_utc
-from qtm.errors import ConfigError, DataError, StoreError
+from qtm.errors import DataError, StoreError
 from qtm.market.bars import BAR_SCHEMA, FUNDING_SCHEMA, TRADE_SCHEMA, BarKind, BarSeries
 from qtm.market.datasets import INSTRUMENTS as INSTRUMENTS
 from qtm.market.datasets import Window as Window
@@ -27,12 +24,12 @@ from qtm.market.datasets import months_between as months_between
 from qtm.market.datasets import time_table as time_table
 from qtm.market.datasets import trades_dataset as trades_dataset
 from qtm.market.datasets import window_predicate, writable_rows
-from qtm.market.delta import DeltaTables, first_line, quoted
+from qtm.market.delta import DeltaTables, quoted
+from qtm.market.instrument_rows import instrument_of, rows_of
 from qtm.market.instruments import Instrument, Market
 from qtm.market.intervals import Interval
+from qtm.market.lake_sql import answer
 from qtm.settings import Settings
-
-_DECIMAL_FIELDS = frozenset(f.name for f in fields(Instrument) if f.type in ("Decimal", Decimal))
 
 
 class Lake:
@@ -241,12 +238,7 @@ class Lake:
 
     def write_instruments(self, instruments: Iterable[Instrument]) -> int:
         """Replace these instruments, keeping every filter as the exact decimal text the venue sent."""
-        rows = [
-            {f.name: str(getattr(instrument, f.name)) for f in fields(Instrument)}
-            for instrument in instruments
-        ]
-        frame = pl.DataFrame(rows, schema={f.name: pl.String for f in fields(Instrument)})
-        frame = frame.unique(["market", "symbol"], keep="last").sort("market", "symbol")
+        frame = rows_of(instruments)
         keys = ", ".join(
             quoted(f"{market}:{symbol}") for market, symbol in frame.select("market", "symbol").rows()
         )
@@ -258,7 +250,7 @@ class Lake:
         frame = pl.read_parquet(self.tables.files(INSTRUMENTS)["uri"].to_list())
         if market is not None:
             frame = frame.filter(pl.col("market") == market.value)
-        return [_instrument(row) for row in frame.sort("market", "symbol").iter_rows(named=True)]
+        return [instrument_of(row) for row in frame.sort("market", "symbol").iter_rows(named=True)]
 
     def instrument(self, market: Market, symbol: str) -> Instrument:
         """One instrument with its exact filters.
@@ -385,37 +377,7 @@ class Lake:
         ConfigError
             When the query is not one SELECT or DuckDB refuses it.
         """
-        import duckdb
-        from arro3.core import RecordBatchReader
-
-        connection = duckdb.connect(":memory:", config={"memory_limit": "512MB", "threads": "2"})
-        try:
-            for name in self.datasets():
-                uris = self.tables.files(name)["uri"].to_list()
-                if uris:
-                    listed = ", ".join(quoted(uri) for uri in uris)
-                    source = f"read_parquet([{listed}], hive_partitioning=false)"
-                    connection.execute(f'CREATE VIEW "{name}" AS SELECT * FROM {source}')
-            if self.tables.is_local:
-                connection.execute(f"SET allowed_directories=[{quoted(self.uri)}]")
-                connection.execute("SET enable_external_access=false")
-            statements = connection.extract_statements(query)
-            if len(statements) != 1 or statements[0].type not in (
-                duckdb.StatementType.SELECT,
-                duckdb.StatementType.EXPLAIN,
-            ):
-                raise ConfigError(
-                    "only one SELECT is answered here", where="sql", remedy="write the lake with `qtm ingest`"
-                )
-            return pl.DataFrame(RecordBatchReader.from_stream(connection.sql(query)).read_all())
-        except duckdb.Error as error:
-            raise ConfigError(
-                f"the query cannot be answered: {first_line(error)}",
-                where="sql",
-                remedy=f"tables: {', '.join(self.datasets()) or 'none; ingest first'}",
-            ) from None
-        finally:
-            connection.close()
+        return answer(self.tables, self.datasets(), query)
 
     # -- inside -------------------------------------------------------------------------------------------
 
@@ -458,14 +420,6 @@ class Lake:
             where=f"{self.uri}/{dataset}",
             remedy=f"ingest that window; {symbol} is held from {iso_utc(first)} to {iso_utc(last)}",
         )
-
-
-def _instrument(row: Mapping[str, Any]) -> Instrument:
-    values: dict[str, Any] = {
-        name: Decimal(value) if name in _DECIMAL_FIELDS else value for name, value in row.items()
-    }
-    values["market"] = Market(row["market"])
-    return Instrument(**values)
 
 
 def _some(symbols: Iterable[str], limit: int = 8) -> str:

@@ -7,7 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from qtm.cli import market
+from qtm.cli import ingest, lake, quality
 from qtm.errors import ConfigError, DataError
 from qtm.market.lake import Lake
 from qtm.settings import settings
@@ -32,7 +32,8 @@ def run(tmp_path, archive, monkeypatch):
     monkeypatch.setenv("QTM_MARKET__ARCHIVE", str(archive))
     settings.cache_clear()
     app = typer.Typer()
-    market.register(app)
+    for group in (ingest, quality, lake):
+        group.register(app)
     yield lambda *words: CliRunner().invoke(app, words, catch_exceptions=True)
     settings.cache_clear()
 

@@ -14,7 +14,8 @@ import pytest
 
 from qtm.errors import ConfigError, DataError, StoreError
 from qtm.market import ingest as ingestion
-from qtm.market.ingest import IngestReport, ingest_bars, ingest_funding, ingest_instruments
+from qtm.market.ingest import ingest_bars, ingest_funding, ingest_instruments
+from qtm.market.ingest_report import IngestReport
 from qtm.market.instruments import Market
 from qtm.market.intervals import Interval
 from qtm.market.lake import Lake, month_window
