@@ -60,24 +60,26 @@ def risk_report(
     from qtm.reports.pdf import write_pdf
     from qtm.reports.risk_report import risk_report_document, write_risk_report
     from qtm.reports.surroundings import read_surroundings
+    from qtm.risk.limits import load_limits
 
     opened, window, folder = lake.open(), run_window(context), reports.path("risk")
     bars_version = str(opened.version(bars_dataset(Market.SPOT, Interval.D1)))
     breached, red = {}, {}
     with failures_in_words():
+        tree = load_limits(settings().risk, path=settings().risk.limits_file)
         for day, known, answer in books_of_run(opened, window):
             if answer is None:
                 context.add_asset_metadata({"verdict": "no book that day"}, partition_key=day.first)
                 continue
             with store.database() as database:
-                around = read_surroundings(opened, answer, database)
+                around = read_surroundings(opened, answer, database, tree)
             written = write_risk_report(known, answer, settings().risk, folder, around)
             document = risk_report_document(written.figures)
             write_pdf(written.page.with_suffix(".pdf"), document, made_ms=SystemClock().now_ms())
             context.add_asset_metadata(
                 _day_metadata(written, pictures=window.is_recent(day.start_ms)), partition_key=day.first
             )
-            limits = [limit.name for limit in written.figures.limits if limit.breached]
+            limits = [limit.name for limit in written.figures.all_limits if limit.breached]
             models = [v.engine for v in written.figures.verdicts if v.light.name == "RED"]
             breached.update({day.first: ", ".join(limits)} if limits else {})
             red.update({day.first: ", ".join(models)} if models else {})

@@ -25,7 +25,7 @@ def report_metadata(figures: RiskFigures) -> dict[str, dg.MetadataValue]:
         "CVaR % of capital a day": dg.MetadataValue.float(round(100 * allocation.cvar, 4)),
         "VaR % of capital a day": dg.MetadataValue.float(round(100 * allocation.var, 4)),
         "drawdown now %": dg.MetadataValue.float(round(100 * float(figures.falls[-1]), 3)),
-        "limits breached": dg.MetadataValue.int(sum(limit.breached for limit in figures.limits)),
+        "limits breached": dg.MetadataValue.int(sum(limit.breached for limit in figures.all_limits)),
         "limits": table(
             [
                 {
@@ -35,7 +35,7 @@ def report_metadata(figures: RiskFigures) -> dict[str, dg.MetadataValue]:
                     "use %": round(100 * limit.use, 1),
                     "breached": limit.breached,
                 }
-                for limit in figures.limits
+                for limit in figures.all_limits
             ]
         ),
         "risk models": table(

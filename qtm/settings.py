@@ -82,6 +82,8 @@ class RiskSettings(_Section):
     least_history: int = Field(default=180, ge=2)
     """Fewest daily returns a symbol needs to be measured."""
     max_weight: float = Field(default=0.25, gt=0, le=1)
+    limits_file: Path | None = None
+    """Limit file (desks, traders, tighter limits) of stream, ticket and report, unless they are given one."""
 
 
 class ControlSettings(_Section):
@@ -130,6 +132,11 @@ class Settings(BaseSettings):
     def reports_dir(self) -> Path:
         """Where HTML reports go."""
         return self.home / "reports"
+
+    @property
+    def risk_reports_dir(self) -> Path:
+        """Where the daily risk reports and their roll-ups go."""
+        return self.reports_dir / "risk"
 
     @property
     def state_dir(self) -> Path:

@@ -87,8 +87,9 @@ class Session:
         config = self.config
         self._require_promotion()
         self.instruments = {one.symbol: one for one in await self.venue.instruments(config.symbols)}
+        risk = self.settings.risk
         self.limits = tree = load_limits(
-            self.settings.risk, self.instruments.values(), path=config.limits_file
+            risk, self.instruments.values(), path=config.limits_file or risk.limits_file
         )
         now_ms = await self.time.market_now_ms()
         await self.time.refuse_another_time(now_ms)

@@ -176,7 +176,9 @@ def report(
     held: Held = None,
     as_of: AsOf = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the report (default: settings).")] = None,
-    limits: Annotated[Path | None, typer.Option(help="Limit file, for the desks of the strategies.")] = None,
+    limits: Annotated[
+        Path | None, typer.Option(help="Limit file of the running accounts (default: settings).")
+    ] = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Print it too, beside the page.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -205,8 +207,9 @@ def report(
     lake = Lake.from_settings(config)
     history = daily_history(lake, config.market.daily_universe, as_of_ms=_day_ms(as_of))
     answer = allocate_daily(history, mandate, None if held is None else _weights(held))
-    around = read_surroundings(lake, answer, _database(), load_limits(config.risk, path=limits).desks())
-    folder = config.reports_dir if out is None else out
+    tree = load_limits(config.risk, path=limits or config.risk.limits_file)
+    around = read_surroundings(lake, answer, _database(), tree)
+    folder = config.risk_reports_dir if out is None else out
     written = write_risk_report(history, answer, config.risk, folder, around)
     files = {"page": written.page, "data": written.data}
     if pdf:

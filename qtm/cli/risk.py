@@ -109,7 +109,7 @@ def roll_up(
         raise ConfigError(
             f"unknown period {period!r}", where="--period", remedy="use weekly or monthly"
         ) from None
-    reports = settings().reports_dir if folder is None else folder
+    reports = settings().risk_reports_dir if folder is None else folder
     last = newest_report(reports) if as_of is None else day_of(as_of)
     page, summed = write_roll_up(reports, last, covered)
     files = {"page": page}

@@ -58,7 +58,7 @@ def size(
     view = _measured(lake, symbol, interval, window, equity=own, peak=peak, stop=stop)
     if price is not None:
         view = view._replace(price=price)
-    bounds = load_limits(config.risk, path=limits).effective(strategy, symbol)
+    bounds = load_limits(config.risk, path=limits or config.risk.limits_file).effective(strategy, symbol)
     largest = min(float(bounds.limits.max_order_value), float(bounds.limits.max_position_value))
     weight = sizer.weight(view)
     value = sized_value(sizer, view, -1.0 if short else 1.0, largest)

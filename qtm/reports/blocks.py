@@ -101,11 +101,15 @@ Block = Cards | Table | Figure | Paragraph | Columns
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A titled box of the page; `note` is one sentence under the title."""
+    """A titled box of the page; `note` is one sentence under the title.
+
+    In print a section with `new_page` starts on a page of its own.
+    """
 
     title: str
     blocks: Sequence[Block]
     note: str = ""
+    new_page: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,23 +11,24 @@ from qtm.execution.day_record import DayRecord, Execution
 from qtm.portfolio.history import DailyHistory
 from qtm.portfolio.scenarios.scenario_set import ScenarioSet
 from qtm.risk.decomposition import marginal_cvar
-from qtm.risk.measures import Floats, historical_cvar
+from qtm.risk.measures import Floats, historical_cvar, historical_var
 
 DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A desk, strategy or asset of the account; money in quote currency, CVaR of one day.
+    """A desk, strategy or asset of the accounts; money in quote currency, VaR and CVaR of one day.
 
     `held` is what yesterday's positions made between the two closes, `traded` what the day's executions made
-    from their prices to the close, before `fees`; their sum less fees is the day's P&L. `alone` is the CVaR
-    of this line by itself, `component` its part of the account's.
+    from their prices to the close, before `fees`; their sum less fees is the day's P&L. `var` and
+    `alone` are VaR and CVaR of this line by itself, `component` is its part of the CVaR of all.
     """
 
     name: str
     net: float
     gross: float
+    var: float
     alone: float
     component: float
     held: float
@@ -42,11 +43,12 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class LiveBooks:
-    """The account three ways; `unmeasured` symbols are held and have no scenarios or no price."""
+    """All accounts together, three ways; `unmeasured` symbols are held and have no scenarios or no price."""
 
     desks: tuple[Line, ...]
     strategies: tuple[Line, ...]
     assets: tuple[Line, ...]
+    var: float
     cvar: float
     unmeasured: tuple[str, ...]
     other_fees: tuple[str, ...]
@@ -71,7 +73,7 @@ def live_books(
     symbols = sorted({one.symbol for one in record.executions})
     priced = [s for s in symbols if s in scenarios.symbols and s in history.symbols]
     if not priced:
-        return LiveBooks((), (), (), 0.0, tuple(symbols), ())
+        return LiveBooks((), (), (), 0.0, 0.0, tuple(symbols), ())
     columns = [history.symbols.index(symbol) for symbol in priced]
     close = history.closes[-1, columns]
     before = history.closes[-2, columns] if history.closes.shape[0] > 1 else close
@@ -97,6 +99,7 @@ def live_books(
         desks=lines(lambda one: desk_of.get(one.strategy, "no desk")),
         strategies=lines(lambda one: one.strategy),
         assets=lines(lambda one: one.symbol),
+        var=account.var(total),
         cvar=account.cvar(total),
         unmeasured=tuple(symbol for symbol in symbols if symbol not in priced),
         other_fees=tuple(one.other_fee for one in mine if one.other_fee and one.ts_ms >= start_ms),
@@ -129,6 +132,10 @@ class _Account:
         """CVaR of positions worth `values`."""
         return historical_cvar(self.returns @ values, self.alpha, self.scenarios.probabilities)
 
+    def var(self, values: Floats) -> float:
+        """VaR of positions worth `values`."""
+        return historical_var(self.returns @ values, self.alpha, self.scenarios.probabilities)
+
     def line(self, name: str, mine: list[Execution], marginal: Floats, start_ms: int) -> Line:
         """One desk, strategy or asset; `marginal` is the account's CVaR per unit of each symbol."""
         values = self.values(mine)
@@ -139,6 +146,7 @@ class _Account:
             name=name,
             net=float(values.sum()),
             gross=float(np.abs(values).sum()),
+            var=self.var(values),
             alone=self.cvar(values),
             component=float(marginal @ values),
             held=float(self.quantities(old) @ (self.close - self.before)),

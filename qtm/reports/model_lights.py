@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from qtm.reports.blocks import Cell, Paragraph, Section, Tone, paragraph, table
 from qtm.reports.formats import MISSING, percent, ratio
@@ -39,15 +39,15 @@ def lights_paragraph(lights: Sequence[Light]) -> Paragraph:
     return paragraph(words, LIGHT_TONES[max(lights, default=Light.RED)])
 
 
-def engines_section(verdicts: Sequence[EngineVerdict], *, used: str) -> Section:
-    """Every rolled engine with its tests and lights; the engine in use decides what is asked for.
+def engines_section(verdicts: Sequence[EngineVerdict], *, used: Collection[str]) -> Section:
+    """Every rolled engine with its tests and lights; the worst of those in use decides what is asked for.
 
     Parameters
     ----------
     used
-        Name of the engine whose VaR and ES the limits rely on.
+        Names of the engines whose VaR and ES the limits rely on.
     """
-    names = [f"{v.engine} (in use)" if v.engine == used else v.engine for v in verdicts]
+    names = [f"{v.engine} (in use)" if v.engine in used else v.engine for v in verdicts]
     var_rows: list[tuple[str | Cell, ...]] = [
         (
             name,
@@ -82,7 +82,7 @@ def engines_section(verdicts: Sequence[EngineVerdict], *, used: str) -> Section:
         "ES 97.5 %", "Acerbi-Szekely Z1", "Z2", "Z2 p", "Z2 of the last 250 (yellow / red below)", "Mean",
         "Light",
     )  # fmt: skip
-    lights = [v.light for v in verdicts if v.engine == used]
+    lights = [v.light for v in verdicts if v.engine in used]
     return Section(
         "Risk models on trial",
         [table(var_headers, var_rows), table(es_headers, es_rows), lights_paragraph(lights)],

@@ -38,7 +38,7 @@ def model_trial_page(
     shown = next((one for one in rolled if one.engine == used), rolled[0])
     first, last = iso_utc(int(open_time_ms[0]))[:10], iso_utc(int(open_time_ms[-1]))[:10]
     sections = [
-        engines_section(verdicts, used=shown.engine),
+        engines_section(verdicts, used={shown.engine}),
         Section(
             "Forecasts",
             [_forecasts(open_time_ms, rolled, shown)],

@@ -75,6 +75,7 @@ def pdf_bytes(document: Document, *, made_ms: int) -> bytes:
                 {
                     "title": section.title,
                     "note": section.note,
+                    "new_page": section.new_page,
                     "blocks": [content.of(block, _WIDTH_MM) for block in section.blocks],
                 }
                 for section in document.sections

@@ -11,6 +11,8 @@ import numpy.typing as npt
 from qtm.clock import iso_utc
 from qtm.execution.day_record import DayRecord
 from qtm.portfolio.daily import DailyAllocation
+from qtm.reports.account_limits import Standing
+from qtm.reports.limit_use import LimitUse
 from qtm.reports.live_books import LiveBooks
 from qtm.risk.composite_stress import ScenarioLoss
 from qtm.risk.measures import Floats, cdar
@@ -18,6 +20,12 @@ from qtm.risk.reverse_stress import Breach
 from qtm.risk.rolling_backtest import EngineVerdict, RolledEngine
 from qtm.risk.stress import StressLoss
 from qtm.risk.tails import TailEstimate
+
+MARKET_SYMBOL = "BTCUSDT"
+"""What betas are measured against."""
+
+RUNNING = "Running accounts"
+"""How figures of the running accounts begin; they are in money."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,26 +44,6 @@ class Exposure:
 
 
 @dataclass(frozen=True, slots=True)
-class LimitUse:
-    """A measure beside its limit; `use` of one or more is a breach."""
-
-    name: str
-    value: float
-    limit: float
-    money: bool = False
-
-    @property
-    def use(self) -> float:
-        """Value over limit."""
-        return self.value / self.limit if self.limit > 0.0 else float("inf")
-
-    @property
-    def breached(self) -> bool:
-        """Whether the limit is exceeded beyond rounding."""
-        return self.use > 1.0 + 1e-6
-
-
-@dataclass(frozen=True, slots=True)
 class BadDay:
     """One of the worst days the book would have lived through."""
 
@@ -66,8 +54,21 @@ class BadDay:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyFigure:
+    """A figure of the first page now and in the report before; None where that did not have it."""
+
+    name: str
+    now: float
+    before: float | None
+    money: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
-    """What moved since the previous report: CVaR split into market and trading, and the P&L in between."""
+    """What moved since the previous report: CVaR split into market and trading, and the P&L in between.
+
+    `lights` names the models whose light changed, with both lights.
+    """
 
     previous_day_ms: int
     cvar_before: float
@@ -76,6 +77,10 @@ class Change:
     pnl: float
     pnl_by_symbol: dict[str, float]
     weights: dict[str, tuple[float, float]]
+    headline: tuple[KeyFigure, ...] = ()
+    new_breaches: tuple[str, ...] = ()
+    cleared_breaches: tuple[str, ...] = ()
+    lights: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +113,8 @@ class RiskFigures:
     stress: tuple[StressLoss, ...]
     composite: tuple[ScenarioLoss, ...]
     reverse: tuple[Breach, ...]
+    """Every coin follows its beta to Bitcoin; in `reverse_alike` all move alike. The same limits in order."""
+    reverse_alike: tuple[Breach, ...]
     deviations: float
     """Standard deviations of the least unlikely way to the daily loss limit."""
     worst_days: tuple[BadDay, ...]
@@ -120,10 +127,36 @@ class RiskFigures:
     waivers: tuple[str, ...] = ()
     record: DayRecord | None = None
     live: LiveBooks | None = None
+    accounts: tuple[Standing, ...] = ()
+
+    @property
+    def all_limits(self) -> tuple[LimitUse, ...]:
+        """Limits of the book and of every running account."""
+        return (*self.limits, *(use for one in self.accounts for use in one.uses))
 
     def tail(self, engine: str, alpha: float) -> TailEstimate:
         """The estimate of one engine at one level."""
         return next(e for e in self.tails if e.engine == engine and abs(e.alpha - alpha) < 1e-9)
+
+
+def headline(figures: RiskFigures) -> dict[str, float]:
+    """The figures a reader compares from day to day; fractions of capital, the running accounts' in money."""
+    alpha = f"{figures.answer.mandate.alpha * 100:g}"
+    shown = {
+        f"CVaR {alpha} %": figures.answer.allocation.cvar,
+        "CVaR 97.5 %, filtered": figures.tail("Filtered historical", 0.975).cvar,
+        "CVaR 97.5 %, stressed": figures.tail("Historical, stressed", 0.975).cvar,
+        "Invested": float(np.abs(figures.answer.allocation.weights).sum()),
+        "Drawdown of today's weights": float(figures.falls[-1]),
+    }
+    if figures.stress:
+        shown["Worst dated event"] = figures.stress[0].worst
+    if figures.accounts:
+        shown[f"{RUNNING}: equity"] = sum(one.equity for one in figures.accounts)
+    if figures.live is not None:
+        shown[f"{RUNNING}: gross exposure"] = sum(line.gross for line in figures.live.assets)
+        shown[f"{RUNNING}: CVaR {alpha} %"] = figures.live.cvar
+    return shown
 
 
 def figures_body(figures: RiskFigures) -> dict[str, Any]:
@@ -138,8 +171,9 @@ def figures_body(figures: RiskFigures) -> dict[str, Any]:
         "cdar": cdar(figures.falls, alpha),
         "drawdown_now": float(figures.falls[-1]),
         "drawdown_worst": float(figures.falls.max()),
+        "headline": headline(figures),
         "limits": [
-            {**asdict(limit), "use": limit.use, "breached": limit.breached} for limit in figures.limits
+            {**asdict(limit), "use": limit.use, "breached": limit.breached} for limit in figures.all_limits
         ],
         "tails": [asdict(estimate) for estimate in figures.tails],
         "exposures": [asdict(exposure) for exposure in figures.exposures],
@@ -160,9 +194,14 @@ def figures_body(figures: RiskFigures) -> dict[str, Any]:
         "change": None if figures.change is None else asdict(figures.change),
         "funding": [asdict(line) for line in figures.funding],
         "waivers": list(figures.waivers),
-        "refusals": {} if figures.record is None else figures.record.refusals,
+        "refusals": {} if figures.record is None else figures.record.refusals_by_control(),
         "kills": [] if figures.record is None else list(figures.record.kills),
+        "gates": [] if figures.record is None else [asdict(one) for one in figures.record.gates],
         "account": None if figures.live is None else asdict(figures.live),
+        "accounts": [
+            {"account": one.account, "equity": one.equity, "day_start": one.day_start, "peak": one.peak}
+            for one in figures.accounts
+        ],
         "lineage": {
             "lake": answer.lake,
             "lake_version": answer.lake_version,

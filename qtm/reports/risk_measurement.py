@@ -16,13 +16,25 @@ from qtm.portfolio.daily import DailyAllocation, daily_scenarios
 from qtm.portfolio.history import DailyHistory
 from qtm.portfolio.scenarios.recipe import ScenarioRecipe
 from qtm.portfolio.scenarios.scenario_set import ScenarioSet
+from qtm.reports.account_limits import standings
+from qtm.reports.limit_use import LimitUse
 from qtm.reports.live_books import live_books
-from qtm.reports.risk_figures import BadDay, Change, Exposure, LimitUse, RiskFigures
+from qtm.reports.risk_figures import (
+    MARKET_SYMBOL,
+    RUNNING,
+    BadDay,
+    Change,
+    Exposure,
+    KeyFigure,
+    RiskFigures,
+    headline,
+)
 from qtm.reports.surroundings import Surroundings
 from qtm.risk.back_cast import back_cast
 from qtm.risk.composite_stress import Holding, StressBook, apply_all
 from qtm.risk.decomposition import component_cvar, marginal_cvar
 from qtm.risk.engines import engine_named
+from qtm.risk.lights import Light
 from qtm.risk.measures import Floats, drawdowns, equity_of, historical_cvar
 from qtm.risk.reverse_stress import deviations_to_lose, smallest_breaches
 from qtm.risk.rolling_backtest import EngineVerdict, RolledEngine, judge_engine, roll
@@ -31,7 +43,6 @@ from qtm.risk.tails import tail_estimates
 from qtm.settings import RiskSettings
 from qtm.trading.costs import SPOT_COSTS
 
-MARKET_SYMBOL = "BTCUSDT"
 JUDGED_ENGINES = ("filtered", "historical")
 """Engines whose lights act on the desk, the one in use first."""
 
@@ -81,7 +92,8 @@ def measure_book(
     around = around or Surroundings()
     tails = tuple(tail_estimates(path, full_path, hourly=around.hourly))
     forecasts, verdicts = _judge_models(full_path)
-    return RiskFigures(
+    headroom = {"daily loss": float(settings.daily_loss), "drawdown": float(settings.max_drawdown)}
+    figures = RiskFigures(
         answer=answer,
         capital=capital,
         path=path,
@@ -94,10 +106,9 @@ def measure_book(
         stress=stress,
         composite=apply_all(put_through),
         reverse=smallest_breaches(
-            put_through,
-            {"daily loss": float(settings.daily_loss), "drawdown": float(settings.max_drawdown)},
-            {exposure.symbol: exposure.beta for exposure in exposures},
+            put_through, headroom, {exposure.symbol: exposure.beta for exposure in exposures}
         ),
+        reverse_alike=smallest_breaches(put_through, headroom),
         deviations=deviations_to_lose(
             float(settings.daily_loss), weights, np.atleast_2d(np.cov(days.returns, rowvar=False))
         ),
@@ -106,14 +117,24 @@ def measure_book(
         forecasts=forecasts,
         forecast_days_ms=history.open_time_ms[rows[-BACKTEST_DAYS:]],
         correlation=_correlation(days.returns),
-        change=None if previous is None else _change(previous, history, answer),
+        change=None,
         funding=around.funding,
         waivers=around.waivers,
         record=around.record,
         live=None
         if around.record is None
-        else live_books(around.record, history, answer.scenarios, problem.alpha, around.desk_of),
+        else live_books(
+            around.record,
+            history,
+            answer.scenarios,
+            problem.alpha,
+            {} if around.limits is None else around.limits.desks(),
+        ),
+        accounts=()
+        if around.record is None or around.limits is None
+        else standings(around.record, history, answer.scenarios, around.limits),
     )
+    return figures if previous is None else replace(figures, change=_change(previous, history, figures))
 
 
 def _days_of_window(history: DailyHistory, answer: DailyAllocation) -> ScenarioSet:
@@ -166,18 +187,40 @@ def _limits(
     mandate = answer.mandate
     capital = float(settings.capital)
     largest = max(abs(exposure.weight) for exposure in exposures)
+    held_through = "yardstick: weights back-cast"
     return (
-        LimitUse(f"CVaR {mandate.alpha * 100:g} %, one day", answer.allocation.cvar, mandate.cvar_cap),
         LimitUse(
-            "CVaR 97.5 % beside the daily loss limit",
+            f"CVaR {mandate.alpha * 100:g} %, one day",
+            answer.allocation.cvar,
+            mandate.cvar_cap,
+            set_by="mandate",
+        ),
+        LimitUse("Largest weight", largest, mandate.max_weight, set_by="mandate"),
+        LimitUse(
+            "Largest position",
+            largest * capital,
+            float(settings.max_position_value),
+            money=True,
+            set_by="settings",
+        ),
+        LimitUse("Invested (gross)", float(np.abs(weights).sum()), 1.0, set_by="mandate"),
+        LimitUse(
+            "CVaR 97.5 %, one day",
             historical_cvar(path, 0.975),
             float(settings.daily_loss),
+            set_by="yardstick: daily loss limit",
+            advisory=True,
         ),
-        LimitUse("Largest weight", largest, mandate.max_weight),
-        LimitUse("Largest position", largest * capital, float(settings.max_position_value), money=True),
-        LimitUse("Invested (gross)", float(np.abs(weights).sum()), 1.0),
-        LimitUse("Drawdown now, weights back-cast", float(falls[-1]), float(settings.max_drawdown)),
-        LimitUse("Worst drawdown, weights back-cast", float(falls.max()), float(settings.max_drawdown)),
+        LimitUse(
+            "Drawdown now", float(falls[-1]), float(settings.max_drawdown), set_by=held_through, advisory=True
+        ),
+        LimitUse(
+            "Worst drawdown",
+            float(falls.max()),
+            float(settings.max_drawdown),
+            set_by=held_through,
+            advisory=True,
+        ),
     )
 
 
@@ -227,7 +270,8 @@ def _correlation(scenarios: Floats) -> Floats:
     return matrix
 
 
-def _change(previous: Mapping[str, Any], history: DailyHistory, answer: DailyAllocation) -> Change:
+def _change(previous: Mapping[str, Any], history: DailyHistory, figures: RiskFigures) -> Change:
+    answer = figures.answer
     problem = answer.allocation.problem
     old = {str(symbol): float(weight) for symbol, weight in previous["weights"].items()}
     before = np.array([old.get(symbol, 0.0) for symbol in problem.symbols])
@@ -253,4 +297,32 @@ def _change(previous: Mapping[str, Any], history: DailyHistory, answer: DailyAll
             for symbol, b, n in zip(problem.symbols, before, now, strict=True)
             if b or n
         },
+        headline=tuple(
+            KeyFigure(name, value, previous.get("headline", {}).get(name), name.startswith(RUNNING))
+            for name, value in headline(figures).items()
+        ),
+        new_breaches=tuple(sorted(_breached(figures) - _breached_before(previous))),
+        cleared_breaches=tuple(sorted(_breached_before(previous) - _breached(figures))),
+        lights=_changed_lights(previous, figures),
+    )
+
+
+def _breached(figures: RiskFigures) -> set[str]:
+    return {limit.name for limit in figures.all_limits if limit.breached}
+
+
+def _breached_before(previous: Mapping[str, Any]) -> set[str]:
+    return {str(limit["name"]) for limit in previous.get("limits", ()) if limit["breached"]}
+
+
+def _changed_lights(previous: Mapping[str, Any], figures: RiskFigures) -> tuple[str, ...]:
+    """`historical: green, was yellow` for every model whose worse light is another than before."""
+    before = {
+        str(model["model"]): max(Light[name] for name in (model["light"], model["es_light"]) if name)
+        for model in previous.get("models", ())
+    }
+    return tuple(
+        f"{v.engine}: {v.light.name.lower()}, was {before[v.engine].name.lower()}"
+        for v in figures.verdicts
+        if v.engine in before and before[v.engine] is not v.light
     )

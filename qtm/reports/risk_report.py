@@ -17,7 +17,7 @@ from qtm.portfolio.history import DailyHistory
 from qtm.reports.blocks import Block, Card, Document, Section, cards, columns, paragraph
 from qtm.reports.exposure_facts import exposure_facts
 from qtm.reports.formats import money, percent
-from qtm.reports.live_section import breaches_section, funding_section, live_section
+from qtm.reports.live_section import account_cards, breaches_section, funding_section, live_section
 from qtm.reports.model_lights import LIGHT_TONES, engines_section
 from qtm.reports.page import render_page, write_report
 from qtm.reports.risk_charts import (
@@ -39,6 +39,7 @@ from qtm.reports.risk_tables import (
     limits_table,
     lineage,
     optimiser_trail,
+    reverse_stress_table,
     reverse_stress_words,
     stress_table,
     tails_table,
@@ -95,20 +96,25 @@ def risk_report_document(figures: RiskFigures) -> Document:
     mandate = figures.answer.mandate
     level = f"{mandate.alpha * 100:g}"
     sections = [
-        Section("The book today", [_cards(figures), *_reasons(figures)], verdict(figures)),
+        Section(
+            "Today",
+            [cards([*_cards(figures), *account_cards(figures)]), *_reasons(figures)],
+            verdict(figures),
+        ),
         Section(
             "Limits",
-            [limits_table(figures.limits)],
-            "Every limit, the measure held against it, and how much of it is used.",
+            [limits_table(figures.all_limits)],
+            "Every limit of the book and of the running accounts, the measure held against it, and its use.",
         ),
+        breaches_section(figures),
+        change_section(figures),
         Section(
             f"Where the risk sits: CVaR {level} % by position",
             [columns(component_bars(figures), holdings_table(figures))],
             "Components sum to the CVaR; where blue outreaches grey, a position is riskier than its size.",
+            new_page=True,
         ),
-        change_section(figures),
-        breaches_section(figures),
-        live_section(figures.live, figures.capital, level),
+        live_section(figures),
         Section(
             "Tail of one day",
             [columns(tail_histogram(figures), worst_days_table(figures)), tails_table(figures)],
@@ -120,6 +126,7 @@ def risk_report_document(figures: RiskFigures) -> Document:
                 stress_bars(figures),
                 stress_table(figures),
                 composite_table(figures),
+                reverse_stress_table(figures),
                 reverse_stress_words(figures),
             ],
             "Dated events replayed on today's weights; on lows, every coin is at its worst moment at once.",
@@ -133,7 +140,7 @@ def risk_report_document(figures: RiskFigures) -> Document:
             "Model back-tests",
             [
                 forecast_figure(figures),
-                *engines_section(figures.verdicts, used=JUDGED_ENGINES[0]).blocks,
+                *engines_section(figures.verdicts, used=JUDGED_ENGINES).blocks,
             ],
             "VaR and CVaR as each evening would have forecast them; red days lost more than the forecast.",
         ),
@@ -161,7 +168,7 @@ def risk_report_document(figures: RiskFigures) -> Document:
 def verdict(figures: RiskFigures) -> str:
     """The report in three sentences."""
     allocation, mandate = figures.answer.allocation, figures.answer.mandate
-    breached = [limit.name for limit in figures.limits if limit.breached]
+    breached = [limit.name for limit in figures.all_limits if limit.breached]
     sentences = [
         f"In the worst {100 - mandate.alpha * 100:g} % of days this book loses {percent(allocation.cvar)} on "
         f"average, {money(allocation.cvar * figures.capital)} USDT (CVaR {mandate.alpha * 100:g} %; "
@@ -176,7 +183,7 @@ def verdict(figures: RiskFigures) -> str:
     return " ".join(sentences)
 
 
-def _cards(figures: RiskFigures) -> Block:
+def _cards(figures: RiskFigures) -> list[Card]:
     allocation, mandate = figures.answer.allocation, figures.answer.mandate
     use = allocation.cvar / mandate.cvar_cap
     stressed = figures.tail("Historical, stressed", 0.975)
@@ -184,7 +191,7 @@ def _cards(figures: RiskFigures) -> Block:
     worst = figures.stress[0] if figures.stress else None
     light = max((v.light for v in figures.verdicts), default=None)
     invested = float(np.abs(allocation.weights).sum())
-    items = [
+    return [
         Card(
             f"CVaR {mandate.alpha * 100:g} %, 1 day",
             percent(allocation.cvar),
@@ -206,7 +213,6 @@ def _cards(figures: RiskFigures) -> Block:
             LIGHT_TONES[light] if light is not None else "muted",
         ),
     ]
-    return cards(items)
 
 
 def _reasons(figures: RiskFigures) -> list[Block]:

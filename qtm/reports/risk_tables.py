@@ -2,44 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from qtm.clock import iso_utc
 from qtm.reports.blocks import Block, Cell, Section, Tone, columns, definitions, paragraph, table
-from qtm.reports.formats import money, percent, ratio
+from qtm.reports.formats import MISSING, money, percent, ratio
+from qtm.reports.limit_use import LimitUse
 from qtm.reports.risk_charts import DUST
-from qtm.reports.risk_figures import LimitUse, RiskFigures
+from qtm.reports.risk_figures import KeyFigure, RiskFigures
 from qtm.risk.tails import LEVELS
 
 NEAR = 0.8
 """Share of a limit from which its use is shown as a warning."""
 
 
-def limits_table(limits: tuple[LimitUse, ...]) -> Block:
-    """Every limit with its use as a bar."""
-    rows = []
-    for limit in limits:
-        tone = use_tone(limit.use)
+def limits_table(limits: Sequence[LimitUse]) -> Block:
+    """Every limit with its use as a bar; yardsticks last, in grey words."""
+    rows: list[tuple[str | Cell, ...]] = []
+    for limit in sorted(limits, key=lambda one: one.advisory):
+        tone = _tone(limit)
         colour = {"bad": "#f6d5d3", "warn": "#f7e6c8"}.get(tone, "#dbe7f7")
         show = money if limit.money else percent
         rows.append(
             (
                 limit.name,
+                Cell(limit.set_by, "muted"),
                 show(limit.value),
                 show(limit.limit),
-                Cell(percent(limit.use, 0), tone, colour, min(max(limit.use, 0.0), 1.0)),
+                Cell(_use(limit), tone, colour, min(max(limit.use, 0.0), 1.0)),
                 Cell(_state(limit), tone),
             )
         )
-    return table(("Limit", "Measure", "Bound", "Use", "State"), rows)
+    return table(("Limit", "Set by", "Measure", "Bound", "Use", "State"), rows, text_columns=2)
+
+
+def _use(limit: LimitUse) -> str:
+    return percent(limit.use, 0) if np.isfinite(limit.use) else "unknown"
 
 
 def _state(limit: LimitUse) -> str:
-    if limit.breached:
-        return "breached"
+    if limit.exceeded:
+        return "above" if limit.advisory else "breached"
     if limit.use >= 1.0 - 1e-6:
         return "at its bound"
     return "near" if limit.use >= NEAR else "within"
+
+
+def _tone(limit: LimitUse) -> Tone:
+    return "warn" if limit.advisory and limit.exceeded else use_tone(limit.use)
 
 
 def holdings_table(figures: RiskFigures) -> Block:
@@ -64,7 +76,7 @@ def holdings_table(figures: RiskFigures) -> Block:
 
 
 def change_section(figures: RiskFigures) -> Section:
-    """CVaR since the last report, split into market and trading, and the P&L in between."""
+    """What moved since the last report: key figures, CVaR split into market and trading, P&L by position."""
     change = figures.change
     if change is None:
         first = paragraph("This is the first report in its folder.", "muted")
@@ -88,10 +100,34 @@ def change_section(figures: RiskFigures) -> Section:
         "P&L of the old weights since": f"{percent(change.pnl, signed=True)} "
         f"({money(change.pnl * figures.capital, signed=True)} USDT)",
     }
-    return Section(
-        f"Since the report of {day_of(change.previous_day_ms)}",
-        [columns(definitions(steps), table(("Position", "Then", "Now", "Change", "P&L"), rows))],
-    )
+    blocks: list[Block] = [
+        columns(_headline_table(change.headline), definitions(steps)),
+        table(("Position", "Then", "Now", "Change", "P&L"), rows),
+    ]
+    turned = [
+        *(Cell(f"New breach: {name}.", "bad") for name in change.new_breaches),
+        *(Cell(f"No longer breached: {name}.", "good") for name in change.cleared_breaches),
+        *(Cell(f"Risk model {line}.", "warn") for line in change.lights),
+    ]
+    blocks[1:1] = [paragraph(cell.text, cell.tone) for cell in turned]
+    return Section(f"Since the report of {day_of(change.previous_day_ms)}", blocks)
+
+
+def _headline_table(headline: Sequence[KeyFigure]) -> Block:
+    rows = []
+    for one in headline:
+        show = money if one.money else percent
+        known = one.before is not None
+        then = 0.0 if one.before is None else one.before
+        rows.append(
+            (
+                one.name,
+                show(then) if known else MISSING,
+                show(one.now),
+                show(one.now - then, signed=one.now != then) if known else MISSING,
+            )
+        )
+    return table(("Key figure", "Then", "Now", "Change"), rows)
 
 
 def tails_table(figures: RiskFigures) -> Block:
@@ -153,17 +189,36 @@ def composite_table(figures: RiskFigures) -> Block:
     return table((*headers, "Total", "USDT"), rows)
 
 
-def reverse_stress_words(figures: RiskFigures) -> Block:
-    """The smallest moves that breach a limit."""
-    moves = [
-        f"{breach.limit} limit of {percent(breach.headroom, 1)}: "
-        + ("no move of the market alone" if breach.move is None else f"Bitcoin {percent(breach.move, 1)}")
-        for breach in figures.reverse
+def reverse_stress_table(figures: RiskFigures) -> Block:
+    """The smallest market move that breaches each limit."""
+    rows = [
+        (
+            breach.limit.capitalize(),
+            percent(breach.headroom, 1),
+            *(
+                "none can" if move is None else percent(move, 1, signed=True)
+                for move in (alike.move, breach.move, alike.move_without_hedges)
+            ),
+        )
+        for alike, breach in zip(figures.reverse_alike, figures.reverse, strict=True)
     ]
+    headers = (
+        "Reverse stress: limit",
+        "At",
+        "All move alike",
+        "Bitcoin, others by beta",
+        "Alike, hedges gone",
+    )
+    return table(headers, rows)
+
+
+def reverse_stress_words(figures: RiskFigures) -> Block:
+    """How far out the nearest breach is, and how missing coins are treated."""
     return paragraph(
-        f"Reverse stress, every coin following its beta: {'; '.join(moves)}. The least unlikely way to the "
-        f"daily loss is {ratio(figures.deviations, 1)} standard deviations out. Coins not listed at an event "
-        "take the median move of those that were."
+        "Reverse stress is the smallest market move that breaches a limit. The least unlikely way to the "
+        f"daily loss limit is {ratio(figures.deviations, 1)} standard deviations out. Coins not listed at "
+        "an event take the median move of those that were.",
+        "muted",
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -17,6 +17,7 @@ from qtm.portfolio.daily import DailyAllocation
 from qtm.quality.record import waivers
 from qtm.reports.risk_figures import FundingLine
 from qtm.risk.back_cast import back_cast
+from qtm.risk.limits import LimitTree
 from qtm.risk.measures import Floats
 from qtm.store.database import Database
 
@@ -38,14 +39,14 @@ class Surroundings:
     funding: tuple[FundingLine, ...] = ()
     waivers: tuple[str, ...] = ()
     record: DayRecord | None = None
-    desk_of: Mapping[str, str] = field(default_factory=dict)
+    limits: LimitTree | None = None
 
 
 def read_surroundings(
     lake: Lake,
     answer: DailyAllocation,
     database: Database | None = None,
-    desk_of: Mapping[str, str] | None = None,
+    limits: LimitTree | None = None,
 ) -> Surroundings:
     """Everything the lake and the operational database hold for the day of `answer`.
 
@@ -53,8 +54,8 @@ def read_surroundings(
     ----------
     database
         None where no stream ever ran.
-    desk_of
-        Desk of each strategy, as the limit file has it.
+    limits
+        The limit tree the accounts trade under: their desks and bounds.
     """
     symbols, weights = answer.allocation.problem.symbols, answer.allocation.weights
     end_ms = answer.as_of_ms + DAY_MS
@@ -67,7 +68,7 @@ def read_surroundings(
         funding=_funding(lake, symbols, weights, end_ms),
         waivers=_waivers(lake, end_ms),
         record=record,
-        desk_of=desk_of or {},
+        limits=limits,
     )
 
 

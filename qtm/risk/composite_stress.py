@@ -155,9 +155,9 @@ class ScenarioLoss:
 
     @property
     def total(self) -> float:
-        """The sum; what is lost with the venue cannot be lost twice, so it is the larger of the two."""
+        """The sum, negative for a gain; what is lost with the venue is not lost twice: the larger counts."""
         traded = self.price + self.funding + self.basis + self.exit_cost + self.stablecoin + self.outage
-        return max(traded, self.venue)
+        return max(traded, self.venue) if self.venue else traded
 
 
 def apply_scenario(scenario: Scenario, book: StressBook) -> ScenarioLoss:

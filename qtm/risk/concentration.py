@@ -74,14 +74,23 @@ class FactorModel:
         """Sensitivity of the book to each factor, shape (K,)."""
         return weights @ self.loadings
 
+    def variance_shares(self, weights: Floats) -> Floats:
+        """Share of the book's variance carried by each factor, shape (K,); the rest is its own.
+
+        Shares are Euler's: exposure times its derivative of the variance, so that they sum whether or not the
+        factors are correlated.
+        """
+        exposed = self.exposures(weights)
+        carried = exposed * (self.factor_covariance @ exposed)
+        total = float(carried.sum()) + float(weights @ self.residual_covariance @ weights)
+        if not total > 0.0:
+            raise RiskError("a book without variance has no factor shares")
+        shares: Floats = carried / total
+        return shares
+
     def common_share(self, weights: Floats) -> float:
         """Share of the book's variance that comes from the factors."""
-        exposed = self.exposures(weights)
-        common = float(exposed @ self.factor_covariance @ exposed)
-        total = common + float(weights @ self.residual_covariance @ weights)
-        if not total > 0.0:
-            raise RiskError("a book without variance has no common share")
-        return common / total
+        return float(self.variance_shares(weights).sum())
 
 
 def factor_model(returns: Floats, factors: Floats) -> FactorModel:

@@ -5,10 +5,12 @@ from decimal import Decimal
 import pytest
 
 from qtm.clock import ManualClock
-from qtm.execution.day_record import read_day
+from qtm.execution.day_record import Refusal, read_day
 from qtm.execution.journal import Journal
 from qtm.execution.updates import OrderUpdate
 from qtm.risk.gate import Latch
+from qtm.risk.light_action import obey
+from qtm.risk.lights import Light, action_for
 from qtm.store.database import open_database
 from qtm.trading.orders import Fill, OrderStatus
 from tests.execution.support import NOW_MS, approve, make_gate, open_run, order
@@ -61,6 +63,24 @@ def test_refusals_are_counted_by_control_and_kills_named(journal):
     held = Latch("firm", "")
     journal.latches.record(held, actor="A. Officer", reason="drill", latched_ns=NOW_MS * 1_000_000)
     record = read(journal)
-    assert record.refusals == {"PT-01": 1}
+    assert record.refusals == (Refusal("PT-01", "s", "BTCUSDT", 1),)
+    assert record.refusals_by_control() == {"PT-01": 1}
     assert record.kills == ("firm by A. Officer: drill",)
-    assert read(journal, NOW_MS + 1, NOW_MS + 2).refusals == {}
+    assert read(journal, NOW_MS + 1, NOW_MS + 2).refusals == ()
+
+
+def test_the_newest_decision_tells_the_state_and_the_limits_of_a_gate(journal):
+    gate = make_gate()
+    journal.record(gate.check(order(1), NOW_MS), "run")
+    assert not read(journal).gates[0].tightened
+    obey(gate, gate.tree, action_for(Light.RED), NOW_MS)
+    journal.record(gate.check(order(2), NOW_MS + 1), "run")
+    (word,) = read(journal).gates
+    assert (word.account, word.strategy, word.state) == ("paper", "s", "REDUCING")
+    assert word.tightened and word.limits_version.endswith("x0.85")
+    assert read(journal, NOW_MS + 2, NOW_MS + 3).gates == ()
+
+
+def test_the_opening_balances_are_those_before_the_first_order(journal):
+    journal.open_account({"USDT": D("1000.5"), "BTC": D(2)})
+    assert read(journal).openings == {"paper": {"USDT": 1000.5, "BTC": 2.0}}

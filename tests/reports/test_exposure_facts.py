@@ -9,7 +9,7 @@ from qtm.portfolio.daily import allocate_daily
 from qtm.portfolio.history import daily_history
 from qtm.portfolio.mandate import Mandate
 from qtm.reports.blocks import paragraph
-from qtm.reports.exposure_facts import concentration, exposure_facts, liquidity
+from qtm.reports.exposure_facts import concentration, exposure_facts, factors, liquidity
 from qtm.reports.formats import MISSING, percent, ratio
 from qtm.reports.risk_measurement import measure_book
 from qtm.risk.concentration import effective_positions
@@ -31,6 +31,22 @@ def test_concentration_is_that_of_the_weights(figures):
     assert facts["Effective positions"] == ratio(effective_positions(figures.answer.allocation.weights), 1)
     assert float(facts["Effective bets"]) >= 1.0
     assert float(facts["Diversification ratio"]) >= 1.0
+
+
+def test_factors_carry_what_the_positions_do_not_by_themselves(figures):
+    shown = factors(figures)
+    shares = [value for name, value in shown.items() if name.startswith("Variance")]
+    assert sum(int(share.split("\N{NO-BREAK SPACE}")[0]) for share in shares) == pytest.approx(100, abs=1)
+    beta = sum(line.weight * line.beta for line in figures.exposures)
+    assert float(shown["Beta to Bitcoin"]) == pytest.approx(beta, abs=0.005)
+
+
+def test_a_universe_that_is_bitcoin_twice_has_no_second_factor(figures):
+    problem = figures.answer.allocation.problem
+    twice = replace(problem, scenarios=np.repeat(problem.scenarios[:, :1], len(problem.symbols), axis=1))
+    allocation = replace(figures.answer.allocation, problem=twice)
+    same = replace(figures, answer=replace(figures.answer, allocation=allocation))
+    assert factors(same) == {"Factors": "not measurable for this book"}
 
 
 def test_a_book_that_sells_within_a_day_adds_no_horizon(figures):

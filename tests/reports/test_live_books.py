@@ -7,7 +7,7 @@ from qtm.execution.day_record import DayRecord, Execution
 from qtm.portfolio.history import DailyHistory
 from qtm.portfolio.scenarios.scenario_set import ScenarioSet
 from qtm.reports.live_books import live_books
-from qtm.risk.measures import historical_cvar
+from qtm.risk.measures import historical_cvar, historical_var
 
 DAY = 86_400_000
 TODAY = 100 * DAY
@@ -20,7 +20,7 @@ HISTORY = DailyHistory(
 
 
 def executed(strategy, symbol, qty, price, day, fee=0.0):
-    return Execution(strategy, symbol, qty, price, fee, "", day + 1000)
+    return Execution("paper", strategy, symbol, qty, price, fee, "", day + 1000)
 
 
 EXECUTIONS = (
@@ -32,7 +32,7 @@ EXECUTIONS = (
 
 
 def books(executions=EXECUTIONS, desks=None):
-    return live_books(DayRecord(executions, {}, ()), HISTORY, SCENARIOS, 0.95, desks or {"trend": "D1"})
+    return live_books(DayRecord(executions), HISTORY, SCENARIOS, 0.95, desks or {"trend": "D1"})
 
 
 def test_parts_sum_to_the_cvar_of_the_account_whichever_way_it_is_cut():
@@ -47,6 +47,7 @@ def test_parts_sum_to_the_cvar_of_the_account_whichever_way_it_is_cut():
     }
     (trend,) = (line for line in found.strategies if line.name == "trend")
     assert trend.alone == pytest.approx(historical_cvar(RETURNS[:, 0] * 6 * 110.0, 0.95))
+    assert trend.var == pytest.approx(historical_var(RETURNS[:, 0] * 6 * 110.0, 0.95))
 
 
 def test_two_strategies_against_each_other_carry_no_risk_together():

@@ -10,9 +10,11 @@ import pytest
 from qtm.portfolio.daily import allocate_daily
 from qtm.portfolio.history import daily_history
 from qtm.portfolio.mandate import Mandate
-from qtm.reports.risk_figures import LimitUse
+from qtm.reports.blocks import Cell
+from qtm.reports.limit_use import LimitUse
 from qtm.reports.risk_measurement import measure_book
 from qtm.reports.risk_report import verdict, write_risk_report
+from qtm.reports.risk_tables import limits_table
 from qtm.settings import RiskSettings
 from tests.portfolio.lake import DAY_MS, FIRST_MS, SYMBOLS, daily_lake
 
@@ -61,9 +63,17 @@ def test_a_limit_exactly_used_is_not_a_breach_and_one_above_is():
 
 
 def test_a_breach_reaches_the_headline(history, answer):
+    tight = SETTINGS.model_copy(update={"max_position_value": SETTINGS.max_position_value / 1000})
+    assert "Breached: Largest position" in verdict(measure_book(history, answer, tight))
+
+
+def test_a_yardstick_is_shown_when_exceeded_and_is_never_a_breach(history, answer):
     tight = SETTINGS.model_copy(update={"max_drawdown": SETTINGS.max_drawdown / 1000})
-    assert "Breached: " in verdict(measure_book(history, answer, tight))
-    assert "Worst drawdown" in verdict(measure_book(history, answer, tight))
+    figures = measure_book(history, answer, tight)
+    worst = next(limit for limit in figures.limits if limit.name == "Worst drawdown")
+    assert worst.exceeded and not worst.breached
+    assert "No limit is breached" in verdict(figures)
+    assert limits_table(figures.limits).rows[-1][-1] == Cell("above", "warn")
 
 
 def test_the_files_hold_the_same_figures_and_no_network(history, answer, tmp_path):
@@ -83,6 +93,8 @@ def test_the_next_report_explains_what_changed(history, tmp_path):
     now = write_risk_report(history, allocate_daily(history, MANDATE), SETTINGS, tmp_path)
     change = now.figures.change
     assert before.figures.change is None
+    assert [one.name for one in change.headline] == list(before.body["headline"])
+    assert all(one.before == pytest.approx(before.body["headline"][one.name]) for one in change.headline)
     assert change.previous_day_ms == yesterday.as_of_ms
     explained = change.cvar_before + change.from_market + change.from_trading
     assert explained == pytest.approx(now.figures.answer.allocation.cvar)
@@ -90,6 +102,23 @@ def test_the_next_report_explains_what_changed(history, tmp_path):
     last = history.closes[-1] / history.closes[-2] - 1
     columns = [history.symbols.index(symbol) for symbol in before.figures.answer.scenarios.symbols]
     assert change.pnl == pytest.approx(float(held @ last[columns]))
+
+
+def test_what_broke_since_the_last_report_and_what_no_longer_does_is_named(history, tmp_path):
+    yesterday = history.until(history.open_time_ms.shape[0] - 2)
+    tight = SETTINGS.model_copy(update={"max_position_value": SETTINGS.max_position_value / 1000})
+    write_risk_report(yesterday, allocate_daily(yesterday, MANDATE), tight, tmp_path)
+    answer = allocate_daily(history, MANDATE)
+    now = write_risk_report(history, answer, SETTINGS, tmp_path).figures.change
+    assert (now.new_breaches, now.cleared_breaches) == ((), ("Largest position",))
+    body = json.loads((tmp_path / "risk-2023-06-18.json").read_text())
+    for model in body["models"]:
+        model["light"] = "RED"
+    (tmp_path / "risk-2023-06-18.json").write_text(json.dumps({**body, "limits": []}))
+    again = write_risk_report(history, answer, tight, tmp_path)
+    assert again.figures.change.new_breaches == ("Largest position",)
+    assert "filtered: green, was red" in again.figures.change.lights
+    assert "New breach: Largest position." in again.page.read_text()
 
 
 def test_a_damaged_earlier_report_is_passed_over(history, answer, tmp_path):

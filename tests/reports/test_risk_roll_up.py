@@ -106,10 +106,10 @@ def test_lights_say_what_they_ask_for():
     assert "counts as red" in lights_paragraph([]).text
 
 
-def test_only_the_engine_in_use_decides_what_is_asked():
+def test_only_the_engines_in_use_decide_what_is_asked():
     fat = np.random.default_rng(5).standard_t(3, size=2250) * 0.02
     verdicts = [judge_engine(roll(engine, fat, 250)) for engine in (Historical(), Normal())]
-    section = engines_section(verdicts, used="historical")
+    section = engines_section(verdicts, used={"historical"})
     assert "historical (in use)" in str(section.blocks[0])
     assert section.blocks[-1] == lights_paragraph([verdicts[0].light])
-    assert "counts as red" in str(engines_section(verdicts, used="none").blocks[-1])
+    assert "counts as red" in str(engines_section(verdicts, used=()).blocks[-1])

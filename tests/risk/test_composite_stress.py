@@ -162,3 +162,10 @@ def test_the_least_unlikely_way_to_a_loss_loses_exactly_that():
     direction = -covariance @ weights / np.sqrt(weights @ covariance @ weights) * deviations
     assert -weights @ direction == pytest.approx(0.1)
     assert math.isnan(deviations_to_lose(0.1, np.zeros(2), covariance))
+
+
+def test_a_gain_is_shown_as_a_gain():
+    (loss,) = apply_all(
+        StressBook((Holding("BTCUSDT", 0.5),), cash=0.5), [Scenario(name="up", otherwise=0.2)]
+    )
+    assert loss.total == pytest.approx(-0.1)

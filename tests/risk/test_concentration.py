@@ -69,3 +69,17 @@ def test_what_cannot_be_measured_is_refused():
         betas(np.full((10, 2), np.nan), np.arange(10.0))
     with pytest.raises(RiskError, match="do not fit"):
         effective_bets(np.ones(2), np.eye(3))
+
+
+def test_factor_shares_and_the_rest_are_the_whole_variance():
+    rng = np.random.default_rng(8)
+    market, tilt = rng.normal(size=(2, 4000)) * [[0.03], [0.01]]
+    returns = np.column_stack((market, 1.5 * market + tilt, 0.5 * market - tilt))
+    returns[:, 1:] += rng.normal(size=(4000, 2)) * 0.005
+    model = factor_model(returns, np.column_stack((market, tilt)))
+    weights = np.array([0.2, 0.5, 0.3])
+    shares = model.variance_shares(weights)
+    own = float(weights @ model.residual_covariance @ weights) / float(np.var(returns @ weights))
+    assert shares.sum() + own == pytest.approx(1.0)
+    assert shares.sum() == pytest.approx(model.common_share(weights))
+    assert shares[0] > 0.9 and shares[1] > 0.0
