@@ -7,8 +7,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 from benchmarks._bars import HEADER, INSTRUMENT, peak_mb, row, seconds
+from benchmarks._peer_fills import agreement, fills_here, fills_there
 from benchmarks._peers import run_order_peer
 from benchmarks._w4_market import per_trade, saved_events, timed
 from qtm.backtest.tape.engine import run_orders_backtest
@@ -19,6 +21,7 @@ from qtm.market.instruments import Instrument, Market
 from qtm.risk.rules import GateLimits
 from qtm.strategies.order_contract import OrderStrategy
 from qtm.trading.costs import FEE_IN_QUOTE, CostModel
+from qtm.trading.exact import UNITS
 from qtm.trading.margin import NO_MARGIN, margin_of
 
 COSTS = CostModel(-0.0001, 0.0004, 0.0, FEE_IN_QUOTE)
@@ -35,7 +38,9 @@ def contract() -> Instrument:
     return replace(INSTRUMENT, market=Market.UM, tick_size=Decimal("0.1"), step_size=Decimal("0.001"))
 
 
-def ours(strategy: OrderStrategy, tape: Tape, *, realistic: bool = False, **options: object) -> OrdersResult:
+def ours(
+    strategy: OrderStrategy, tape: Tape, *, params: object = None, realistic: bool = False, **options: object
+) -> OrdersResult:
     """One backtest; a realistic one has margin with brackets and the gate as well."""
     instrument = contract()
     if realistic:
@@ -43,7 +48,7 @@ def ours(strategy: OrderStrategy, tape: Tape, *, realistic: bool = False, **opti
     else:
         options |= {"margin": NO_MARGIN}
     return run_orders_backtest(
-        strategy, None, tape, instrument, cash=CASH, costs=COSTS, latency=LATENCY,
+        strategy, params, tape, instrument, cash=CASH, costs=COSTS, latency=LATENCY,
         **options,  # type: ignore[arg-type]
     )  # fmt: skip
 
@@ -70,8 +75,26 @@ def main() -> None:
         base = measured["every 100 ms" if "100 ms" in peer["name"] else "every trade"]
         print(row(f"hftbacktest: {peer['name']}", peer["best"], peer["median"], count, base, peer["peak_mb"]))
         print(f"    {peer['requests']:,} requests, {peer['fills']:,} fills")
+    print(
+        "the fills of both, hftbacktest looking when the step's last event is known, and at the step's end:"
+    )
+    for name, strategy, step_ns in (
+        ("every 100 ms", timed, 100_000_000),
+        ("every trade", per_trade, 20_000_000),
+    ):
+        compare(name, ours(strategy, tape), path, step_ns)
     for title, cache in (("nothing compiled yet", True), ("machine code from the cache", False)):
         print(f"a process with one backtest of 1,000 trades, {title}: {process_seconds(fresh=cache):.1f} s")
+
+
+def compare(name: str, run: OrdersResult, path: Path, step_ns: int) -> None:
+    """Print how many fills are the same here and there, and the difference of all fees."""
+    for late_ns in (LATENCY.feed_ns[0], 0):
+        found = fills_there(path, step_ns=step_ns, late_ns=late_ns)
+        if found is not None:
+            theirs, fee = found
+            print(f"    {name}, {late_ns / 1e6:g} ms later: {agreement(fills_here(run), theirs)}")
+            print(f"        fees {abs(float(run.books['fees']) / UNITS - fee):.1e} apart")
 
 
 def process_seconds(*, fresh: bool) -> float:

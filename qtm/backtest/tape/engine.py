@@ -326,7 +326,9 @@ def _new_desk(tape: Tape, rules: npt.NDArray[np.void], cash: float) -> npt.NDArr
     record["next_expiry_ns"] = record["fire_above"] = NEVER_NS
     record["next_sample_ns"] = tape.start_ns + rules["sample_ns"][0] - 1
     period = int(rules["period_ns"][0])
-    record["next_timer_ns"] = NEVER_NS if period == 0 else -(-tape.start_ns // period) * period + period
+    # A timer wakes nobody before there is a market to look at.
+    first = int(tape.events["ts_ns"][0]) if len(tape) else tape.start_ns
+    record["next_timer_ns"] = NEVER_NS if period == 0 else -(-first // period) * period + period
     books = record["books"]
     books["cash"] = books["peak"] = books["day_start"] = books["last_worth"] = units_of(cash)
     books["day"] = -1

@@ -20,7 +20,7 @@ from qtm.strategies.registry import load_strategy
 from qtm.trading.costs import SPOT_COSTS
 from tests.backtest.scripted import instrument
 from tests.backtest.tape.random_tapes import random_tape, walking_bars
-from tests.backtest.tape.scripted import START_NS
+from tests.backtest.tape.scripted import START_NS, buy, ns, run
 
 NAMES = ("market-making", "grid")
 PARAMS = {
@@ -172,3 +172,9 @@ def test_a_step_that_does_not_compile_is_explained_with_its_line(tmp_path: Path)
             broken, None, random_tape(100, deep=False, seed=1), instrument(), cash=100.0, costs=SPOT_COSTS
         )
     assert str(file) in str(caught.value) and ":14" in str(caught.value)
+
+
+def test_a_timer_wakes_nobody_before_the_first_event_of_the_tape() -> None:
+    # the tape begins on the grid at 0 s, its first event is at 3.5 s, the timer is of one second
+    result = run([(3.5, "B", 10_000, 5), (9, "S", 9_000, 50)], [buy(0, 1, 1, 9_500)])
+    assert result.end_rows["sent_ns"].tolist() == [ns(3.5)]  # with the first trade, not at 1 s without prices
