@@ -1,28 +1,102 @@
-"""The typed face of numba: `@compiled` turns a plain numeric function into machine code."""
+"""The typed face of numba: `@compiled` turns a plain numeric function into machine code.
+
+Left to itself numba optimises and assembles every function a kernel calls, and again the whole of it in each
+caller. Functions that only other compiled code calls are *pieces* here: translated once, optimised and
+assembled as part of the kernel they end up in. That halves the time to compile an engine.
+"""
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numba
+from numba import _dynfunc, types
+from numba.core import event
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import register_pass
+from numba.core.registry import CPUDispatcher
+from numba.core.typed_passes import NativeLowering
 from numba.extending import register_jitable
 
 F = TypeVar("F", bound=Callable[..., object])
 
+_STRICT: dict[str, Any] = {"fastmath": False, "error_model": "numpy"}
+"""Floating-point arithmetic stays IEEE: a sweep, a backtest and the live stream give the same bits."""
+
+
+class _PieceLibrary(JITCodeLibrary):  # type: ignore[misc]
+    """Code that is linked into others and never runs by itself."""
+
+    def finalize(self) -> None:
+        """Gather what the piece calls; its kernel optimises and assembles it."""
+        for library in dict.fromkeys(self._linking_libraries):
+            self._reload_init.update(library._reload_init)
+            self._final_module.link_in(library._get_module_for_linking(), preserve=True)
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _PieceLowering(NativeLowering):  # type: ignore[misc]
+    """Translate a function without making it executable."""
+
+    _name = "qtm_piece_lowering"
+
+    def run_pass(self, state: Any) -> bool:
+        state.library = _PieceLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.flags.no_compile = True
+        changed = bool(super().run_pass(state))
+        lowered = state["cr"]
+        named = lowered.fndesc.qualname.split(".")[-1]
+        # The dispatcher insists on an entry point; nobody calls this one, whose address is null.
+        entry = _dynfunc.make_function(
+            lowered.fndesc.lookup_module(), named, "", 0, lowered.env, (state.library,)
+        )
+        state.targetctx.insert_user_function(entry, lowered.fndesc, [state.library])
+        state["cr"] = lowered._replace(cfunc=entry)
+        return changed
+
+
+class _PieceCompiler(CompilerBase):  # type: ignore[misc]
+    """numba's pipeline with the last step but one replaced."""
+
+    def define_pipelines(self) -> list[Any]:
+        manager = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        manager.passes = [
+            (_PieceLowering if step is NativeLowering else step, why) for step, why in manager.passes
+        ]
+        manager.finalize()
+        return [manager]
+
+
+_PIECE = {**_STRICT, "pipeline_class": _PieceCompiler, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+
+class _Compiled(CPUDispatcher):  # type: ignore[misc]
+    """A function that Python calls as machine code of its own, and compiled code as a piece."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._piece = numba.njit(**_PIECE)(self.py_func)
+
+    @property
+    def _numba_type_(self) -> types.Type:
+        return types.Dispatcher(self._piece)
+
 
 def compiled(function: F) -> F:
-    """Compile `function` on first call and keep the machine code on disk for later processes.
-
-    Floating-point arithmetic stays strictly IEEE (no fast-math), so that a sweep, a backtest and the live
-    stream produce the same bits.
-    """
-    return cast(F, numba.njit(cache=True, fastmath=False, error_model="numpy")(function))
+    """Compile `function` on first call and keep the machine code on disk for later processes."""
+    dispatcher = _Compiled(py_func=function, locals={}, targetoptions={"nopython": True, **_STRICT})
+    dispatcher.enable_caching()
+    return cast(F, dispatcher)
 
 
 def inlined(function: F) -> F:
     """Compile `function` into its compiled callers (for small pieces such as indicators)."""
-    return cast(F, numba.njit(inline="always", fastmath=False, error_model="numpy")(function))
+    return cast(F, numba.njit(inline="always", **_STRICT)(function))
 
 
 def either_way(function: F) -> F:
@@ -30,4 +104,30 @@ def either_way(function: F) -> F:
 
     For rules that run over exact `Decimal`s on the live path and over floats inside compiled loops.
     """
-    return cast(F, register_jitable(function))
+    return cast(F, register_jitable(**_PIECE)(function))
+
+
+class _Uncollected(event.Listener):  # type: ignore[misc]
+    """Keeps Python's cycle collector from walking the compiler's millions of objects while it works.
+
+    numba compiles under a lock of its own, so starts and ends pair up.
+    """
+
+    def __init__(self) -> None:
+        self.depth, self.was_enabled = 0, False
+
+    def on_start(self, event: Any) -> None:
+        """The outermost function begins."""
+        if self.depth == 0:
+            self.was_enabled = gc.isenabled()
+            gc.disable()
+        self.depth += 1
+
+    def on_end(self, event: Any) -> None:
+        """The outermost function is done."""
+        self.depth -= 1
+        if self.depth == 0 and self.was_enabled:
+            gc.enable()
+
+
+event.register("numba:compile", _Uncollected())
