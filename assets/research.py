@@ -48,7 +48,7 @@ class ResearchConfig(dg.Config):
     def where(self) -> dict[str, Any]:
         """The keyword arguments of `qtm.research`."""
         return {
-            "symbol": self.symbol, "interval": self.interval, "market": self.market,
+            "symbols": self.symbol, "interval": self.interval, "market": self.market,
             "start": self.start, "end": self.end, "cash": self.cash, "gated": self.gated,
         }  # fmt: skip
 
@@ -91,8 +91,7 @@ def backtests(
 
     with failures_in_words():
         where = config.where()
-        symbol = where.pop("symbol")
-        run = backtest(context.partition_key, symbol, params=config.params, lake=lake.open(), **where)
+        run = backtest(context.partition_key, params=config.params, lake=lake.open(), **where)
     result, figures = run.result, run.statistics
     made_from = result.lineage
     path = run.tear_sheet(

@@ -6,8 +6,11 @@
     found.table.sort("sharpe", descending=True).head()
     found.page()
 
-Every combination that was run is counted in the trial registry. What is found is journaled as it is found: a
-sweep that was stopped or killed goes on with `resume=True` and ends in the same table.
+    sweep("cross-momentum", ["BTCUSDT", "ETHUSDT", "SOLUSDT"], "1d", grid={"lookback": [30, 60, 90]})
+
+Every kind of strategy can be swept, on one symbol or on many of one account. Every combination that was run
+is counted in the trial registry. What is found is journaled as it is found: a sweep that was stopped or
+killed goes on with `resume=True` and ends in the same table.
 """  # noqa: D400
 
 from __future__ import annotations
@@ -16,10 +19,9 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import polars as pl
@@ -27,17 +29,15 @@ import polars as pl
 from qtm.backtest.search.journal import SweepJournal
 from qtm.backtest.search.methods import OBJECTIVES, Method, Search, search
 from qtm.backtest.search.space import Space
-from qtm.backtest.sweep import BUDGET_BYTES, FIGURES, Footing, Sweeper
+from qtm.backtest.sweep import lane_of
+from qtm.backtest.sweep_lane import BUDGET_BYTES, FIGURES, Footing, Lane, table_of
 from qtm.errors import ConfigError
-from qtm.market.lake import Lake
 from qtm.reports.blocks import Document
 from qtm.reports.page import render_page, write_report
 from qtm.reports.sweep_report import sweep_document
-from qtm.research import Inputs, gather
+from qtm.research import Inputs, Options, gather
 from qtm.settings import settings
-from qtm.strategies.contract import StepStrategy
-from qtm.trading.book import Sizing
-from qtm.trading.costs import CostModel
+from qtm.strategies.registry import Strategy
 
 if TYPE_CHECKING:
     from qtm.backtest.registry import TrialRegistry
@@ -51,7 +51,7 @@ class SweepResult:
     ----------
     table
         One row each combination that was run, in the grid's order: parameters, then
-        `qtm.backtest.sweep.FIGURES`.
+        `qtm.backtest.sweep_lane.FIGURES`.
     resumed
         How many of the rows an earlier process had found.
     footing
@@ -83,8 +83,8 @@ class SweepResult:
 
 
 def sweep(
-    strategy: str | StepStrategy,
-    symbol: str,
+    strategy: str | Strategy,
+    symbols: str | Sequence[str],
     interval: str = "1m",
     *,
     grid: Mapping[str, Sequence[float]],
@@ -92,20 +92,12 @@ def sweep(
     trials: int | None = None,
     seed: int = 0,
     objective: str = "sharpe",
-    market: str = "spot",
-    start: str | date | None = None,
-    end: str | date | None = None,
-    cash: float | None = None,
-    costs: CostModel | None = None,
-    sizing: Sizing | None = None,
-    band: float = 0.01,
-    gated: bool = True,
-    lake: Lake | None = None,
     budget_bytes: int = BUDGET_BYTES,
     resume: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
+    **options: Unpack[Options],
 ) -> SweepResult:
-    """Backtest combinations of the grid's values; the arguments not named here are those of `backtest`.
+    """Backtest combinations of the grid's values; strategy, symbols and options are those of `backtest`.
 
     Parameters
     ----------
@@ -136,33 +128,33 @@ def sweep(
         raise ConfigError(
             f"a search cannot raise {objective!r}", where="objective", remedy=f"use {', '.join(OBJECTIVES)}"
         )
-    inputs = gather(
-        strategy, symbol, interval, market=market, start=start, end=end, cash=cash, costs=costs,
-        sizing=sizing, gated=gated, lake=lake,
-    )  # fmt: skip
+    inputs = gather(strategy, symbols, interval, **options)
     space = Space.of(inputs.strategy, grid)
     plan = search(space, chosen_method, trials, seed)
-    sweeper = Sweeper(
-        inputs.strategy, inputs.bars, inputs.instrument, cash=inputs.cash, costs=inputs.costs,
-        sizing=inputs.sizing, band=band, limits=inputs.limits, funding=inputs.funding,
-        budget_bytes=budget_bytes,
-    )  # fmt: skip
-    footing = sweeper.footing(plan.total)
-    about = _identity(inputs, space, chosen_method, trials, seed, objective, sweeper)
+    about = _identity(inputs, space, chosen_method, trials, seed, objective)
     folder = settings().home / "sweeps" / _digest(about)
     from qtm.backtest.registry import TrialRegistry
 
     registry = TrialRegistry.open(settings().database)
-    with SweepJournal(folder, about, FIGURES, resume=resume) as journal:
+    with (
+        lane_of(inputs.strategy, inputs.conditions, budget_bytes=budget_bytes) as lane,
+        SweepJournal(folder, about, FIGURES, resume=resume) as journal,
+    ):
+        footing = lane.footing(plan.total)
         resumed = len(journal.found)
-        run = _Run(inputs, space, sweeper, journal, registry, on_progress, plan.total)
+        run = _Run(inputs, space, lane, journal, registry, on_progress, plan.total)
         run.catch_up()
         run.search(plan, objective)
         numbers = sorted(journal.found)
-        table = sweeper.table(
-            [space.params(number) for number in numbers], np.array([journal.found[n] for n in numbers])
+        table = table_of(
+            inputs.strategy,
+            [space.params(number) for number in numbers],
+            np.array([journal.found[n] for n in numbers]),
         )
-        return SweepResult(table, space, chosen_method, symbol, interval, resumed, footing, journal.run_id)
+        place = inputs.conditions.place
+        return SweepResult(
+            table, space, chosen_method, place.symbol, place.interval, resumed, footing, journal.run_id
+        )
 
 
 @dataclass(frozen=True)
@@ -171,7 +163,7 @@ class _Run:
 
     inputs: Inputs
     space: Space
-    sweeper: Sweeper
+    lane: Lane
     journal: SweepJournal
     registry: TrialRegistry
     on_progress: Callable[[int, int], None] | None
@@ -198,7 +190,7 @@ class _Run:
             waiting = [number for number in batch if number not in self.journal.found]
             if waiting:
                 chosen = [self.space.params(number) for number in waiting]
-                for span, rows in self.sweeper.run(chosen):
+                for span, rows in self.lane.run(chosen):
                     numbers = waiting[span.start : span.stop]
                     self.journal.append(numbers, rows)
                     self._count(numbers)
@@ -211,8 +203,9 @@ class _Run:
 
         if numbers:
             chosen = [self.space.params(number) for number in numbers]
-            rows = self.sweeper.table(chosen, np.array([self.journal.found[number] for number in numbers]))
-            found = trials_of_sweep(self.inputs.strategy, rows, self.inputs.bars, self.inputs.data_version)
+            figures = np.array([self.journal.found[number] for number in numbers])
+            rows = table_of(self.inputs.strategy, chosen, figures)
+            found = trials_of_sweep(self.inputs.strategy, rows, self.inputs.conditions.place)
             self.registry.record(found, self.journal.run_id)
 
     def _tell_progress(self) -> None:
@@ -221,17 +214,9 @@ class _Run:
 
 
 def _identity(
-    inputs: Inputs,
-    space: Space,
-    method: Method,
-    trials: int | None,
-    seed: int,
-    objective: str,
-    sweeper: Sweeper,
+    inputs: Inputs, space: Space, method: Method, trials: int | None, seed: int, objective: str
 ) -> dict[str, Any]:
     """Everything that decides the sweep's table."""
-    rules = sweeper.rules
-    funding = inputs.funding
     return {
         "strategy": inputs.strategy.name,
         "strategy_version": inputs.strategy.version,
@@ -240,21 +225,8 @@ def _identity(
         "trials": trials,
         "seed": seed if method is not Method.GRID else None,
         "objective": objective if method is Method.BAYES else None,
-        "market": str(inputs.instrument.market),
-        "symbol": inputs.bars.symbol,
-        "interval": str(inputs.bars.interval),
-        "first_ms": int(inputs.bars.open_time_ms[0]),
-        "last_ms": int(inputs.bars.open_time_ms[-1]),
-        "bars": len(inputs.bars),
-        "data_version": inputs.data_version,
-        "funding": None if funding is None else hashlib.sha256(funding.rate.tobytes()).hexdigest()[:16],
-        "cash": inputs.cash,
-        "grid": rules.grid._asdict(),
-        "costs": rules.costs._asdict(),
-        "sizing": rules.sizing._asdict(),
-        "limits": rules.limits._asdict() if rules.gated else None,
-        "margin": rules.margin.as_dict(),
-        "band": rules.band,
+        **asdict(inputs.conditions.place),
+        **inputs.conditions.terms(inputs.strategy),
     }
 
 

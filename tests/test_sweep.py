@@ -15,9 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from qtm.backtest.conditions.bars import BarConditions
+from qtm.backtest.fast_sweep import FastLane
 from qtm.backtest.look_ahead import proof_market
 from qtm.backtest.registry import TrialRegistry
-from qtm.backtest.sweep import BUDGET_BYTES, Sweeper
+from qtm.backtest.sweep_lane import BUDGET_BYTES, table_of
 from qtm.errors import ConfigError
 from qtm.market.instruments import Market
 from qtm.market.intervals import Interval
@@ -26,7 +28,6 @@ from qtm.market.synthetic import synthetic_bars, synthetic_instruments
 from qtm.settings import settings
 from qtm.strategies.registry import load_strategy
 from qtm.sweep import SweepResult, sweep
-from qtm.trading.book import Sizing
 from qtm.trading.costs import SPOT_COSTS
 from tests.backtest.scripted import instrument
 
@@ -145,11 +146,11 @@ def test_a_sweep_allocates_no_more_than_its_budget(budget: int) -> None:
     chosen = [strategy.params({"fast": f, "slow": s}) for f in range(2, 22) for s in range(30, 130, 10)]
 
     def whole() -> int:
-        sweeper = Sweeper(strategy, market, instrument(), cash=1e5, costs=SPOT_COSTS, sizing=Sizing(),
-                          threads=4, budget_bytes=budget)  # fmt: skip
-        found = [rows for _, rows in sweeper.run(chosen)]
-        assert len(sweeper.table(chosen, np.concatenate(found))) == len(chosen)
-        return sweeper.footing(len(chosen)).total
+        conditions = BarConditions(market, instrument(), 1e5, SPOT_COSTS)
+        lane = FastLane(strategy, conditions, threads=4, budget_bytes=budget)
+        found = [rows for _, rows in lane.run(chosen)]
+        assert len(table_of(strategy, chosen, np.concatenate(found))) == len(chosen)
+        return lane.footing(len(chosen)).total
 
     whole()  # compiled by now
     tracemalloc.start()
@@ -161,23 +162,23 @@ def test_a_sweep_allocates_no_more_than_its_budget(budget: int) -> None:
 
 def test_a_budget_that_is_too_small_is_refused_with_what_it_needs() -> None:
     market = proof_market(20_000, seed=3)
-    sweeper = Sweeper(load_strategy("trend"), market, instrument(), cash=1e5, costs=SPOT_COSTS,
-                      sizing=Sizing(), budget_bytes=100_000)  # fmt: skip
+    conditions = BarConditions(market, instrument(), 1e5, SPOT_COSTS)
+    lane = FastLane(load_strategy("trend"), conditions, budget_bytes=100_000)
     with pytest.raises(ConfigError, match=r"may use 0\.1"):
-        sweeper.footing(200)
+        lane.footing(200)
 
 
 def test_workers_share_one_copy_of_the_columns(home: Path) -> None:
     from qtm.research import gather
 
     inputs = gather("trend", "BTCUSDT", "1h")
-    sweeper = Sweeper(inputs.strategy, inputs.bars, inputs.instrument, cash=1e5, costs=SPOT_COSTS,
-                      sizing=Sizing())  # fmt: skip
-    mapped = sweeper._columns[:6]
+    lane = FastLane(inputs.strategy, inputs.conditions)
+    bars = inputs.conditions.bars
+    mapped = lane._columns[:6]
     names = ("open_time_ms", "open", "high", "low", "close", "volume")
-    given = [getattr(inputs.bars, name) for name in names]
+    given = [getattr(bars, name) for name in names]
     assert all(np.may_share_memory(*pair) for pair in zip(mapped, given, strict=True))
-    assert sweeper.footing(10).shared == 8 * len(inputs.bars)  # closes in ticks, made once
+    assert lane.footing(10).shared == 8 * len(bars)  # closes in ticks, made once
 
 
 @pytest.mark.parametrize(

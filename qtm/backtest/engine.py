@@ -112,6 +112,11 @@ class BacktestResult:
     lineage: Lineage
     snapshot: Snapshot
 
+    @property
+    def open_time_ms(self) -> npt.NDArray[np.int64]:
+        """When each bar of `equity` opened, shape (T,)."""
+        return self.bars.open_time_ms
+
     @cached_property
     def orders(self) -> pl.DataFrame:
         """Every finished order with its decision, limit, outcome, fill, fee, and the book after it."""

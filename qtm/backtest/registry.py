@@ -19,14 +19,13 @@ import numpy.typing as npt
 import polars as pl
 from sqlalchemy import Select, insert, select
 
-from qtm.backtest.engine import BacktestResult
+from qtm.backtest.conditions.contract import Place, Result
 from qtm.backtest.statistics import DAYS_PER_YEAR, daily_returns
 from qtm.clock import Clock, SystemClock
 from qtm.errors import RiskError, StoreError
-from qtm.market.bars import BarSeries
 from qtm.store.database import Database, open_database
 from qtm.store.schema import trials
-from qtm.strategies.contract import StepStrategy
+from qtm.strategies.registry import Strategy
 
 Floats = npt.NDArray[np.float64]
 
@@ -62,8 +61,8 @@ class TrialCount:
     sharpe_variance: float
 
 
-def trial_of(result: BacktestResult) -> Trial:
-    """The trial a finished backtest was."""
+def trial_of(result: Result) -> Trial:
+    """The trial a finished run was, of whatever kind."""
     made_from = result.lineage
     returns = returns_to_ruin(result)
     statistics = {name: float(value) for name, value in result.statistics.as_dict().items()}
@@ -80,21 +79,19 @@ def trial_of(result: BacktestResult) -> Trial:
     )
 
 
-def trials_of_sweep(
-    strategy: StepStrategy, table: pl.DataFrame, bars: BarSeries, data_version: int | None
-) -> list[Trial]:
-    """The trials a sweep over `bars` was, from its table (see `qtm.backtest.sweep.run_sweep`)."""
+def trials_of_sweep(strategy: Strategy, table: pl.DataFrame, place: Place) -> list[Trial]:
+    """The trials a sweep at `place` was, from its table (see `qtm.backtest.sweep.run_sweep`)."""
     names = strategy.params_type._fields
     return [
         Trial(
             strategy=strategy.name,
             strategy_version=strategy.version,
             params={name: float(row[name]) for name in names},
-            symbol=bars.symbol,
-            interval=str(bars.interval),
-            start_ms=int(bars.open_time_ms[0]),
-            end_ms=int(bars.open_time_ms[-1]),
-            data_version=data_version,
+            symbol=place.symbol,
+            interval=place.interval,
+            start_ms=place.first_ms,
+            end_ms=place.last_ms,
+            data_version=place.data_version,
             statistics={
                 **{
                     name: float(value)
@@ -108,10 +105,10 @@ def trials_of_sweep(
     ]
 
 
-def returns_to_ruin(result: BacktestResult) -> Floats:
+def returns_to_ruin(result: Result) -> Floats:
     """Daily returns of a run, shape (D,): -100 % on the day nothing is left, and zero from then on."""
     alive = np.minimum.accumulate(result.equity) > 0.0
-    return daily_returns(result.bars.open_time_ms, np.where(alive, result.equity, 0.0), result.cash)
+    return daily_returns(result.open_time_ms, np.where(alive, result.equity, 0.0), result.cash)
 
 
 def daily_sharpe(returns: Floats) -> float:

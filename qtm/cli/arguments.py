@@ -16,12 +16,22 @@ if TYPE_CHECKING:
 
 StrategyArgument = Annotated[str, typer.Argument(help="A bundled strategy's name or the path of a .py file.")]
 SymbolOption = Annotated[str, typer.Option("--symbol", "-s", help="Symbol, for example BTCUSDT.")]
+SymbolsOption = Annotated[
+    str,
+    typer.Option(
+        "--symbols", "--symbol", "-s", help="Symbols with commas between them; um:BTCUSDT names the market."
+    ),
+]
 IntervalOption = Annotated[str, typer.Option("--interval", "-i", help="Bar length: 1m, 1h, 1d ...")]
 MarketOption = Annotated[str, typer.Option("--market", help="spot or um (USD-M futures).")]
 FromOption = Annotated[str | None, typer.Option("--from", help="First day, UTC (2024-01-31).")]
 ToOption = Annotated[str | None, typer.Option("--to", help="Day after the last, UTC.")]
 CashOption = Annotated[float | None, typer.Option("--cash", help="Starting capital; the firm's by default.")]
 UngatedOption = Annotated[bool, typer.Option("--ungated", help="Leave the risk gate out.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="Parameter, for example fast=20.")]
+ReportOption = Annotated[
+    Path | None, typer.Option("--report", help="Where the HTML report goes; by default under the home.")
+]
 GridOption = Annotated[
     list[str],
     typer.Option("--grid", help="Values of a parameter: fast=5:45:2 (end excluded) or fast=5,10."),
@@ -42,6 +52,16 @@ def assignment(text: str) -> tuple[str, float]:
             f"cannot read {text!r}", where="--set", remedy="write name=number, for example fast=20"
         )
     return name.strip(), number
+
+
+def assignments(texts: list[str] | None) -> dict[str, float]:
+    """Each `fast=20` as a name and its value."""
+    return dict(assignment(text) for text in texts or ())
+
+
+def axes(texts: list[str]) -> dict[str, list[float]]:
+    """Each `fast=5:45:2` or `fast=5,10,20` as a name and its values."""
+    return dict(axis(text) for text in texts)
 
 
 def axis(text: str) -> tuple[str, list[float]]:

@@ -5,32 +5,26 @@ from __future__ import annotations
 import dataclasses
 import getpass
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from qtm.cli.arguments import (
-    CashOption,
-    FromOption,
     GridOption,
-    IntervalOption,
     JsonOption,
-    MarketOption,
     PdfOption,
+    ReportOption,
     StrategyArgument,
-    SymbolOption,
-    ToOption,
-    assignment,
-    axis,
+    assignments,
+    axes,
     print_json,
     print_pdf,
 )
+from qtm.cli.progress import progress
+from qtm.cli.where import Where, runs_on
 
 if TYPE_CHECKING:
     from qtm.backtest.overfitting.verdict import Verdict
@@ -44,28 +38,23 @@ def register(app: typer.Typer) -> None:
     app.command("trials")(trials)
 
 
+@runs_on("1h")
 def overfit(
     strategy: StrategyArgument,
     grid: GridOption,
-    symbol: SymbolOption = "BTCUSDT",
-    interval: IntervalOption = "1h",
-    market: MarketOption = "spot",
-    start: FromOption = None,
-    end: ToOption = None,
+    where: Where,
     parameter: Annotated[
         list[str] | None, typer.Option("--set", help="Judge this combination, not the best: fast=20.")
     ] = None,
-    cash: CashOption = None,
-    report: Annotated[
-        Path | None, typer.Option("--report", help="Where the HTML report goes; by default under the home.")
-    ] = None,
+    report: ReportOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run every combination, count the trials, and test the best of them for luck.
+    """Run every combination of a strategy of any kind, count the trials, and test the best of them for luck.
 
     The verdict goes on record for `qtm promote`.
 
     Example: [bold]qtm overfit trend --grid fast=5:45:5 --grid slow=50:250:25 --interval 1h[/bold]
+    Example: [bold]qtm overfit cross-momentum --grid lookback=30,60,90 -s BTCUSDT,ETHUSDT,SOLUSDT -i 1d[/bold]
     """
     from qtm.backtest.overfitting.assessment import assessment_table
     from qtm.honesty import examine, put_on_record
@@ -73,22 +62,18 @@ def overfit(
     from qtm.reports.page import write_report
     from qtm.settings import settings
 
-    wanted = dict(axis(text) for text in grid)
-    with _progress(math.prod(len(values) for values in wanted.values())) as tell:
+    with progress("trials") as tell:
         found = examine(
             strategy,
-            symbol,
-            interval,
-            grid=wanted,
-            params=dict(assignment(text) for text in parameter) if parameter else None,
-            market=market,
-            start=start,
-            end=end,
-            cash=cash,
-            on_progress=lambda stage, done, total: tell(stage, done, total),
+            where.symbols,
+            where.interval,
+            grid=axes(grid),
+            params=assignments(parameter) if parameter else None,
+            on_progress=tell,
+            **where.options,
         )
     put_on_record(found, getpass.getuser())
-    name = f"overfitting-{found.verdict.subject.strategy}-{symbol}-{interval}.html"
+    name = f"overfitting-{found.verdict.subject.strategy}-{where.file_name}.html"
     path = write_report(report or settings().reports_dir / name, overfitting_page(found))
     if as_json:
         print_json({**assessment_table(found), "report": str(path)})
@@ -97,23 +82,15 @@ def overfit(
     Console().print(f"report: {path}", soft_wrap=True)
 
 
+@runs_on("1h", choices=True)
 def walk_forward(
     strategy: StrategyArgument,
     grid: GridOption,
-    symbol: Annotated[
-        list[str] | None, typer.Option("--symbol", "-s", help="Symbol; give several to choose among.")
-    ] = None,
-    interval: IntervalOption = "1h",
-    market: MarketOption = "spot",
-    start: FromOption = None,
-    end: ToOption = None,
+    where: Where,
     train_days: Annotated[int, typer.Option("--train-days", min=1, help="Days to choose on.")] = 365,
     test_days: Annotated[int, typer.Option("--test-days", min=1, help="Days to trade the choice.")] = 90,
     anchored: Annotated[bool, typer.Option("--anchored", help="Choose on all days so far.")] = False,
-    cash: CashOption = None,
-    report: Annotated[
-        Path | None, typer.Option("--report", help="Where the HTML page goes; by default under the home.")
-    ] = None,
+    report: ReportOption = None,
     pdf: PdfOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -126,25 +103,22 @@ def walk_forward(
     from qtm.reports.walk_forward_report import walk_forward_document
     from qtm.settings import settings
 
-    wanted, symbols = dict(axis(text) for text in grid), symbol or ["BTCUSDT"]
-    total = math.prod(len(values) for values in wanted.values()) * len(symbols)
-    with _progress(total) as tell:
+    wanted = axes(grid)
+    total = math.prod(len(values) for values in wanted.values()) * len(where.choices)
+    with progress("trials") as tell:
         found = run(
             strategy,
-            symbols,
-            interval,
+            where.choices,
+            where.interval,
             grid=wanted,
             train_days=train_days,
             test_days=test_days,
             anchored=anchored,
-            market=market,
-            start=start,
-            end=end,
-            cash=cash,
             on_progress=lambda done: tell("trials", done, total),
+            **where.options,
         )
-    document = walk_forward_document(found, strategy=strategy, interval=interval)
-    name = f"walk-forward-{Path(strategy).stem}-{'-'.join(symbols)}-{interval}.html"
+    document = walk_forward_document(found, strategy=strategy, interval=where.interval)
+    name = f"walk-forward-{Path(strategy).stem}-{where.file_name}.html"
     path = write_report(report or settings().reports_dir / name, render_page(document))
     print_pdf(pdf, document)
     body = {**_walk_table(found), "report": str(path)}
@@ -267,22 +241,3 @@ def _print_walk(body: dict[str, Any]) -> None:
         f"{body['refit_costs']:,.2f} to leave positions."
     )
     console.print(f"report: {body['report']}", soft_wrap=True)
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Any]:
-    """A bar on stderr; yields a function told (stage, done, total)."""
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    ) as progress:
-        task = progress.add_task("trials", total=total)
-
-        def tell(stage: str, done: int, of: int) -> None:
-            progress.update(task, description=stage, completed=done, total=of)
-
-        yield tell

@@ -12,9 +12,10 @@ from qtm.cli.arguments import (
     IntervalOption,
     JsonOption,
     MarketOption,
+    SetOption,
     StrategyArgument,
-    SymbolOption,
-    assignment,
+    SymbolsOption,
+    assignments,
     print_json,
 )
 from qtm.errors import ConfigError
@@ -31,12 +32,10 @@ def register(app: typer.Typer) -> None:
 
 def promote(
     strategy: StrategyArgument,
-    symbol: SymbolOption = "BTCUSDT",
+    symbols: SymbolsOption = "BTCUSDT",
     interval: IntervalOption = "1h",
     market: MarketOption = "spot",
-    parameter: Annotated[
-        list[str] | None, typer.Option("--set", help="Parameter, for example fast=20.")
-    ] = None,
+    parameter: SetOption = None,
     to: Annotated[
         str | None, typer.Option("--to", help="Rung to grant; without it only the pack is shown.")
     ] = None,
@@ -52,19 +51,22 @@ def promote(
     """Show what a strategy's next rung asks for; grant it with --to when all of it is there.
 
     Example: [bold]qtm promote trend -i 1d --set fast=6 --to BACKTEST --author ann --authoriser bob[/bold]
+    Example: [bold]qtm promote pairs -s um:BTCUSDT,um:ETHUSDT -i 1h --set window=240[/bold]
     """
-    from qtm.control.candidate import candidate_of
+    from qtm.control.candidate import candidate_of, place_of
     from qtm.control.promotion import Ladder
+    from qtm.research.request import parse_symbols
     from qtm.settings import settings
     from qtm.store.database import open_database
-    from qtm.strategies.registry import load_step_strategy
+    from qtm.strategies.registry import load_strategy
 
-    config, loaded = settings(), load_step_strategy(strategy)
+    config, loaded = settings(), load_strategy(strategy)
+    markets, names = place_of(parse_symbols(symbols, market))
     candidate = candidate_of(
         loaded,
-        loaded.params(dict(assignment(text) for text in parameter or ())),
-        market=market,
-        symbol=symbol,
+        loaded.params(assignments(parameter)),
+        market=markets,
+        symbol=names,
         interval=interval,
         settings=config,
     )

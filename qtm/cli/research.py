@@ -10,30 +10,20 @@ from rich.console import Console
 from rich.table import Table
 
 from qtm.cli.arguments import (
-    CashOption,
-    FromOption,
-    IntervalOption,
     JsonOption,
-    MarketOption,
     PdfOption,
+    ReportOption,
+    SetOption,
     StrategyArgument,
-    ToOption,
     UngatedOption,
-    assignment,
+    assignments,
     print_json,
     print_pdf,
 )
+from qtm.cli.where import Where, runs_on
 
 if TYPE_CHECKING:
     from qtm.research import ResearchRun
-
-
-SymbolsOption = Annotated[
-    str,
-    typer.Option(
-        "--symbols", "--symbol", "-s", help="Symbols with commas between them; um:BTCUSDT names the market."
-    ),
-]
 
 
 def register(app: typer.Typer) -> None:
@@ -43,22 +33,13 @@ def register(app: typer.Typer) -> None:
     app.command("check")(check)
 
 
+@runs_on("1m")
 def backtest(
     strategy: StrategyArgument,
-    symbols: SymbolsOption = "BTCUSDT",
-    interval: IntervalOption = "1m",
-    market: MarketOption = "spot",
-    start: FromOption = None,
-    end: ToOption = None,
-    parameter: Annotated[
-        list[str] | None, typer.Option("--set", help="Parameter, for example fast=20.")
-    ] = None,
-    cash: CashOption = None,
+    where: Where,
+    parameter: SetOption = None,
     ungated: UngatedOption = False,
-    report: Annotated[
-        Path | None,
-        typer.Option("--report", help="Where the HTML tear sheet goes; by default under the home."),
-    ] = None,
+    report: ReportOption = None,
     pdf: PdfOption = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Also write the run to this folder, for qtm compare.")
@@ -78,17 +59,14 @@ def backtest(
     """
     from qtm.research import backtest as run_one
 
+    where.options["gated"] = not ungated
     run = run_one(
         strategy,
-        symbols,
-        interval,
+        where.symbols,
+        where.interval,
+        params=assignments(parameter),
         debug=debug,
-        market=market,
-        start=start,
-        end=end,
-        params=dict(assignment(text) for text in parameter or ()),
-        cash=cash,
-        gated=not ungated,
+        **where.options,
     )
     path = run.tear_sheet(report)
     print_pdf(pdf, run.document)
@@ -133,9 +111,7 @@ def strategies(as_json: JsonOption = False) -> None:
 
 def check(
     strategy: StrategyArgument,
-    parameter: Annotated[
-        list[str] | None, typer.Option("--set", help="Parameter, for example fast=20.")
-    ] = None,
+    parameter: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Prove that a strategy compiles, is repeatable and cannot see the future.
@@ -148,7 +124,7 @@ def check(
     from qtm.strategies.registry import load_strategy
 
     loaded = load_strategy(strategy)
-    proof = prove(loaded, dict(assignment(text) for text in parameter or ()))
+    proof = prove(loaded, assignments(parameter))
     if as_json:
         print_json({"strategy": loaded.name, "version": loaded.version, **proof.as_dict()})
     else:

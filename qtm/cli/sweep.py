@@ -10,21 +10,18 @@ from rich.console import Console
 from rich.table import Table
 
 from qtm.cli.arguments import (
-    CashOption,
-    FromOption,
     GridOption,
-    IntervalOption,
     JsonOption,
-    MarketOption,
     PdfOption,
+    ReportOption,
     StrategyArgument,
-    SymbolOption,
-    ToOption,
     UngatedOption,
-    axis,
+    axes,
     print_json,
     print_pdf,
 )
+from qtm.cli.progress import progress
+from qtm.cli.where import Where, runs_on
 from qtm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -41,15 +38,11 @@ def register(app: typer.Typer) -> None:
     app.command("sweep")(sweep)
 
 
+@runs_on("1m")
 def sweep(
     strategy: StrategyArgument,
     grid: GridOption,
-    symbol: SymbolOption = "BTCUSDT",
-    interval: IntervalOption = "1m",
-    market: MarketOption = "spot",
-    start: FromOption = None,
-    end: ToOption = None,
-    cash: CashOption = None,
+    where: Where,
     ungated: UngatedOption = False,
     method: Annotated[str, typer.Option("--method", help="grid, random or bayes.")] = "grid",
     trials: Annotated[
@@ -65,52 +58,37 @@ def sweep(
     output: Annotated[
         Path | None, typer.Option("--output", help="Write every row to this Parquet file.")
     ] = None,
-    report: Annotated[
-        Path | None,
-        typer.Option("--report", help="Where the page of heat maps goes."),
-    ] = None,
+    report: ReportOption = None,
     pdf: PdfOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a strategy over combinations of parameter values.
+    """Run a strategy of any kind over combinations of parameter values.
 
     Example: [bold]qtm sweep trend --grid fast=5:45:2 --grid slow=50:250:10 --interval 1h[/bold]
+    Example: [bold]qtm sweep pairs --grid window=120,240 -s um:BTCUSDT,um:ETHUSDT -i 5m[/bold]
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from qtm.backtest.sweep import FIGURES
+    from qtm.backtest.sweep_lane import FIGURES
     from qtm.sweep import sweep as run_sweep
 
     if sort not in FIGURES:
         raise ConfigError(
             f"there is no figure {sort!r}", where="--sort", remedy=f"use one of {', '.join(FIGURES)}"
         )
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    ) as progress:
-        task = progress.add_task("sweep", total=None)
+    where.options["gated"] = not ungated
+    with progress("sweep") as tell:
         found = run_sweep(
             strategy,
-            symbol,
-            interval,
-            grid=dict(axis(text) for text in grid),
+            where.symbols,
+            where.interval,
+            grid=axes(grid),
             method=method,
             trials=trials,
             seed=seed,
             objective=sort,
-            market=market,
-            start=start,
-            end=end,
-            cash=cash,
-            gated=not ungated,
             budget_bytes=budget_mb * 2**20,
             resume=resume,
-            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+            on_progress=lambda done, total: tell("sweep", done, total),
+            **where.options,
         )
     ranked = found.table.sort(sort, descending=True, nulls_last=True)
     if output is not None:

@@ -1,25 +1,27 @@
-"""What is promoted: one strategy's exact code and parameters on one symbol, under one configuration."""
+"""What is promoted: one strategy's exact code and parameters on its symbols, under one configuration."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
 from qtm.backtest.overfitting.verdict import Subject
 from qtm.execution.chain import canonical
+from qtm.market.instruments import Market
 from qtm.settings import Settings
-from qtm.strategies.contract import StepStrategy
+from qtm.strategies.registry import Strategy
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """Everything that must stay the same for a promotion to hold.
 
-    `code` is the SHA-256 of the strategy's source file, `config` that of the risk settings and the platform's
-    version. A change of either makes another candidate, which starts at RESEARCH.
+    `symbol` names every symbol of an account, joined by `+` in the order of its panel. `code` is the SHA-256
+    of the strategy's source file, `config` that of the risk settings and the platform's version. A change of
+    any makes another candidate, which starts at RESEARCH.
     """
 
     strategy: str
@@ -41,7 +43,7 @@ class Candidate:
 
 
 def candidate_of(
-    strategy: StepStrategy, params: Any, *, market: str, symbol: str, interval: str, settings: Settings
+    strategy: Strategy, params: Any, *, market: str, symbol: str, interval: str, settings: Settings
 ) -> Candidate:
     """The candidate that `strategy` with `params` (a parameter tuple) is today."""
     return Candidate(
@@ -55,6 +57,13 @@ def candidate_of(
     )
 
 
+def place_of(named: Sequence[tuple[Market, str]]) -> tuple[str, str]:
+    """Markets and symbols as a candidate names them: `spot`, `BTCUSDT`, or `spot+um`, `spot:A+um:A`."""
+    markets = sorted({str(market) for market, _ in named})
+    keys = sorted((f"{market}:{symbol}", symbol) for market, symbol in named)
+    return "+".join(markets), "+".join(key if len(markets) > 1 else symbol for key, symbol in keys)
+
+
 def config_digest(settings: Settings) -> str:
     """SHA-256 of the risk settings and the platform's version, in hex."""
     return digest_of(
@@ -63,12 +72,12 @@ def config_digest(settings: Settings) -> str:
 
 
 def describes(subject: Subject, candidate: Candidate) -> bool:
-    """Whether a verdict was made on this candidate's code, parameters, market, symbol and interval."""
+    """Whether a verdict was made on this candidate's code, parameters, market, symbols and interval."""
     return (
         subject.strategy == candidate.strategy
         and candidate.code.startswith(subject.strategy_version)
         and _sorted(subject.params) == candidate.params
-        and (subject.market, subject.symbol, subject.interval)
+        and (subject.market, "+".join(subject.symbols), subject.interval)
         == (candidate.market, candidate.symbol, candidate.interval)
     )
 

@@ -15,8 +15,9 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
-from qtm.backtest.look_ahead import check_strategy
+from qtm.backtest.look_ahead import Proof
 from qtm.backtest.overfitting.verdict import Control, Verdict, verdict_of
+from qtm.backtest.proofs import prove
 from qtm.clock import Clock, SystemClock, iso_utc
 from qtm.control.candidate import Candidate, describes
 from qtm.control.requirements import Evidence, Requirement, Rung, Waiver, requirements_of
@@ -25,7 +26,7 @@ from qtm.execution.chain import GENESIS, canonical, chained, first_break
 from qtm.settings import ControlSettings
 from qtm.store.database import Database
 from qtm.store.schema import examinations, promotions
-from qtm.strategies.contract import StepStrategy
+from qtm.strategies.registry import Strategy
 
 _DAY_MS = 86_400_000
 
@@ -127,7 +128,7 @@ class Ladder:
             )
         return standing
 
-    def pack(self, strategy: StepStrategy, candidate: Candidate, waiver: Waiver | None = None) -> Pack:
+    def pack(self, strategy: Strategy, candidate: Candidate, waiver: Waiver | None = None) -> Pack:
         """The evidence pack for the candidate's next rung.
 
         Raises
@@ -135,13 +136,13 @@ class Ladder:
         RiskError
             When the candidate already stands at LIVE, or the waiver is not a risk officer's.
         """
-        proof = check_strategy(strategy, dict(candidate.params))
+        proof = prove(strategy, dict(candidate.params))
         with self._database.read() as connection:
             return self._pack(strategy, candidate, proof, waiver, connection)
 
     def promote(
         self,
-        strategy: StepStrategy,
+        strategy: Strategy,
         candidate: Candidate,
         to: Rung,
         *,
@@ -158,7 +159,7 @@ class Ladder:
             designated, the waiver is not a risk officer's, or a requirement is not met. Nothing is written.
         """
         self._check_people(author, authoriser, waiver)
-        proof = check_strategy(strategy, dict(candidate.params))
+        proof = prove(strategy, dict(candidate.params))
         with self._database.write() as connection:
             pack = self._pack(strategy, candidate, proof, waiver, connection)
             if to is not pack.to:
@@ -187,9 +188,9 @@ class Ladder:
 
     def _pack(
         self,
-        strategy: StepStrategy,
+        strategy: Strategy,
         candidate: Candidate,
-        proof: Any,
+        proof: Proof,
         waiver: Waiver | None,
         connection: Connection,
     ) -> Pack:

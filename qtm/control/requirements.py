@@ -16,7 +16,7 @@ from qtm.backtest.overfitting.verdict import Control, Verdict
 from qtm.control.candidate import Candidate
 from qtm.errors import QtmError
 from qtm.store.schema import kills, runs
-from qtm.strategies.contract import StepStrategy
+from qtm.strategies.registry import Strategy
 
 REPLAY_BARS: Final = 1_440
 """Bars a replay must have handled."""
@@ -66,7 +66,7 @@ class Waiver:
 class Evidence:
     """What is on record for a candidate."""
 
-    strategy: StepStrategy
+    strategy: Strategy
     candidate: Candidate
     proof: Proof
     verdict: Verdict | None
@@ -117,6 +117,13 @@ def _honest(evidence: Evidence, connection: Connection) -> Requirement:
 
 
 def _replayed(evidence: Evidence, connection: Connection) -> Requirement:
+    if evidence.strategy.kind != "step":
+        return Requirement(
+            "Replayed through the stream",
+            False,
+            f"the stream runs step strategies, this is of kind {evidence.strategy.kind}",
+            "until the stream runs its kind it stays at REPLAY",
+        )
     bars = sum(
         int(json.loads(row.summary).get("bars", 0))
         for row in _ended_runs(evidence, connection)
@@ -162,7 +169,8 @@ def _nothing_waived(evidence: Evidence, _connection: Connection) -> Requirement:
 
 def _no_kill(evidence: Evidence, connection: Connection) -> Requirement:
     query = select(kills.c.scope, kills.c.target, kills.c.reason).where(kills.c.released_ns.is_(None))
-    names = {evidence.candidate.strategy, evidence.candidate.symbol}
+    symbols = {name.rpartition(":")[2] for name in evidence.candidate.symbol.split("+")}
+    names = {evidence.candidate.strategy, *symbols}
     latched = [row for row in connection.execute(query) if row.scope == "firm" or row.target in names]
     observed = f"{latched[0].scope} {latched[0].target}: {latched[0].reason}" if latched else "none in force"
     return Requirement("No kill in force", not latched, observed, "find the cause, then release it")

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qtm.backtest.engine import BacktestResult
+from qtm.backtest.holdings import Holdings
 from qtm.backtest.overfitting.stress_replay import replay_stress
-from qtm.backtest.overfitting.trials import Holdings
 from qtm.backtest.statistics import DAYS_PER_YEAR, daily_returns, drawdown_of, sharpe_ratio
 from qtm.backtest.tape.result import SymbolResult
 from qtm.reports.backtest_figures import filled, thinned

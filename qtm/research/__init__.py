@@ -15,7 +15,7 @@ passes the firm's risk limits as it would live, unless `gated=False`.
 
 from __future__ import annotations
 
-from qtm.research.gathering import Inputs, funding_of, gather, gather_panel, parse_market, parse_time
+from qtm.research.gathering import Inputs, funding_of, gather, gather_account, parse_market, parse_time
 from qtm.research.request import Options
 from qtm.research.run import ResearchRun, backtest
 
@@ -26,7 +26,7 @@ __all__ = [
     "backtest",
     "funding_of",
     "gather",
-    "gather_panel",
+    "gather_account",
     "parse_market",
     "parse_time",
 ]

@@ -1,4 +1,4 @@
-"""Names and dates resolved into checked bars, filters, limits, costs and funding from the lake."""
+"""Names and dates resolved into a strategy and checked conditions to run it under, from the lake."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ from dataclasses import dataclass
 from typing import Unpack
 
 from qtm.backtest.account.panel import Listed, Panel
+from qtm.backtest.account.terms import Conditions as AccountTerms
+from qtm.backtest.conditions.account import AccountConditions
+from qtm.backtest.conditions.bars import BarConditions
+from qtm.backtest.conditions.contract import Conditions
+from qtm.backtest.conditions.tape import TapeConditions
 from qtm.backtest.funding import FundingRates
-from qtm.errors import ConfigError
-from qtm.market.bars import BarSeries
+from qtm.backtest.tape.events import tape_of_bars, tape_of_trades
+from qtm.errors import ConfigError, DataError
 from qtm.market.columns import ColumnFiles
+from qtm.market.datasets import trades_dataset
 from qtm.market.instruments import Instrument, Market
 from qtm.market.intervals import Interval
 from qtm.market.lake import Lake, bars_dataset
@@ -21,75 +27,145 @@ from qtm.risk.limits import LimitTree, load_limits
 from qtm.risk.rules import GateLimits
 from qtm.settings import settings
 from qtm.strategies.contract import StepStrategy
-from qtm.strategies.registry import load_step_strategy
+from qtm.strategies.order_contract import OrderStrategy
+from qtm.strategies.registry import Strategy, load_strategy
 from qtm.trading.book import Sizing
 from qtm.trading.costs import SPOT_COSTS, UM_COSTS, CostModel
 
-__all__ = ["Inputs", "PanelInputs", "funding_of", "gather", "gather_panel", "parse_market", "parse_time"]
+__all__ = ["Inputs", "funding_of", "gather", "gather_account", "parse_market", "parse_time"]
+
+TRADES = "trades"
+"""Stands for an interval where an order strategy is to run on every trade of the lake."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What a run on one symbol needs, resolved from names and dates."""
+    """A strategy and what to run it under, resolved from names and dates."""
 
-    strategy: StepStrategy
-    bars: BarSeries
-    instrument: Instrument
-    cash: float
-    costs: CostModel
-    sizing: Sizing
-    limits: GateLimits | None
-    funding: FundingRates | None
-    data_version: int | None
-    waivers: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class PanelInputs:
-    """What a run on an account of many symbols needs, resolved from names and dates."""
-
-    panel: Panel
-    cash: float
-    limits: LimitTree | None
-    data_version: int | None
-    waivers: tuple[str, ...]
+    strategy: Strategy
+    conditions: Conditions
 
 
 def gather(
-    strategy: str | StepStrategy, symbol: str, interval: str = "1m", **options: Unpack[Options]
+    strategy: str | Strategy, symbols: str | Sequence[str], interval: str = "1m", **options: Unpack[Options]
 ) -> Inputs:
-    """Resolve a step strategy, one symbol and the options.
+    """Resolve a strategy of any kind, its symbols and the options.
 
     Raises
     ------
     StrategyError, DataError, ConfigError
         For an unknown strategy, missing bars, or values that cannot be used.
     """
-    chosen = strategy if isinstance(strategy, StepStrategy) else load_step_strategy(strategy)
-    found = gather_panel_series([symbol], interval, **options)
-    (one,) = found.listed
-    market = one.instrument.market
-    limits = found.limits.effective(chosen.name, one.instrument.symbol).limits if found.limits else None
-    return Inputs(
-        strategy=chosen,
-        bars=one.bars,
-        instrument=one.instrument,
-        cash=found.cash,
-        costs=options.get("costs") or (SPOT_COSTS if market is Market.SPOT else UM_COSTS),
-        sizing=options.get("sizing") or Sizing(),
-        limits=limits,
+    chosen = load_strategy(strategy) if isinstance(strategy, str) else strategy
+    named = parse_symbols(symbols, options.get("market", "spot"))
+    if isinstance(chosen, OrderStrategy):
+        return Inputs(chosen, _gather_tape(chosen, named, interval, **options))
+    if isinstance(chosen, StepStrategy) and len(named) == 1:
+        return Inputs(chosen, _gather_bars(chosen, symbols, interval, **options))
+    return Inputs(chosen, gather_account(symbols, interval, **options))
+
+
+def gather_account(
+    symbols: str | Sequence[str], interval: str = "1m", **options: Unpack[Options]
+) -> AccountConditions:
+    """Resolve many symbols and the options into one account; raises as `gather`."""
+    found = _gather_series(symbols, interval, **options)
+    return AccountConditions(
+        Panel.of(found.listed),
+        AccountTerms(
+            found.cash, costs=options.get("costs"), limits=found.limits, band=options.get("band", 0.01)
+        ),
+        sizing=options.get("sizing"),
         data_version=found.data_version,
-        funding=one.funding,
         waivers=found.waivers,
     )
 
 
-def gather_panel(
-    symbols: str | Sequence[str], interval: str = "1m", **options: Unpack[Options]
-) -> PanelInputs:
-    """Resolve many symbols and the options into one panel; raises as `gather`."""
-    found = gather_panel_series(symbols, interval, **options)
-    return PanelInputs(Panel.of(found.listed), found.cash, found.limits, found.data_version, found.waivers)
+def _gather_bars(
+    strategy: StepStrategy, symbols: str | Sequence[str], interval: str, **options: Unpack[Options]
+) -> BarConditions:
+    """One symbol's bars."""
+    found = _gather_series(symbols, interval, **options)
+    (one,) = found.listed
+    return BarConditions(
+        one.bars,
+        one.instrument,
+        found.cash,
+        _costs(one.instrument, **options),
+        options.get("sizing") or Sizing(),
+        band=options.get("band", 0.01),
+        limits=_limits(found.limits, strategy, one.instrument),
+        funding=one.funding,
+        data_version=found.data_version,
+        waivers=found.waivers,
+    )
+
+
+def _gather_tape(
+    strategy: OrderStrategy, named: list[tuple[Market, str]], interval: str, **options: Unpack[Options]
+) -> TapeConditions:
+    """The trades or the bars of one symbol as a tape."""
+    if len(named) != 1:
+        raise ConfigError(
+            f"{strategy.name!r} trades one symbol, not {len(named)}",
+            where=", ".join(name for _, name in named),
+        )
+    if interval == TRADES:
+        return _gather_trades(strategy, named[0], **options)
+    found = _gather_series([":".join(named[0])], interval, **options)
+    (one,) = found.listed
+    return TapeConditions(
+        tape_of_bars(one.bars, one.instrument),
+        one.instrument,
+        found.cash,
+        _costs(one.instrument, **options),
+        limits=_limits(found.limits, strategy, one.instrument),
+        funding=one.funding,
+        data_version=found.data_version,
+        waivers=found.waivers,
+    )
+
+
+def _gather_trades(
+    strategy: OrderStrategy, named: tuple[Market, str], **options: Unpack[Options]
+) -> TapeConditions:
+    """Every trade of one symbol in the period."""
+    market, symbol = named
+    lake = options.get("lake") or Lake.from_settings(settings())
+    start_ms, end_ms = parse_period(options.get("start"), options.get("end"))
+    version = lake.version(trades_dataset(market))
+    rows = lake.scan_trades(market, symbols=[symbol], start_ms=start_ms, end_ms=end_ms, version=version)
+    frame = rows.collect()
+    if frame.is_empty():
+        raise DataError(
+            "there are no trades to run on", where=f"{market} {symbol}", remedy="`qtm ingest trades` first"
+        )
+    instrument = lake.instrument(market, symbol)
+    limits = load_limits(settings().risk, [instrument]) if options.get("gated", True) else None
+    return TapeConditions(
+        tape_of_trades(frame, instrument),
+        instrument,
+        _cash(**options),
+        _costs(instrument, **options),
+        limits=_limits(limits, strategy, instrument),
+        data_version=version,
+    )
+
+
+def _costs(instrument: Instrument, **options: Unpack[Options]) -> CostModel:
+    return options.get("costs") or (SPOT_COSTS if instrument.market is Market.SPOT else UM_COSTS)
+
+
+def _limits(tree: LimitTree | None, strategy: Strategy, instrument: Instrument) -> GateLimits | None:
+    return tree.effective(strategy.name, instrument.symbol).limits if tree else None
+
+
+def _cash(**options: Unpack[Options]) -> float:
+    given = options.get("cash")
+    capital = float(settings().risk.capital) if given is None else float(given)
+    if not 0.0 < capital < float("inf"):
+        raise ConfigError(f"cash must be a positive amount, not {capital}", where="cash")
+    return capital
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +177,7 @@ class _Series:
     waivers: tuple[str, ...]
 
 
-def gather_panel_series(symbols: str | Sequence[str], interval: str, **options: Unpack[Options]) -> _Series:
+def _gather_series(symbols: str | Sequence[str], interval: str, **options: Unpack[Options]) -> _Series:
     """The bars, instruments and funding of every symbol, with what they were judged by."""
     config = settings()
     where = options.get("lake") or Lake.from_settings(config)
@@ -120,13 +196,9 @@ def gather_panel_series(symbols: str | Sequence[str], interval: str, **options: 
     limits = None
     if options.get("gated", True):
         limits = load_limits(config.risk, [one.instrument for one in listed])
-    given = options.get("cash")
-    capital = float(config.risk.capital) if given is None else float(given)
-    if not 0.0 < capital < float("inf"):
-        raise ConfigError(f"cash must be a positive amount, not {capital}", where="cash")
     return _Series(
         listed,
-        capital,
+        _cash(**options),
         limits,
         # One number names the data only where there is one table.
         next(iter(versions.values())) if len(versions) == 1 else None,

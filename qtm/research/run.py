@@ -3,46 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 import polars as pl
 
-from qtm.backtest.account.engine import run_account
 from qtm.backtest.account.result import AccountResult
 from qtm.backtest.account.seats import Seat
-from qtm.backtest.account.terms import Conditions
-from qtm.backtest.engine import BacktestResult, run_backtest
-from qtm.backtest.funding import FundingRates
+from qtm.backtest.conditions.account import AccountConditions
+from qtm.backtest.conditions.tape import TapeConditions
+from qtm.backtest.engine import BacktestResult
 from qtm.backtest.statistics import Statistics
-from qtm.backtest.tape.engine import run_orders_backtest
-from qtm.backtest.tape.events import Tape, tape_of_bars, tape_of_trades
 from qtm.backtest.tape.result import OrdersResult
-from qtm.errors import ConfigError, DataError
-from qtm.market.datasets import trades_dataset
-from qtm.market.instruments import Instrument, Market
-from qtm.market.lake import Lake
+from qtm.errors import ConfigError
 from qtm.reports.account_sheet import account_sheet_document
 from qtm.reports.blocks import Document
 from qtm.reports.page import render_page, write_report
 from qtm.reports.run_folder import write_run
 from qtm.reports.tear_sheet import tear_sheet_document
-from qtm.research.gathering import gather, gather_panel, gather_panel_series
-from qtm.research.request import Options, parse_period, parse_symbols
-from qtm.risk.limits import load_limits
+from qtm.research.gathering import gather, gather_account
+from qtm.research.request import Options
 from qtm.settings import settings
 from qtm.strategies.contract import StepStrategy
-from qtm.strategies.order_contract import OrderStrategy
 from qtm.strategies.registry import Strategy, load_strategy
-from qtm.trading.costs import SPOT_COSTS, UM_COSTS
 
 if TYPE_CHECKING:
     from qtm.backtest.registry import Trial
-
-TRADES = "trades"
-"""Stands for an interval where an order strategy is to run on every trade of the lake."""
 
 
 @dataclass(frozen=True)
@@ -123,15 +111,18 @@ def backtest(
         For an unknown strategy, missing bars, or values that cannot be used.
     """
     seats = _seats(strategy, params)
-    named = parse_symbols(symbols, options.get("market", "spot"))
-    first = seats[0].strategy
-    result: Any
-    if len(seats) == 1 and isinstance(first, OrderStrategy):
-        result = _on_tape(first, seats[0].params, named, interval, debug, **options)
-    elif len(seats) == 1 and isinstance(first, StepStrategy) and len(named) == 1 and not debug:
-        result = _alone(first, seats[0].params, symbols, interval, **options)
+    seat, is_alone = seats[0], len(seats) == 1
+    result: BacktestResult | AccountResult | OrdersResult
+    if not is_alone or (debug and isinstance(seat.strategy, StepStrategy)):
+        result = gather_account(symbols, interval, **options).run_seats(seats, debug=debug)
     else:
-        result = _on_account(seats, symbols, interval, debug, **options)
+        conditions = gather(seat.strategy, symbols, interval, **options).conditions
+        if isinstance(conditions, AccountConditions):
+            result = conditions.run_seats(seats, debug=debug)
+        elif isinstance(conditions, TapeConditions):
+            result = conditions.run(seat.strategy, seat.values, debug=debug)
+        else:
+            result = conditions.run(seat.strategy, seat.values)
     from qtm.backtest.registry import trial_of
 
     _record([trial_of(result)])
@@ -159,121 +150,10 @@ def _seats(strategy: str | Strategy | Sequence[Seat], params: Mapping[str, Any] 
         return [Seat(strategy, given)]
     if given:
         raise ConfigError("seats carry their own parameters", where=", ".join(given))
-    return list(strategy)
-
-
-def _alone(
-    strategy: StepStrategy,
-    params: Any,
-    symbols: str | Sequence[str],
-    interval: str,
-    **options: Unpack[Options],
-) -> BacktestResult:
-    """A step strategy on one symbol."""
-    symbol = symbols if isinstance(symbols, str) else symbols[0]
-    inputs = gather(strategy, symbol, interval, **options)
-    return run_backtest(
-        strategy,
-        params,
-        inputs.bars,
-        inputs.instrument,
-        cash=inputs.cash,
-        costs=inputs.costs,
-        sizing=inputs.sizing,
-        band=options.get("band", 0.01),
-        limits=inputs.limits,
-        funding=inputs.funding,
-        data_version=inputs.data_version,
-        waivers=inputs.waivers,
-    )
-
-
-def _on_account(
-    seats: list[Seat], symbols: str | Sequence[str], interval: str, debug: bool, **options: Unpack[Options]
-) -> AccountResult:
-    """Strategies on many symbols of one account."""
-    inputs = gather_panel(symbols, interval, **options)
-    sizing = options.get("sizing")
-    seated = [
-        Seat(load_strategy(one.strategy) if isinstance(one.strategy, str) else one.strategy, one.params,
-             one.share, one.symbols, one.sizing or sizing)
-        for one in seats
-    ]  # fmt: skip
-    conditions = Conditions(
-        inputs.cash,
-        costs=options.get("costs"),
-        limits=inputs.limits,
-        band=options.get("band", 0.01),
-    )
-    return run_account(
-        seated,
-        inputs.panel,
-        conditions,
-        debug=debug,
-        data_version=inputs.data_version,
-        waivers=inputs.waivers,
-    )
-
-
-def _on_tape(
-    strategy: OrderStrategy,
-    params: Any,
-    named: list[tuple[Market, str]],
-    interval: str,
-    debug: bool,
-    **options: Unpack[Options],
-) -> OrdersResult:
-    """An order strategy on the trades or the bars of one symbol."""
-    if len(named) != 1:
-        raise ConfigError(
-            f"{strategy.name!r} trades one symbol, not {len(named)}",
-            where=", ".join(name for _, name in named),
-        )
-    market, symbol = named[0]
-    config = settings()
-    version: int | None = None
-    waivers: tuple[str, ...] = ()
-    funding: FundingRates | None = None
-    if interval == TRADES:
-        given = options.get("cash")
-        cash = float(config.risk.capital) if given is None else float(given)
-        instrument, tape, version = _trades(market, symbol, **options)
-    else:
-        found = gather_panel_series([f"{market}:{symbol}"], interval, **options)
-        one = found.listed[0]
-        instrument, tape, funding = one.instrument, tape_of_bars(one.bars, one.instrument), one.funding
-        version, waivers, cash = found.data_version, found.waivers, found.cash
-    limits = None
-    if options.get("gated", True):
-        limits = load_limits(config.risk, [instrument]).effective(strategy.name, symbol).limits
-    return run_orders_backtest(
-        strategy,
-        params,
-        tape,
-        instrument,
-        cash=cash,
-        costs=options.get("costs") or (SPOT_COSTS if market is Market.SPOT else UM_COSTS),
-        limits=limits,
-        funding=funding,
-        data_version=version,
-        waivers=waivers,
-        compiled=not debug,
-    )
-
-
-def _trades(where: Market, symbol: str, **options: Unpack[Options]) -> tuple[Instrument, Tape, int | None]:
-    """An instrument, every trade of it in the period, and the version of their table."""
-    lake = options.get("lake") or Lake.from_settings(settings())
-    start_ms, end_ms = parse_period(options.get("start"), options.get("end"))
-    version = lake.version(trades_dataset(where))
-    rows = lake.scan_trades(where, symbols=[symbol], start_ms=start_ms, end_ms=end_ms, version=version)
-    frame = rows.collect()
-    if frame.is_empty():
-        raise DataError(
-            "there are no trades to run on", where=f"{where} {symbol}", remedy="`qtm ingest trades` first"
-        )
-    instrument = lake.instrument(where, symbol)
-    return instrument, tape_of_trades(frame, instrument), version
+    return [
+        replace(seat, strategy=load_strategy(seat.strategy)) if isinstance(seat.strategy, str) else seat
+        for seat in strategy
+    ]
 
 
 def _record(trials: Sequence[Trial]) -> None:

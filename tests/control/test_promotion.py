@@ -41,7 +41,17 @@ def candidate(**changes):
 def verdict(**changes):
     values = GOOD | {Control(name): value for name, value in changes.items()}
     subject = Subject(
-        "trend", TREND.version, dict(PARAMS._asdict()), "spot", "BTCUSDT", "1h", 0, DAY_MS, 7, 100
+        "trend",
+        TREND.version,
+        dict(PARAMS._asdict()),
+        "spot",
+        "BTCUSDT",
+        ("BTCUSDT",),
+        "1h",
+        0,
+        DAY_MS,
+        7,
+        100,
     )
     return Verdict(subject, tuple(Gate(c, values[c], BOUNDS[c], "words") for c in Control))
 

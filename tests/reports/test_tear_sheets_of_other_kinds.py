@@ -12,8 +12,8 @@ from qtm.backtest.account.engine import run_account
 from qtm.backtest.account.panel import Listed, Panel
 from qtm.backtest.account.seats import Seat
 from qtm.backtest.account.terms import Conditions
+from qtm.backtest.holdings import Holdings
 from qtm.backtest.look_ahead import proof_market
-from qtm.backtest.overfitting.trials import Holdings
 from qtm.backtest.tape.engine import run_orders_backtest
 from qtm.backtest.tape.events import tape_of_bars
 from qtm.backtest.tape.result import OrdersResult

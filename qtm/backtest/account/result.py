@@ -82,24 +82,25 @@ class AccountLineage:
 
 
 def words_of(strategies: tuple[StrategyLine, ...], symbols: tuple[str, ...]) -> dict[str, Any]:
-    """Many strategies and symbols in the words of one: names joined by `+`, parameters with their owner.
-
-    Many symbols are told by their number and a digest of their names.
-    """
+    """Many strategies and symbols in the words of one: names joined by `+`, parameters with their owner."""
     params = (
         strategies[0].params
         if len(strategies) == 1
         else {f"{line.name}.{name}": value for line in strategies for name, value in line.params.items()}
     )
-    symbol = "+".join(name.replace(":", "-") for name in symbols)
-    if len(symbols) > _NAMED:
-        symbol = f"{len(symbols)}-symbols-{hashlib.sha256(' '.join(symbols).encode()).hexdigest()[:6]}"
     return {
         "strategy": "+".join(line.name for line in strategies),
         "strategy_version": "+".join(line.version for line in strategies),
         "params": params,
-        "symbol": symbol,
+        "symbol": short_name(symbols),
     }
+
+
+def short_name(symbols: tuple[str, ...]) -> str:
+    """A few symbols joined by `+`; many by their number and a digest of their names."""
+    if len(symbols) > _NAMED:
+        return f"{len(symbols)}-symbols-{hashlib.sha256(' '.join(symbols).encode()).hexdigest()[:6]}"
+    return "+".join(name.replace(":", "-") for name in symbols)
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,11 @@ class AccountResult:
     def instrument(self) -> Instrument:
         """The first instrument: for figures that need to know the currency only."""
         return self.panel.instruments[0]
+
+    @property
+    def open_time_ms(self) -> npt.NDArray[np.int64]:
+        """When each bar of `equity` opened, shape (T,)."""
+        return self.panel.open_time_ms
 
     @property
     def funding_paid(self) -> float:

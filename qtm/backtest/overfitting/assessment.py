@@ -12,14 +12,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qtm.backtest.engine import BacktestResult
+from qtm.backtest.conditions.contract import Conditions, Result
 from qtm.backtest.overfitting.explanations import gates_of
 from qtm.backtest.overfitting.measurements import Measurements, measure
 from qtm.backtest.overfitting.monte_carlo import SimulatedPaths
-from qtm.backtest.overfitting.trials import Conditions, Trials, run_trials
+from qtm.backtest.overfitting.trials import Trials, run_trials
 from qtm.backtest.overfitting.verdict import Subject, Verdict
 from qtm.backtest.registry import TrialRegistry
-from qtm.strategies.contract import StepStrategy
+from qtm.strategies.registry import Strategy
 
 Progress = Callable[[str, int, int], None]
 
@@ -28,14 +28,14 @@ Progress = Callable[[str, int, int], None]
 class Assessment:
     """The chosen run, the trials it was chosen from, the measurements and the verdict."""
 
-    result: BacktestResult
+    result: Result
     trials: Trials
     measured: Measurements
     verdict: Verdict
 
 
 def assess(
-    strategy: StepStrategy,
+    strategy: Strategy,
     combinations: Sequence[Any],
     conditions: Conditions,
     registry: TrialRegistry,
@@ -81,17 +81,18 @@ def assess(
         picked, trials, conditions, result, registry.count(strategy.name), resamples=resamples, seed=seed
     )
     tell("tests", 1, 1)
-    made_from = result.lineage
+    place = conditions.place
     subject = Subject(
         strategy=strategy.name,
         strategy_version=strategy.version,
-        params={name: float(value) for name, value in made_from.params.items()},
-        market=made_from.market,
-        symbol=made_from.symbol,
-        interval=made_from.interval,
-        first_ms=made_from.first_ms,
-        last_ms=made_from.last_ms,
-        data_version=made_from.data_version,
+        params={name: float(value) for name, value in result.lineage.params.items()},
+        market=place.market,
+        symbol=place.symbol,
+        symbols=place.symbols,
+        interval=place.interval,
+        first_ms=place.first_ms,
+        last_ms=place.last_ms,
+        data_version=place.data_version,
         trials=measured.counted.trials,
     )
     return Assessment(result, trials, measured, Verdict(subject, gates_of(measured, max_drawdown)))

@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from qtm.backtest.engine import BacktestResult
+from qtm.backtest.account.result import AccountResult
+from qtm.backtest.conditions.contract import Conditions, Result
+from qtm.backtest.holdings import Holdings, LegHoldings
 from qtm.backtest.overfitting.monte_carlo import SimulatedPaths, bootstrap_paths, shuffled_trades
 from qtm.backtest.overfitting.pbo import OverfittingProbability, probability_of_backtest_overfitting
 from qtm.backtest.overfitting.permutation import SignalTest, signal_permutation_test
@@ -20,9 +22,10 @@ from qtm.backtest.overfitting.reality_check import SuperiorAbility, superior_abi
 from qtm.backtest.overfitting.sharpe import SharpeSample, sharpe_sample
 from qtm.backtest.overfitting.stability import BoxStability, box_stability
 from qtm.backtest.overfitting.stress_replay import StressReplay, replay_stress
-from qtm.backtest.overfitting.trials import Conditions, Holdings, Trials
+from qtm.backtest.overfitting.trials import Trials
 from qtm.backtest.registry import TrialCount, returns_to_ruin
 from qtm.backtest.statistics import daily_returns
+from qtm.backtest.tape.result import OrdersResult
 from qtm.errors import RiskError
 
 Found = TypeVar("Found")
@@ -69,7 +72,7 @@ def measure(
     picked: Any,
     trials: Trials,
     conditions: Conditions,
-    result: BacktestResult,
+    result: Result,
     counted: TrialCount,
     *,
     resamples: int,
@@ -86,7 +89,7 @@ def measure(
             reasons[name] = str(error)
             return None
 
-    bars = conditions.bars
+    bars = result.bars
     returns = returns_to_ruin(result)
     held = daily_returns(bars.open_time_ms, bars.close, float(bars.open[0]))
     doubled = conditions.at_doubled_costs().run(strategy, picked)
@@ -129,15 +132,35 @@ def blocks_for(days: int) -> int:
     return blocks
 
 
-def _timing(result: BacktestResult) -> tuple[Any, Any]:
-    """Share of equity held over each bar, and the market's return over it."""
-    close = result.bars.close
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = Holdings.of(result).qty[1:] * close[:-1] / result.equity[:-1]
-    return share, close[1:] / close[:-1] - 1.0
+def _timing(result: Result) -> tuple[Any, Any]:
+    """Share of equity held over each bar, and the market's return over it, each (T - 1, N).
+
+    Raises
+    ------
+    RiskError
+        For an order strategy, whose positions are not decided before the bar.
+    """
+    if isinstance(result, OrdersResult):
+        raise RiskError(
+            "orders fill inside the bars, so no position is decided before one",
+            where=result.lineage.strategy,
+        )
+    if isinstance(result, AccountResult):
+        pairs = [(leg.qty, leg.close) for leg in LegHoldings.each(result)]
+    else:
+        pairs = [(Holdings.of(result).qty, result.bars.close)]
+    if not pairs:
+        raise RiskError("it never held a position", where=result.lineage.strategy)
+    shares, moves = [], []
+    for qty, close in pairs:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            moved = close[1:] / close[:-1] - 1.0
+            shares.append(qty[1:] * close[:-1] / result.equity[:-1])
+        moves.append(np.where(close[:-1] > 0.0, moved, 0.0))
+    return np.column_stack(shares), np.column_stack(moves)
 
 
-def _trade_returns(result: BacktestResult) -> Any:
+def _trade_returns(result: Result) -> Any:
     """Profit of each round trip as a fraction of the equity before it."""
     trades = result.trades
     return trades["profit"] / result.equity[np.maximum(trades["entry_bar"] - 1, 0)]

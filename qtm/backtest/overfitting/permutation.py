@@ -49,35 +49,38 @@ def signal_permutation_test(positions: npt.ArrayLike, returns: npt.ArrayLike) ->
     Parameters
     ----------
     positions
-        Shape (T,): position held over each bar as a fraction of equity, decided before the bar.
+        Shape (T,), or (T, N) for N instruments whose signals slide together: position held over each bar as
+        a fraction of equity, decided before the bar.
     returns
-        Shape (T,): the instrument's return over the same bars.
+        The same shape: the instruments' returns over the same bars.
 
     Raises
     ------
     RiskError
-        For fewer than 30 bars, a missing value, unequal lengths, or a position that never changes (then
-        there is no timing to test).
+        For fewer than 30 bars, a missing value, unequal shapes, or positions that never change (then there
+        is no timing to test).
     """
-    held = checked_returns(positions, at_least=30, purpose="the permutation test")
-    moved = checked_returns(returns, at_least=30, purpose="the permutation test")
+    held, moved = (np.asarray(given, dtype=np.float64) for given in (positions, returns))
     if held.shape != moved.shape:
         raise RiskError(
-            "positions and returns must cover the same bars", where=f"{held.size} and {moved.size}"
+            "positions and returns must cover the same bars", where=f"{held.shape}, {moved.shape}"
         )
-    if np.ptp(held) == 0.0:
+    held, moved = (np.atleast_2d(given.T) for given in (held, moved))
+    for row in (*held, *moved):
+        checked_returns(row, at_least=30, purpose="the permutation test")
+    if not np.ptp(held, axis=1).any():
         raise RiskError(
             "the position never changes, so there is no timing to test",
-            where=f"position {held[0]:g}",
+            where=", ".join(f"position {row[0]:g}" for row in held[:3]),
             remedy="test over a window in which the strategy trades",
         )
-    earned = slid_earnings(held, moved)
-    slack = 1e-9 * float(np.abs(held).max()) * float(np.abs(moved).sum())
+    earned = sum((slid_earnings(*pair) for pair in zip(held, moved, strict=True)), np.zeros(held.shape[1]))
+    slack = 1e-9 * float((np.abs(held).max(axis=1) * np.abs(moved).sum(axis=1)).sum())
     return SignalTest(
         p_value=float((earned >= earned[0] - slack).mean()),
-        earned=float(held @ moved),
-        by_exposure=float(held.mean() * moved.sum()),
-        slides=held.shape[0],
+        earned=float((held * moved).sum()),
+        by_exposure=float((held.mean(axis=1) * moved.sum(axis=1)).sum()),
+        slides=held.shape[1],
     )
 
 

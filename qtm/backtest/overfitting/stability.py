@@ -14,16 +14,19 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from qtm.backtest.overfitting.trials import Conditions, run_trials, sharpe_ratios
+from qtm.backtest.conditions.contract import Conditions
+from qtm.backtest.overfitting.trials import run_trials, sharpe_ratios
 from qtm.errors import RiskError
-from qtm.strategies.contract import StepStrategy
+from qtm.strategies.registry import Strategy
 
 REACH: Final = 0.2
 PROFITABLE_SHARE: Final = 0.8
 """At least this share of the neighbours must earn money."""
 KEPT_SHARPE: Final = 0.5
 """The median neighbour must keep at least this share of the centre's Sharpe ratio."""
-_MOST_RUNS: Final = 800
+_MOST_RUNS: Final = 650
+_SAMPLED: Final = 128
+"""Points of a box that is too large for a grid: a power of two, as Sobol's sequence wants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +62,17 @@ class BoxStability:
         return self.profitable >= PROFITABLE_SHARE and self.kept >= KEPT_SHARPE
 
 
-def parameter_box(strategy: StepStrategy, centre: Any, reach: float = REACH) -> list[Any]:
-    """Every combination of values within `reach` of the centre's, inside the bounds; the centre comes first.
+def parameter_box(strategy: Strategy, centre: Any, reach: float = REACH) -> list[Any]:
+    """Combinations of values within `reach` of the centre's, inside the bounds; the centre comes first.
 
-    Whole-number parameters move by at least one. A parameter at zero has no twenty percent and stays.
+    Every combination of five values a parameter (or three) where they are few enough; for more parameters
+    the two ends of each alone, and points spread evenly over the box by Sobol's sequence. Whole-number
+    parameters move by at least one. A parameter at zero has no twenty percent and stays.
 
     Raises
     ------
     RiskError
-        If `reach` is not inside (0, 1), no parameter can move, or there are too many to combine.
+        If `reach` is not inside (0, 1), or no parameter can move.
     """
     if not 0.0 < reach < 1.0:
         raise RiskError("the box must reach a share inside (0, 1)", where=f"reach={reach}")
@@ -75,23 +80,33 @@ def parameter_box(strategy: StepStrategy, centre: Any, reach: float = REACH) -> 
     moving = [name for name, value in values.items() if value != 0]
     if not moving:
         raise RiskError("no parameter can move, all are zero", where=strategy.name)
-    steps = 5 if 5 ** len(moving) <= _MOST_RUNS else 3
-    if steps ** len(moving) > _MOST_RUNS:
-        raise RiskError(
-            f"{len(moving)} parameters are too many for a box", where=strategy.name, remedy="fix some of them"
-        )
+    steps = next((steps for steps in (5, 3) if steps ** len(moving) <= _MOST_RUNS), 5)
     axes = [
-        _axis(values[name], strategy.bounds.get(name, (-np.inf, np.inf)), reach, steps)
-        if name in moving
-        else [values[name]]
-        for name in values
+        _axis(values[name], strategy.bounds.get(name, (-np.inf, np.inf)), reach, steps) for name in moving
     ]
-    box = [strategy.params(dict(zip(values, chosen, strict=True))) for chosen in itertools.product(*axes)]
+    if steps ** len(moving) <= _MOST_RUNS:
+        chosen: Sequence[Sequence[Any]] = list(itertools.product(*axes))
+    else:
+        chosen = _spread(axes, [values[name] for name in moving])
+    box = [strategy.params({**values, **dict(zip(moving, point, strict=True))}) for point in chosen]
     return [centre, *(params for params in dict.fromkeys(box) if params != centre)]
 
 
+def _spread(axes: Sequence[Sequence[Any]], centre: Sequence[Any]) -> list[list[Any]]:
+    """Both ends of every axis with the others at the centre, then points of Sobol's sequence."""
+    from scipy.stats import qmc
+
+    ends = [
+        [*centre[:at], end, *centre[at + 1 :]] for at, axis in enumerate(axes) for end in (axis[0], axis[-1])
+    ]
+    places = qmc.Sobol(len(axes), rng=1).random(_SAMPLED)
+    return ends + [
+        [axis[int(place * len(axis))] for axis, place in zip(axes, row, strict=True)] for row in places
+    ]
+
+
 def box_stability(
-    strategy: StepStrategy, centre: Any, conditions: Conditions, reach: float = REACH
+    strategy: Strategy, centre: Any, conditions: Conditions, reach: float = REACH
 ) -> BoxStability:
     """Run the whole box under the same conditions.
 

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from qtm.backtest.overfitting.trials import Holdings
+from qtm.backtest.conditions.contract import Result
+from qtm.backtest.holdings import Floats, worst_equity
 from qtm.backtest.session import DAY_MS
-from qtm.backtest.tape.result import SymbolResult
 from qtm.risk.stress import CRYPTO_EVENTS, StressEvent
 
 
@@ -37,35 +37,45 @@ class StressReplay:
     worst_equity: float
 
 
-def replay_stress(
-    result: SymbolResult, events: Sequence[StressEvent] = CRYPTO_EVENTS
-) -> tuple[StressReplay, ...]:
-    """Look up every event that the run covers whole, with a bar before it; worst fall first."""
-    found = (_replay(result, event) for event in events)
-    return tuple(sorted((one for one in found if one is not None), key=lambda one: -one.worst_fall))
+def replay_stress(result: Result, events: Sequence[StressEvent] = CRYPTO_EVENTS) -> tuple[StressReplay, ...]:
+    """Look up every event that the run covers whole, with a bar before it; worst fall first.
+
+    The market of an account is all its symbols held in equal parts.
+    """
+    spans = [(event, _span(result, event)) for event in events]
+    if all(span is None for _, span in spans):
+        return ()
+    worst, close = worst_equity(result), result.bars.close
+    found = [_replay(result, event, span, worst, close) for event, span in spans if span is not None]
+    return tuple(sorted(found, key=lambda one: -one.worst_fall))
 
 
-def _replay(result: SymbolResult, event: StressEvent) -> StressReplay | None:
-    times = result.bars.open_time_ms
+def _span(result: Result, event: StressEvent) -> tuple[int, int] | None:
+    """The first bar of an event and the one after its last; None where the run does not cover it."""
+    times, interval_ms = result.open_time_ms, result.bars.interval.ms
     begin, end = _day_ms(event.first_day), _day_ms(event.last_day) + DAY_MS
     first, stop = (int(i) for i in np.searchsorted(times, (begin, end)))
-    if first == 0 or first == stop or int(times[-1]) + result.bars.interval.ms < end:
+    if first == 0 or first == stop or int(times[-1]) + interval_ms < end:
         return None
-    inside = slice(first, stop)
-    bars = result.bars
-    worst = Holdings.of(result).worst_equity(bars.low, bars.high)[inside]
+    return first, stop
+
+
+def _replay(
+    result: Result, event: StressEvent, span: tuple[int, int], worst: Floats, close: Floats
+) -> StressReplay:
+    first, stop = span
+    inside = worst[first:stop]
     before = float(result.equity[first - 1])
     peak = np.maximum.accumulate(result.equity[first - 1 : stop - 1])
-    fall = 1.0 - worst / peak
-    deepest = int(np.argmax(fall))
+    fall = 1.0 - inside / peak
     return StressReplay(
         name=event.name,
         first_day=event.first_day,
         last_day=event.last_day,
         strategy_return=float(result.equity[stop - 1]) / before - 1.0,
-        market_return=float(bars.close[stop - 1] / bars.close[first - 1]) - 1.0,
-        worst_fall=max(0.0, float(fall[deepest])),
-        worst_equity=float(worst.min()),
+        market_return=float(close[stop - 1] / close[first - 1]) - 1.0,
+        worst_fall=max(0.0, float(fall.max())),
+        worst_equity=float(inside.min()),
     )
 
 

@@ -85,13 +85,17 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What was judged; times are UTC milliseconds of the first and last bar's open."""
+    """What was judged; times are UTC milliseconds of the first and last bar's open.
+
+    `symbol` is the short name of the `symbols`, which are the names in full.
+    """
 
     strategy: str
     strategy_version: str
     params: dict[str, float]
     market: str
     symbol: str
+    symbols: tuple[str, ...]
     interval: str
     first_ms: int
     last_ms: int
@@ -150,7 +154,7 @@ def verdict_of(body: dict[str, Any]) -> Verdict:
     """
     try:
         return Verdict(
-            subject=Subject(**body["subject"]),
+            subject=Subject(**{**body["subject"], "symbols": tuple(body["subject"]["symbols"])}),
             gates=tuple(
                 Gate(
                     Control(gate["control"]),

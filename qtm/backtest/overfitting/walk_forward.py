@@ -15,15 +15,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qtm.backtest.engine import BacktestResult
+from qtm.backtest.conditions.contract import Conditions, Result, warm_up
 from qtm.backtest.overfitting.cross_validation import Window, walk_forward_windows
-from qtm.backtest.overfitting.trials import Conditions, Trials, run_trials, sharpe_ratios
+from qtm.backtest.overfitting.trials import Trials, run_trials, sharpe_ratios
 from qtm.backtest.registry import daily_sharpe
 from qtm.backtest.session import DAY_MS
 from qtm.backtest.statistics import daily_returns
 from qtm.errors import RiskError
-from qtm.strategies.contract import StepStrategy
-from qtm.trading.costs import CostModel, taker_price_ticks
+from qtm.strategies.registry import Strategy
 
 Floats = npt.NDArray[np.float64]
 
@@ -88,7 +87,7 @@ class WalkForward:
 
 
 def walk_forward(
-    strategy: StepStrategy,
+    strategy: Strategy,
     combinations: Sequence[Any],
     universe: Sequence[Conditions],
     *,
@@ -104,7 +103,7 @@ def walk_forward(
     combinations
         Parameter tuples to choose from at each refit.
     universe
-        Conditions per symbol, all of one interval, cash and costs.
+        Conditions to choose among, a symbol each or many of one account; all of one interval and cash.
     train_days, test_days
         UTC days to choose on and to trade the choice; `anchored` chooses on all days so far.
     on_progress
@@ -120,7 +119,7 @@ def walk_forward(
     RiskError
         Without symbols, with too little history for one window, or when no symbol has a full training window.
     StrategyError, DataError
-        As `run_backtest`.
+        As the engine.
     """
     if not universe:
         raise RiskError("a walk-forward needs at least one symbol", remedy="name symbols to choose from")
@@ -139,13 +138,13 @@ def walk_forward(
             continue
         result, first = traded
         equity = result.equity[first:].copy()
-        cost = _closing_cost(result, universe[choice.symbol].costs) if number + 1 < len(windows) else 0.0
+        cost = universe[choice.symbol].closing_cost(result) if number + 1 < len(windows) else 0.0
         equity[-1] -= cost
         if not (equity > 0.0).all():
             raise RiskError(
                 "the walk-forward lost everything", where=_words(choice), remedy="reduce the size"
             )
-        times.append(result.bars.open_time_ms[first:])
+        times.append(result.open_time_ms[first:])
         path.append(equity)
         steps.append(_step(choice, days, window, worth, (times[-1], equity, cost)))
         worth = float(equity[-1])
@@ -161,7 +160,7 @@ class _Choice:
 
 
 def _try_all(
-    strategy: StepStrategy,
+    strategy: Strategy,
     combinations: Sequence[Any],
     universe: Sequence[Conditions],
     on_progress: Callable[[int], None] | None,
@@ -198,37 +197,25 @@ def _choose(tried: Sequence[Trials], days: npt.NDArray[np.int64], window: Window
 
 
 def _trade(
-    strategy: StepStrategy,
+    strategy: Strategy,
     choice: _Choice,
     universe: Sequence[Conditions],
     days: npt.NDArray[np.int64],
     window: Window,
     worth: float,
-) -> tuple[BacktestResult, int] | None:
+) -> tuple[Result, int] | None:
     """Run the choice over its test days, warmed up on bars before; also where the test begins.
 
     None when the symbol stopped trading with the training window: the cash then stays idle.
     """
-    conditions = universe[choice.symbol]
-    times = conditions.bars.open_time_ms
     begin = int(days[window.test_start]) * DAY_MS
     end = (int(days[window.test_stop - 1]) + 1) * DAY_MS
-    first, stop = (int(i) for i in np.searchsorted(times, (begin, end)))
-    if first == stop:
+    bars = warm_up(strategy, choice.params)
+    conditions = universe[choice.symbol].between(begin, end, worth, warm_up=bars)
+    if conditions is None:
         return None
-    warm = max(0, first - strategy.warmup(choice.params))
-    result = conditions.between(warm, stop, worth).run(strategy, choice.params, trade_from_ms=begin)
-    return result, first - warm
-
-
-def _closing_cost(result: BacktestResult, costs: CostModel) -> float:
-    """What selling or buying back the open position at the last close costs, in quote currency."""
-    qty = float(result.book["qty"][0])
-    if qty == 0.0:
-        return 0.0
-    close, tick = float(result.bars.close[-1]), float(result.instrument.tick_size)
-    price = taker_price_ticks(-1 if qty > 0.0 else 1, close, tick, costs.slippage_bps) * tick
-    return abs(qty) * (abs(close - price) + price * costs.taker_rate)
+    result = conditions.run(strategy, choice.params, trade_from_ms=begin)
+    return result, int(np.searchsorted(result.open_time_ms, begin))
 
 
 def _step(

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from qtm.errors import StrategyError
-from qtm.strategies.contract import StepStrategy
+from qtm.strategies.registry import Strategy
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,11 @@ class Space:
     `axes` maps parameter names to the values to try, in order. Parameters without an axis keep their default.
     """
 
-    strategy: StepStrategy
+    strategy: Strategy
     axes: Mapping[str, tuple[float, ...]]
 
     @classmethod
-    def of(cls, strategy: StepStrategy, grid: Mapping[str, Sequence[float]]) -> Space:
+    def of(cls, strategy: Strategy, grid: Mapping[str, Sequence[float]]) -> Space:
         """The space of a grid, every value checked; StrategyError for one out of range, or none at all."""
         for name, values in grid.items():
             if len(values) == 0:

@@ -136,6 +136,12 @@ class OrdersResult:
             }
         ).join(traded, on="order", how="left", maintain_order="left")
 
+    @property
+    def open_time_ms(self) -> npt.NDArray[np.int64]:
+        """When each interval of `equity` opened, shape (T,)."""
+        step_ms = self.tape.interval.ms
+        return self.tape.start_ns // _NS + np.arange(len(self.equity), dtype=np.int64) * step_ms
+
     @cached_property
     def bars(self) -> BarSeries:
         """The tape's prices and volume on its grid; an interval without a trade stands at the last price."""
@@ -166,8 +172,8 @@ class OrdersResult:
     def statistics(self) -> Statistics:
         """Performance figures of the run; an order counts once, however many fills it had."""
         figures = statistics_of(
-            self.bars.open_time_ms,
-            self.bars.interval.ms,
+            self.open_time_ms,
+            self.tape.interval.ms,
             self.equity,
             self.cash,
             self.order_rows,

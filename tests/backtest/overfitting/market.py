@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from qtm.backtest.overfitting.trials import Conditions
+from qtm.backtest.conditions.bars import BarConditions
 from qtm.market.bars import BarSeries
 from qtm.market.instruments import Instrument, Market
 from qtm.market.intervals import Interval
@@ -44,4 +44,4 @@ def trending_steps(days, seed, strength=0.004, run=60):
 
 
 def conditions(bars, costs=SPOT_COSTS, cash=100_000.0):
-    return Conditions(bars, instrument(bars.symbol), cash, costs, Sizing())
+    return BarConditions(bars, instrument(bars.symbol), cash, costs, Sizing())

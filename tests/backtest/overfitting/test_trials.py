@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from qtm.backtest.overfitting.trials import Holdings, run_trials, sharpe_ratios
+from qtm.backtest.holdings import Holdings
+from qtm.backtest.overfitting.trials import run_trials, sharpe_ratios
 from qtm.backtest.registry import DAILY_SHARPE, returns_to_ruin
 from qtm.errors import RiskError
 from qtm.market.instruments import Market

@@ -72,10 +72,9 @@ def test_a_refit_pays_to_close_the_position_it_leaves():
     market = conditions(bars_from(rising))
     found = walk_forward(TREND, GRID[:1], [market], train_days=40, test_days=30)
     assert len(found.steps) == 2
-    begin, end = 40 * PER_DAY, 70 * PER_DAY
-    alone = market.between(begin - 20, end, 100_000.0).run(
-        TREND, GRID[0], trade_from_ms=(FIRST_DAY + 40) * DAY_MS
-    )
+    begin_ms, end_ms = (FIRST_DAY + 40) * DAY_MS, (FIRST_DAY + 70) * DAY_MS
+    window = market.between(begin_ms, end_ms, 100_000.0, warm_up=20)
+    alone = window.run(TREND, GRID[0], trade_from_ms=begin_ms)
     close, qty = alone.bars.close[-1], alone.book["qty"][0]
     sold_at = np.floor(close * (1 - 1e-4) * 100 + 1e-9) / 100
     cost = qty * (close - sold_at) + qty * sold_at * 0.001

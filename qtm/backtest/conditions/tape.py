@@ -1,0 +1,122 @@
+"""The events of one symbol, for an order strategy."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qtm.backtest.conditions.bars import taker_cost
+from qtm.backtest.conditions.contract import Place, doubled
+from qtm.backtest.funding import FundingRates
+from qtm.backtest.session import DAY_MS
+from qtm.backtest.tape.engine import run_orders_backtest
+from qtm.backtest.tape.events import Tape
+from qtm.backtest.tape.result import OrdersResult
+from qtm.backtest.tape.rules import Latency, Queue
+from qtm.market.instruments import Instrument
+from qtm.risk.rules import GateLimits
+from qtm.strategies.order_contract import OrderStrategy
+from qtm.trading.costs import CostModel
+from qtm.trading.margin import Margin
+
+_NS = 1_000_000
+
+
+@dataclass(frozen=True)
+class TapeConditions:
+    """See `qtm.backtest.conditions.contract.Conditions`; the fields are those of `run_orders_backtest`."""
+
+    tape: Tape
+    instrument: Instrument
+    cash: float
+    costs: CostModel
+    limits: GateLimits | None = None
+    margin: Margin | None = None
+    funding: FundingRates | None = None
+    latency: Latency = field(default_factory=Latency)
+    queue: Queue = field(default_factory=Queue)
+    data_version: int | None = None
+    waivers: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> Place:
+        """Where and when, on the grid that equity is sampled on."""
+        tape, step_ms = self.tape, self.tape.interval.ms
+        first_ms, end_ms = tape.start_ns // _NS, tape.end_ns // _NS
+        return Place(
+            str(self.instrument.market), tape.symbol, (tape.symbol,), str(tape.interval), first_ms,
+            end_ms - step_ms, (end_ms - first_ms) // step_ms, self.data_version,
+        )  # fmt: skip
+
+    @property
+    def days(self) -> npt.NDArray[np.int64]:
+        """Every day of the tape: equity is sampled whether there are events or not."""
+        place = self.place
+        return np.arange(place.first_ms // DAY_MS, place.last_ms // DAY_MS + 1)
+
+    def run(
+        self, strategy: OrderStrategy, params: Any, *, trade_from_ms: int | None = None, debug: bool = False
+    ) -> OrdersResult:
+        """Run `params` over the tape; raises as `run_orders_backtest`."""
+        return run_orders_backtest(
+            strategy,
+            params,
+            self.tape,
+            self.instrument,
+            cash=self.cash,
+            costs=self.costs,
+            latency=self.latency,
+            queue=self.queue,
+            limits=self.limits,
+            margin=self.margin,
+            funding=self.funding,
+            trade_from_ms=trade_from_ms,
+            data_version=self.data_version,
+            waivers=self.waivers,
+            compiled=not debug,
+        )
+
+    def between(self, begin_ms: int, end_ms: int, cash: float, *, warm_up: int) -> TapeConditions | None:
+        """The same over a window and `warm_up` intervals before it, with other capital."""
+        tape = self.tape
+        start_ns = begin_ms * _NS - warm_up * tape.interval.ms * _NS
+        if tape.start_ns < start_ns < tape.end_ns:
+            tape = tape.split(start_ns)[1]
+        if tape.start_ns < end_ms * _NS < tape.end_ns:
+            tape = tape.split(end_ms * _NS)[0]
+        inside = np.searchsorted(tape.events["ts_ns"], (begin_ms * _NS, end_ms * _NS))
+        return None if inside[0] == inside[1] else dataclasses.replace(self, tape=tape, cash=cash)
+
+    def at_doubled_costs(self) -> TapeConditions:
+        """The same with all costs doubled."""
+        return dataclasses.replace(self, costs=doubled(self.costs))
+
+    def closing_cost(self, result: OrdersResult) -> float:
+        """What trading the open position away at the last price costs."""
+        qty, close = float(result.book["qty"][0]), float(result.bars.close[-1])
+        return taker_cost(qty, close, float(self.instrument.tick_size), self.costs)
+
+    def terms(self, strategy: OrderStrategy) -> dict[str, Any]:
+        """The engine's rules by name, the funding and the events as digests."""
+        funding = self.funding
+        return {
+            "cash": self.cash,
+            "instrument": repr(self.instrument),
+            "costs": self.costs._asdict(),
+            "limits": None if self.limits is None else repr(self.limits),
+            "margin": repr(self.margin),
+            "latency": repr(self.latency),
+            "queue": repr(self.queue),
+            "events": hashlib.sha256(self.tape.events.tobytes()).hexdigest()[:16],
+            "funding": None if funding is None else hashlib.sha256(funding.rate.tobytes()).hexdigest()[:16],
+        }
+
+    @property
+    def nbytes(self) -> int:
+        """The events and bars of the tape."""
+        return int(self.tape.events.nbytes + self.tape.bars.nbytes)
