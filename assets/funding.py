@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from assets.partitions import Window
 from qtm.market.choose import ChosenSource, rest_source
-from qtm.market.ingest import ingest_funding
+from qtm.market.ingest import ingest_series
 from qtm.market.instruments import Market
 from qtm.market.lake import Lake, month_window, months_between
 from qtm.market.source import Funding, Source
@@ -32,11 +32,11 @@ def take_funding(lake: Lake, chosen: ChosenSource, symbols: Sequence[str], windo
         start, end = max(first, window.start_ms), min(last, window.end_ms)
         source = chosen.source
         if chosen.is_synthetic or _published(source, symbols, start, end):
-            ingest_funding(lake, source, Market.UM, symbols, start, end)
+            ingest_series(lake, source, Funding(Market.UM), symbols, start, end)
         else:
             source = rest_source(settings())
             try:
-                ingest_funding(lake, source, Market.UM, symbols, start, end)
+                ingest_series(lake, source, Funding(Market.UM), symbols, start, end)
             finally:
                 source.close()
         taken[month] = source.name

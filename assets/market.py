@@ -210,16 +210,16 @@ def _fetch_bars(
     symbols: Sequence[str],
 ) -> dg.MaterializeResult:
     """Take the run's days from the source, then describe and judge what the lake holds of them."""
-    from qtm.market.ingest import ingest_bars
+    from qtm.market.ingest import ingest_series
+    from qtm.market.source import Bars
 
     opened, window = lake.open(), run_window(context)
     with failures_in_words(), history.open() as chosen:
         require_one_kind(opened, bars_dataset(market, interval), chosen)
-        report = ingest_bars(
+        report = ingest_series(
             opened,
             chosen.source,
-            market,
-            interval,
+            Bars(market, interval),
             symbols,
             window.start_ms,
             window.end_ms,

@@ -72,12 +72,13 @@ def zips(root: Path, months: list[str]) -> list[tuple[str, Path]]:
 
 def ours(root: Path, work: Path, months: list[str]) -> None:
     """Qtm: verify, parse, check, one Delta commit."""
-    from qtm.market.ingest import ingest_bars
+    from qtm.market.ingest import ingest_series
+    from qtm.market.source import Bars
     from qtm.market.vision import VisionArchive
 
     start, end = month_window(months[0])[0], month_window(months[-1])[1]
     source = VisionArchive(str(root))
-    ingest_bars(Lake(str(work / "lake")), source, Market.SPOT, Interval.M1, SYMBOLS, start, end)
+    ingest_series(Lake(str(work / "lake")), source, Bars(Market.SPOT, Interval.M1), SYMBOLS, start, end)
 
 
 def by_polars(root: Path, work: Path, months: list[str]) -> None:

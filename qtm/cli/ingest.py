@@ -27,9 +27,10 @@ from qtm.settings import Settings, settings
 if TYPE_CHECKING:
     from qtm.market.choose import ChosenSource
     from qtm.market.ingest_report import IngestReport, Progress
+    from qtm.market.instruments import Market
     from qtm.market.lake import Lake
     from qtm.market.repair import Gap
-    from qtm.market.source import Bars
+    from qtm.market.source import Bars, Series
 
 SourceOption = Annotated[str, typer.Option("--source", help="auto, archive, rest or synthetic.")]
 ArchiveOption = Annotated[
@@ -71,23 +72,13 @@ def ingest_bars(
 
     Example: [bold]qtm ingest bars -i 1m -s BTCUSDT,ETHUSDT --from 2024-01-01 --to 2024-07-01[/bold]
     """
-    from qtm.market import ingest
     from qtm.market.bars import BarKind
     from qtm.market.intervals import Interval
     from qtm.market.source import Bars
 
     series = Bars(market_named(market), Interval.parse(interval), choice(BarKind, kind, "--kind"))
     names = chosen_symbols(symbols, series.interval)
-    start_ms, end_ms = window(start, end)
-    with _opened(source, archive) as (lake, chosen):
-        with _progress(series.dataset) as progress:
-            report = ingest.ingest_bars(
-                lake, chosen.source, series.market, series.interval, names, start_ms, end_ms,
-                kind=series.kind, refresh=refresh, absent_ok=True, progress=progress,
-            )  # fmt: skip
-        gaps = _filled(lake, series, names, start_ms, end_ms) if fill and not chosen.is_synthetic else []
-        unknown = _take_instruments(lake, chosen, market, names)
-    _show_ingest(report, chosen, unknown, as_json, gaps)
+    _ingest(series, names, start, end, source, archive, refresh, as_json, series if fill else None)
 
 
 def ingest_funding(
@@ -104,19 +95,11 @@ def ingest_funding(
 
     Example: [bold]qtm ingest funding -s BTCUSDT --from 2023-01-01 --to 2024-01-01[/bold]
     """
-    from qtm.market import ingest
     from qtm.market.intervals import Interval
+    from qtm.market.source import Funding
 
     names = chosen_symbols(symbols, Interval.M1)
-    start_ms, end_ms = window(start, end)
-    with _opened(source, archive) as (lake, chosen):
-        with _progress(f"{market} funding") as progress:
-            report = ingest.ingest_funding(
-                lake, chosen.source, market_named(market), names, start_ms, end_ms,
-                refresh=refresh, absent_ok=True, progress=progress,
-            )  # fmt: skip
-        unknown = _take_instruments(lake, chosen, market, names)
-    _show_ingest(report, chosen, unknown, as_json)
+    _ingest(Funding(market_named(market)), names, start, end, source, archive, refresh, as_json)
 
 
 def ingest_trades(
@@ -133,19 +116,11 @@ def ingest_trades(
 
     Example: [bold]qtm ingest trades -s BTCUSDT --from 2024-08-05 --to 2024-08-06[/bold]
     """
-    from qtm.market import ingest
     from qtm.market.intervals import Interval
+    from qtm.market.source import Trades
 
     names = chosen_symbols(symbols, Interval.M1)
-    start_ms, end_ms = window(start, end)
-    with _opened(source, archive) as (lake, chosen):
-        with _progress(f"{market} trades") as progress:
-            report = ingest.ingest_trades(
-                lake, chosen.source, market_named(market), names, start_ms, end_ms,
-                refresh=refresh, absent_ok=True, progress=progress,
-            )  # fmt: skip
-        unknown = _take_instruments(lake, chosen, market, names)
-    _show_ingest(report, chosen, unknown, as_json)
+    _ingest(Trades(market_named(market)), names, start, end, source, archive, refresh, as_json)
 
 
 def ingest_instruments(
@@ -185,6 +160,34 @@ def ingest_instruments(
     Console().print(table)
 
 
+def _ingest(
+    series: Series,
+    names: Sequence[str],
+    start: str | None,
+    end: str | None,
+    source: str,
+    archive: str | None,
+    refresh: bool,
+    as_json: bool,
+    to_fill: Bars | None = None,
+) -> None:
+    """Take a series and its symbols' instruments into the lake, fill its gaps, and show what came."""
+    from qtm.market.ingest import ingest_series
+
+    start_ms, end_ms = window(start, end)
+    with _opened(source, archive) as (lake, chosen):
+        with _progress(series.dataset) as progress:
+            report = ingest_series(
+                lake, chosen.source, series, names, start_ms, end_ms,
+                refresh=refresh, absent_ok=True, progress=progress,
+            )  # fmt: skip
+        gaps: list[Gap] = []
+        if to_fill is not None and not chosen.is_synthetic:
+            gaps = _filled(lake, to_fill, names, start_ms, end_ms)
+        unknown = _take_instruments(lake, chosen, series.market, names)
+    _show_ingest(report, chosen, unknown, as_json, gaps)
+
+
 @contextmanager
 def _opened(source: str, archive: str | None) -> Iterator[tuple[Lake, ChosenSource]]:
     """The lake and the chosen source, closed afterwards."""
@@ -221,11 +224,10 @@ def _filled(lake: Lake, series: Bars, names: Sequence[str], start_ms: int, end_m
         venue.close()
 
 
-def _take_instruments(lake: Lake, chosen: ChosenSource, market: str, names: Sequence[str]) -> list[str]:
+def _take_instruments(lake: Lake, chosen: ChosenSource, which: Market, names: Sequence[str]) -> list[str]:
     """Take the filters of these symbols too; returns the symbols nobody knows the filters of."""
     from qtm.market.ingest import ingest_instruments as take
 
-    which = market_named(market)
     try:
         take(lake, chosen.source, which, names)
     except DataError:

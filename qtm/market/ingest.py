@@ -20,13 +20,11 @@ import polars as pl
 
 from qtm.clock import iso_utc
 from qtm.errors import ConfigError, DataError, StoreError
-from qtm.market.bars import BarKind
 from qtm.market.ingest_log import Taken, note_taken, refuse_mixing, taken_parts
 from qtm.market.ingest_report import IngestReport, Progress, SymbolReport
 from qtm.market.instruments import Instrument, Market
-from qtm.market.intervals import Interval
 from qtm.market.lake import INSTRUMENTS, Lake, Window, month_window, months_between
-from qtm.market.source import Bars, Funding, Part, Rows, Series, Source, Trades
+from qtm.market.source import Part, Rows, Series, Source
 
 ROWS_PER_COMMIT = 2_000_000
 """What a commit may hold: the writer keeps some 200 MB per million rows until it is made."""
@@ -38,24 +36,24 @@ ROWS_PER_BATCH = 500_000
 THREADS = 2
 
 
-def ingest_bars(
+def ingest_series(
     lake: Lake,
     source: Source,
-    market: Market,
-    interval: Interval,
+    series: Series,
     symbols: Sequence[str],
     start_ms: int,
     end_ms: int,
     *,
-    kind: BarKind = BarKind.TRADE,
     refresh: bool = False,
     absent_ok: bool = False,
     progress: Progress | None = None,
 ) -> IngestReport:
-    """Take the bars of [start_ms, end_ms) of some symbols into the lake.
+    """Take the bars, funding rates or trades of [start_ms, end_ms) of some symbols into the lake.
 
     Parameters
     ----------
+    series
+        What of the market, for example `Bars(Market.SPOT, Interval.M1)`, `Funding(...)` or `Trades(...)`.
     refresh
         Read every file again even when the lake already took it unchanged.
     absent_ok
@@ -73,41 +71,31 @@ def ingest_bars(
     VenueError, StoreError
         When the source cannot be reached or the lake cannot be written.
     """
-    return _ingest(
-        lake, source, Bars(market, interval, kind), symbols, start_ms, end_ms, refresh, absent_ok, progress
+    began = time.perf_counter()
+    names = sorted(set(symbols))
+    if not names:
+        raise ConfigError("no symbols given", where="symbols", remedy="name at least one, such as BTCUSDT")
+    if end_ms <= start_ms:
+        raise ConfigError(
+            f"the window {iso_utc(start_ms)} to {iso_utc(end_ms)} is empty",
+            where="--from and --to",
+            remedy="give the earlier date as --from; --to is exclusive",
+        )
+    report = IngestReport(
+        series.dataset, source.name, start_ms, end_ms, {name: SymbolReport(name) for name in names}
     )
-
-
-def ingest_funding(
-    lake: Lake,
-    source: Source,
-    market: Market,
-    symbols: Sequence[str],
-    start_ms: int,
-    end_ms: int,
-    *,
-    refresh: bool = False,
-    absent_ok: bool = False,
-    progress: Progress | None = None,
-) -> IngestReport:
-    """Take the funding rates of [start_ms, end_ms) into the lake; parameters and errors as `ingest_bars`."""
-    return _ingest(lake, source, Funding(market), symbols, start_ms, end_ms, refresh, absent_ok, progress)
-
-
-def ingest_trades(
-    lake: Lake,
-    source: Source,
-    market: Market,
-    symbols: Sequence[str],
-    start_ms: int,
-    end_ms: int,
-    *,
-    refresh: bool = False,
-    absent_ok: bool = False,
-    progress: Progress | None = None,
-) -> IngestReport:
-    """Take the aggregate trades of a window into the lake; parameters and errors as `ingest_bars`."""
-    return _ingest(lake, source, Trades(market), symbols, start_ms, end_ms, refresh, absent_ok, progress)
+    refuse_mixing(lake, source, series.dataset)
+    known = {} if refresh else taken_parts(lake, series.dataset)
+    wanted = _new_parts(source, series, known, absent_ok, report)
+    _require_room(lake, wanted, series.step_ms)
+    done = 0
+    for parts in _by_commit(wanted, series.step_ms):
+        report.version = _take(lake, source, series, parts, known, report, progress, done, len(wanted))
+        done += len(parts)
+    if report.version is None:
+        report.version = lake.version(series.dataset)
+    report.seconds = time.perf_counter() - began
+    return report
 
 
 def ingest_instruments(
@@ -139,44 +127,6 @@ def ingest_instruments(
         lake.write_instruments(new)
     taken = held | {one.symbol: one for one in new}
     return [taken[name] for name in names]
-
-
-def _ingest(
-    lake: Lake,
-    source: Source,
-    series: Series,
-    symbols: Sequence[str],
-    start_ms: int,
-    end_ms: int,
-    refresh: bool,
-    absent_ok: bool,
-    progress: Progress | None,
-) -> IngestReport:
-    began = time.perf_counter()
-    names = sorted(set(symbols))
-    if not names:
-        raise ConfigError("no symbols given", where="symbols", remedy="name at least one, such as BTCUSDT")
-    if end_ms <= start_ms:
-        raise ConfigError(
-            f"the window {iso_utc(start_ms)} to {iso_utc(end_ms)} is empty",
-            where="--from and --to",
-            remedy="give the earlier date as --from; --to is exclusive",
-        )
-    report = IngestReport(
-        series.dataset, source.name, start_ms, end_ms, {name: SymbolReport(name) for name in names}
-    )
-    refuse_mixing(lake, source, series.dataset)
-    known = {} if refresh else taken_parts(lake, series.dataset)
-    wanted = _new_parts(source, series, known, absent_ok, report)
-    _require_room(lake, wanted, series.step_ms)
-    done = 0
-    for parts in _by_commit(wanted, series.step_ms):
-        report.version = _take(lake, source, series, parts, known, report, progress, done, len(wanted))
-        done += len(parts)
-    if report.version is None:
-        report.version = lake.version(series.dataset)
-    report.seconds = time.perf_counter() - began
-    return report
 
 
 def _require_room(lake: Lake, wanted: Sequence[Part], step_ms: int) -> None:

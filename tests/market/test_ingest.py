@@ -14,17 +14,19 @@ import pytest
 
 from qtm.errors import ConfigError, DataError, StoreError
 from qtm.market import ingest as ingestion
-from qtm.market.ingest import ingest_bars, ingest_funding, ingest_instruments
+from qtm.market.ingest import ingest_instruments, ingest_series
 from qtm.market.ingest_report import IngestReport
 from qtm.market.instruments import Market
 from qtm.market.intervals import Interval
 from qtm.market.lake import Lake, month_window
+from qtm.market.source import Bars, Funding
 from qtm.market.synthetic import SyntheticMarket
 from qtm.market.vision import VisionArchive
 from tests.market.archive_files import minutes, put, sign
 
 JANUARY, FEBRUARY = month_window("2024-01")[0], month_window("2024-02")[0]
 MARCH = month_window("2024-03")[0]
+MINUTES = Bars(Market.SPOT, Interval.M1)
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def lake(tmp_path: Path) -> Lake:
 
 def ingest(lake: Lake, archive: Path, symbols=("BTCUSDT", "ETHUSDT"), end=MARCH, **options) -> IngestReport:  # type: ignore[no-untyped-def]
     source = VisionArchive(str(archive))
-    return ingest_bars(lake, source, Market.SPOT, Interval.M1, symbols, JANUARY, end, **options)
+    return ingest_series(lake, source, MINUTES, symbols, JANUARY, end, **options)
 
 
 def held(lake: Lake) -> list[tuple[str, int]]:
@@ -87,9 +89,9 @@ def test_days_taken_one_by_one_add_up(lake: Lake, tmp_path: Path) -> None:
     day = 86_400_000
     source = VisionArchive(str(root))
     for start in (JANUARY, JANUARY + day):
-        ingest_bars(lake, source, Market.SPOT, Interval.M1, ["BTCUSDT"], start, start + day)
+        ingest_series(lake, source, MINUTES, ["BTCUSDT"], start, start + day)
     assert held(lake) == [("BTCUSDT", 2880)]
-    both = ingest_bars(lake, source, Market.SPOT, Interval.M1, ["BTCUSDT"], JANUARY, JANUARY + 2 * day)
+    both = ingest_series(lake, source, MINUTES, ["BTCUSDT"], JANUARY, JANUARY + 2 * day)
     assert both.unchanged == 1
 
 
@@ -144,14 +146,12 @@ def test_an_impossible_request_is_refused(lake: Lake, archive: Path, symbols: li
 def test_synthetic_and_real_prices_never_share_a_table(lake: Lake, archive: Path) -> None:
     ingest(lake, archive)
     with pytest.raises(ConfigError, match="would mix with it"):
-        ingest_bars(
-            lake, SyntheticMarket(7), Market.SPOT, Interval.M1, ["BTCUSDT"], JANUARY, JANUARY + 60_000
-        )
+        ingest_series(lake, SyntheticMarket(7), MINUTES, ["BTCUSDT"], JANUARY, JANUARY + 60_000)
 
 
 def test_funding_and_instruments_from_the_synthetic_market(lake: Lake) -> None:
     market = SyntheticMarket(7)
-    report = ingest_funding(lake, market, Market.UM, ["BTCUSDT"], JANUARY, JANUARY + 3 * 86_400_000)
+    report = ingest_series(lake, market, Funding(Market.UM), ["BTCUSDT"], JANUARY, JANUARY + 3 * 86_400_000)
     assert report.rows == 9
     taken = ingest_instruments(lake, market, Market.SPOT, ["BTCUSDT", "ETHUSDT"])
     assert [one.symbol for one in taken] == ["BTCUSDT", "ETHUSDT"]
@@ -169,6 +169,7 @@ from qtm.market import ingest
 from qtm.market.instruments import Market
 from qtm.market.intervals import Interval
 from qtm.market.lake import Lake
+from qtm.market.source import Bars
 from qtm.market.packaged import packaged_instruments
 from qtm.market.synthetic import SyntheticMarket
 packaged_instruments(Market.SPOT)
@@ -178,8 +179,8 @@ if uid:
     os.setuid(uid)
 if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-ingest.ingest_bars(Lake(sys.argv[1]), SyntheticMarket(7), Market.SPOT, Interval.M1, ["BTCUSDT", "ETHUSDT"],
-            {start}, {end}, progress=lambda *step: print(step, flush=True))
+ingest.ingest_series(Lake(sys.argv[1]), SyntheticMarket(7), Bars(Market.SPOT, Interval.M1),
+                     ["BTCUSDT", "ETHUSDT"], {start}, {end}, progress=lambda *step: print(step, flush=True))
 lake = Path(sys.argv[1])
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 (lake.parent / f"peak-{{lake.name}}").write_text(str(peak))
@@ -202,7 +203,7 @@ def child(lake: Lake, start: int, end: int, **options: int) -> subprocess.Popen[
 
 
 def test_a_full_disk_is_one_message_and_the_lake_as_it_was(lake: Lake) -> None:
-    ingest_bars(lake, SyntheticMarket(7), Market.SPOT, Interval.M1, ["BTCUSDT"], JANUARY, FEBRUARY)
+    ingest_series(lake, SyntheticMarket(7), MINUTES, ["BTCUSDT"], JANUARY, FEBRUARY)
     before = (lake.version("spot_bars_1m"), held(lake))
     # A file size limit fails the write as a full disk does, at the byte where room runs out.
     _, errors = child(lake, FEBRUARY, MARCH, limit=100_000).communicate(timeout=120)
@@ -216,7 +217,7 @@ def test_what_the_disk_cannot_hold_is_refused_before_the_first_byte(
 ) -> None:
     monkeypatch.setattr(ingestion, "BYTES_PER_ROW", 2**50)
     with pytest.raises(StoreError, match="nothing was written"):
-        ingest_bars(lake, SyntheticMarket(7), Market.SPOT, Interval.M1, ["BTCUSDT"], JANUARY, FEBRUARY)
+        ingest_series(lake, SyntheticMarket(7), MINUTES, ["BTCUSDT"], JANUARY, FEBRUARY)
     assert not Path(lake.uri).exists()
 
 
@@ -225,7 +226,7 @@ def test_a_read_only_lake_is_one_message_for_root() -> None:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         lake = Lake(f"{folder}/lake")
-        ingest_bars(lake, SyntheticMarket(7), Market.SPOT, Interval.M1, ["BTCUSDT"], JANUARY, FEBRUARY)
+        ingest_series(lake, SyntheticMarket(7), MINUTES, ["BTCUSDT"], JANUARY, FEBRUARY)
         before = held(lake)
         _, errors = child(lake, FEBRUARY, MARCH, uid=NOBODY).communicate(timeout=120)
         assert "StoreError: dataset 'spot_bars_1m' cannot be written" in errors
@@ -234,13 +235,13 @@ def test_a_read_only_lake_is_one_message_for_root() -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_read_only_lake_is_one_message(lake: Lake, tmp_path: Path) -> None:
-    ingest_bars(lake, SyntheticMarket(7), Market.SPOT, Interval.M1, ["BTCUSDT"], JANUARY, FEBRUARY)
+    ingest_series(lake, SyntheticMarket(7), MINUTES, ["BTCUSDT"], JANUARY, FEBRUARY)
     folders = [Path(lake.uri), *(path for path in Path(lake.uri).rglob("*") if path.is_dir())]
     for folder in folders:
         folder.chmod(0o555)
     try:
         with pytest.raises(StoreError, match="cannot be written"):
-            ingest_bars(lake, SyntheticMarket(7), Market.SPOT, Interval.M1, ["BTCUSDT"], FEBRUARY, MARCH)
+            ingest_series(lake, SyntheticMarket(7), MINUTES, ["BTCUSDT"], FEBRUARY, MARCH)
     finally:
         for folder in folders:
             folder.chmod(0o755)
@@ -250,7 +251,7 @@ def test_a_read_only_lake_is_one_message(lake: Lake, tmp_path: Path) -> None:
 def test_killed_at_any_moment_the_lake_stays_readable_and_the_next_run_completes(
     lake: Lake, after_s: float
 ) -> None:
-    ingest_bars(lake, SyntheticMarket(7), Market.SPOT, Interval.M1, ["BTCUSDT"], JANUARY, FEBRUARY)
+    ingest_series(lake, SyntheticMarket(7), MINUTES, ["BTCUSDT"], JANUARY, FEBRUARY)
     before = held(lake)
     end = month_window("2024-06")[1]
     running = child(lake, FEBRUARY, end)
@@ -262,7 +263,7 @@ def test_killed_at_any_moment_the_lake_stays_readable_and_the_next_run_completes
     after = held(lake)
     expected = [("BTCUSDT", (end - JANUARY) // 60_000), ("ETHUSDT", (end - FEBRUARY) // 60_000)]
     assert after in (before, expected), "either nothing of the run or all of it"
-    ingest_bars(lake, SyntheticMarket(7), Market.SPOT, Interval.M1, ["BTCUSDT", "ETHUSDT"], FEBRUARY, end)
+    ingest_series(lake, SyntheticMarket(7), MINUTES, ["BTCUSDT", "ETHUSDT"], FEBRUARY, end)
     assert held(lake) == expected
 
 
