@@ -89,15 +89,16 @@ def portfolio_rows(problem: PortfolioProblem, weights: Floats) -> tuple[Row, ...
 
 def violated(problem: PortfolioProblem, weights: Floats, tolerance: float = FEASIBILITY) -> tuple[Row, ...]:
     """The constraints, weight bounds included, that `weights` break by more than `tolerance`."""
-    rows = [
-        Row(upper_bound_name(symbol), float(weight), float(upper))
-        for symbol, weight, upper in zip(problem.symbols, weights, problem.upper, strict=True)
+    over, under = weights - problem.upper, problem.lower - weights
+    bounds = [
+        Row(upper_bound_name(problem.symbols[i]), float(weights[i]), float(problem.upper[i]))
+        for i in np.flatnonzero(~(over <= tolerance))
+    ] + [
+        Row(lower_bound_name(problem.symbols[i]), float(weights[i]), float(problem.lower[i]), at_most=False)
+        for i in np.flatnonzero(~(under <= tolerance))
     ]
-    rows += [
-        Row(lower_bound_name(symbol), float(weight), float(lower), at_most=False)
-        for symbol, weight, lower in zip(problem.symbols, weights, problem.lower, strict=True)
-    ]
-    return tuple(row for row in (*rows, *portfolio_rows(problem, weights)) if not row.excess <= tolerance)
+    broken = (row for row in portfolio_rows(problem, weights) if not row.excess <= tolerance)
+    return (*bounds, *broken)
 
 
 def polished(problem: PortfolioProblem, weights: Floats, dust: float = 1e-7) -> Floats:

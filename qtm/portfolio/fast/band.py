@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qtm.portfolio.fast.iterate import Residuals, State
+from qtm.portfolio.fast.iterate import Places, Residuals, State
 from qtm.portfolio.fast.master import row_scales
 from qtm.portfolio.fast.shape import TailProgramme
 from qtm.portfolio.fast.tail import Indices
@@ -30,7 +30,8 @@ class Part(NamedTuple):
 class Task:
     """The programme in the units it is solved in: returns of order one, objective of order one.
 
-    x is the point followed by the CVaR of each level; `low` and `high` index its finite bounds.
+    x is the point followed by the CVaR of each level; `low` and `high` index its finite bounds. `level_of`
+    is each part's level, `part_of` each band scenario's part, `starts` where each part's scenarios begin.
     """
 
     parts: tuple[Part, ...]
@@ -50,6 +51,10 @@ class Task:
     centres: tuple[Floats, ...]
     scaled: tuple[Floats, ...]
     unit: float
+    rooms: Floats
+    level_of: Indices
+    part_of: Indices
+    starts: Indices
 
     @classmethod
     def of(cls, programme: TailProgramme, parts: Sequence[Part]) -> Task:
@@ -94,6 +99,10 @@ class Task:
             centres=box.centres,
             scaled=tuple(np.empty_like(part.returns) for part in inside),
             unit=unit,
+            rooms=np.array([part.room for part in inside]),
+            level_of=np.array([part.level for part in inside]),
+            part_of=np.repeat(np.arange(len(inside)), np.diff(ends)),
+            starts=ends[:-1],
         )
 
     @property
@@ -103,24 +112,26 @@ class Task:
 
     def losses(self, w: Floats) -> Floats:
         """Loss of every band scenario, the parts one after another."""
+        if len(self.parts) == 1:
+            return -(self.parts[0].returns @ w)
         return -np.concatenate([part.returns @ w for part in self.parts])
 
     def shares(self, y: Floats) -> Floats:
         """Returns weighted by `y` and summed, shape (N,)."""
+        if len(self.parts) == 1:
+            return y @ self.parts[0].returns
         total = np.zeros(self.symbols)
         for part, piece in zip(self.parts, self.pieces, strict=True):
             total += y[piece] @ part.returns
         return total
 
     def per_part(self, a: Floats) -> Floats:
-        """Each part's number at each of its scenarios."""
-        return np.concatenate(
-            [np.full(part.returns.shape[0], value) for part, value in zip(self.parts, a, strict=True)]
-        )
+        """Each part's number at each of its scenarios; at all of them alike where there is one part."""
+        return a if len(self.parts) == 1 else a[self.part_of]
 
     def sums(self, values: Floats) -> Floats:
         """Sum of `values` over the scenarios of each part."""
-        return np.array([float(values[piece].sum()) for piece in self.pieces])
+        return np.add.reduceat(values, self.starts)
 
     def rows_at(self, x: Floats) -> Floats:
         """G x, then `d - w` and `d + w` of every distance block."""
@@ -149,10 +160,8 @@ class Task:
         """What `state` misses of primal and dual feasibility."""
         w = state.x[: self.symbols]
         z = state.x[self.size - self.levels :]
-        level_of = [part.level for part in self.parts]
         excess = self.sums(self.most * state.u)
         linear = np.array([float(part.linear @ w) for part in self.parts])
-        rooms = np.array([part.room for part in self.parts])
         dual = self.cost - self.rows_back(state.lam) - state.gam @ self.E
         dual[: self.symbols] -= self.shares(state.y)
         for part, tau in zip(self.parts, state.tau, strict=True):
@@ -164,9 +173,9 @@ class Task:
             s=state.s - state.u + self.losses(w) - self.per_part(state.a),
             q=self.rows_at(state.x) - state.q - self.g,
             e=self.E @ state.x - self.e,
-            p=z[level_of] - linear - rooms * state.a - excess - state.p,
+            p=z[self.level_of] - linear - self.rooms * state.a - excess - state.p,
             x=dual,
-            a=rooms * state.tau - self.sums(state.y),
+            a=self.rooms * state.tau - self.sums(state.y),
             u=self.per_part(state.tau) * self.most - state.y - state.yu,
         )
 
@@ -184,13 +193,12 @@ class Task:
             filled = np.cumsum(part.most)
             place = int(np.searchsorted(filled, min(max(part.room, 0.0), float(filled[-1]))))
             thresholds[rank] = own[min(max(place, 0), own.shape[0] - 1)]
-        a = self.per_part(thresholds)
+        a = thresholds[self.part_of]
         u = np.maximum(losses - a, 0.0) + spread
         s = np.maximum(u - losses + a, spread)
-        tail = np.array(
-            [float(part.linear @ w) + part.room * at for part, at in zip(self.parts, thresholds, strict=True)]
-        ) + self.sums(self.most * u)
-        level_of = np.array([part.level for part in self.parts])
+        tail = np.array([float(part.linear @ w) for part in self.parts]) + self.rooms * thresholds
+        tail += self.sums(self.most * u)
+        level_of = self.level_of
         z = np.array([float(tail[level_of == level].max()) for level in range(self.levels)]) + spread
         caps = self.upper[self.size - self.levels :]
         z = np.minimum(z, np.where(np.isfinite(caps), caps - spread, np.inf))
@@ -202,24 +210,23 @@ class Task:
         tau = (leaning / np.maximum(parts_of, 1))[level_of]
         sizes = [float(np.abs(part.returns).mean()) for part in self.parts]
         size = max(float(np.abs(self.cost[:count]).max()), float(leaning.sum()) * max(sizes), 1e-4)
-        heavy = 0.5 * self.per_part(tau) * self.most
-        low, high = x[self.low] - self.lower[self.low], self.upper[self.high] - x[self.high]
+        heavy = 0.5 * tau[self.part_of] * self.most
         zh = np.full(self.high.shape[0], size)
         zh[self.high >= self.size - self.levels] = 0.1
+        primal = (
+            u,
+            s,
+            np.maximum(z[level_of] - tail, spread),
+            np.maximum(self.rows_at(x) - self.g, 0.01),
+            x[self.low] - self.lower[self.low],
+            self.upper[self.high] - x[self.high],
+        )
+        dual = (heavy, heavy, tau, np.full(self.g.shape[0], size), np.full(self.low.shape[0], size), zh)
         return State(
             x=x,
             a=thresholds,
             gam=np.zeros(self.e.shape[0]),
-            u=u,
-            s=s,
-            p=np.maximum(z[level_of] - tail, spread),
-            q=np.maximum(self.rows_at(x) - self.g, 0.01),
-            vl=low,
-            vh=high,
-            yu=heavy,
-            y=heavy.copy(),
-            tau=tau,
-            lam=np.full(self.g.shape[0], size),
-            zl=np.full(self.low.shape[0], size),
-            zh=zh,
+            primal=np.concatenate(primal),
+            dual=np.concatenate(dual),
+            places=Places.of(tuple(block.shape[0] for block in primal)),
         )

@@ -6,6 +6,9 @@ Literature: aggregated cuts for CVaR, Kuenzi-Bay and Mayer (2006); in-out stabil
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -100,7 +103,7 @@ def solve_programme(
     """
     if not programme.levels:
         return _without_tails(programme)
-    with blas().limit(limits=1, user_api="blas"), np.errstate(all="ignore"):
+    with one_thread(), np.errstate(all="ignore"):
         if start is not None:
             if can_resolve(programme):
                 near = resolve(programme, start, tolerance, ahead)
@@ -123,9 +126,25 @@ def _without_tails(programme: TailProgramme) -> FastSolution:
     return FastSolution(weights, value, min(vertex.value, value), vertex, 0, (), 0)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Pin BLAS: two of its threads are slower than one on these shapes."""
+    if _pinned.get():
+        yield
+        return
+    token = _pinned.set(True)
+    try:
+        with _blas().limit(limits=1, user_api="blas"):
+            yield
+    finally:
+        _pinned.reset(token)
+
+
+_pinned: ContextVar[bool] = ContextVar("pinned", default=False)
+
+
 @cache
-def blas() -> ThreadpoolController:
-    """Two BLAS threads are slower than one on these shapes, so the path pins them."""
+def _blas() -> ThreadpoolController:
     return ThreadpoolController()
 
 

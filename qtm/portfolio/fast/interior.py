@@ -52,9 +52,8 @@ def solve_interior(
     least, since, iterations = np.inf, 0, 0
     for iterations in range(MOST_ITERATIONS):  # noqa: B007 - reported in the answer
         residuals = task.residuals(state)
-        products = state.products()
-        complementarity = float(sum(product.sum() for product in products))
-        count = sum(product.shape[0] for product in products)
+        products = state.primal * state.dual
+        complementarity, count = float(products.sum()), products.shape[0]
         scale = max(abs(float(task.cost @ state.x)), 1e-6)
         primal, dual = residuals.primal, residuals.dual
         if complementarity < tolerance * scale and max(primal, dual) < 0.1 * tolerance * max(scale, 1.0):
@@ -67,13 +66,12 @@ def solve_interior(
             newton = Newton(task, state)
         except Broken:
             break
-        predictor = newton.step(residuals, tuple(-product for product in products))
+        predictor = newton.step(residuals, -products)
         primal_step, dual_step = state.lengths(predictor)
         affine = state.affine(predictor, primal_step, dual_step)
         centre = min(1.0, affine / complementarity) ** 3 * complementarity / count
-        second = predictor.products()
-        targets = tuple(centre - product - bend for product, bend in zip(products, second, strict=True))
-        corrector = newton.step(residuals, targets)
+        bend = predictor.primal * predictor.dual
+        corrector = newton.step(residuals, centre - products - bend)
         primal_step, dual_step = state.lengths(corrector)
         damp = min(0.9995, max(0.9, 1.0 - 10.0 * complementarity / count))
         state = state.moved(corrector, min(1.0, damp * primal_step), min(1.0, damp * dual_step))

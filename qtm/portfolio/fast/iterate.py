@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -32,59 +33,107 @@ class Residuals(NamedTuple):
         return max(largest(self.x), largest(self.a), largest(self.u))
 
 
+class Places(NamedTuple):
+    """Where each positive variable, and in the other vector its multiplier, lies among all of them."""
+
+    u: slice
+    s: slice
+    p: slice
+    q: slice
+    low: slice
+    high: slice
+
+    @classmethod
+    def of(cls, sizes: tuple[int, ...]) -> Places:
+        """One place after another, of these sizes."""
+        ends = np.cumsum((0, *sizes)).tolist()
+        return cls(*(slice(first, last) for first, last in itertools.pairwise(ends)))
+
+
 @dataclass(slots=True)
 class State:
     """All variables of one iterate, or the changes of one step.
 
-    Primal: the point with its CVaRs x, the thresholds a, and positive: the excesses u, the slacks of the
-    scenario rows s, of the parts p, of the rows q, and the distances to the bounds vl and vh. Dual: those of
-    the equalities gam, and positive, in the same order, yu, y, tau, lam, zl, zh.
+    The point with its CVaRs x, the thresholds a, the multipliers of the equalities gam. The other variables
+    are positive and lie in one vector: the excesses u, the slacks of the scenario rows s, of the parts p, of
+    the rows q, and the distances to the bounds vl and vh; their multipliers yu, y, tau, lam, zl, zh lie in
+    another in the same order. One vector each, because an iteration does the same to all of them.
     """
 
     x: Floats
     a: Floats
     gam: Floats
-    u: Floats
-    s: Floats
-    p: Floats
-    q: Floats
-    vl: Floats
-    vh: Floats
-    yu: Floats
-    y: Floats
-    tau: Floats
-    lam: Floats
-    zl: Floats
-    zh: Floats
+    primal: Floats
+    dual: Floats
+    places: Places
 
-    def primals(self) -> tuple[Floats, ...]:
-        """The positive primal variables."""
-        return (self.u, self.s, self.p, self.q, self.vl, self.vh)
+    @property
+    def u(self) -> Floats:
+        """Excess losses over the thresholds."""
+        return self.primal[self.places.u]
 
-    def duals(self) -> tuple[Floats, ...]:
-        """Their multipliers, in the same order."""
-        return (self.yu, self.y, self.tau, self.lam, self.zl, self.zh)
+    @property
+    def s(self) -> Floats:
+        """Slacks of the scenario rows."""
+        return self.primal[self.places.s]
 
-    def products(self) -> tuple[Floats, ...]:
-        """Each positive variable times its multiplier."""
-        return tuple(primal * dual for primal, dual in zip(self.primals(), self.duals(), strict=True))
+    @property
+    def p(self) -> Floats:
+        """Slacks of the parts' CVaR rows."""
+        return self.primal[self.places.p]
+
+    @property
+    def q(self) -> Floats:
+        """Slacks of the rows."""
+        return self.primal[self.places.q]
+
+    @property
+    def vl(self) -> Floats:
+        """Distances to the lower bounds."""
+        return self.primal[self.places.low]
+
+    @property
+    def vh(self) -> Floats:
+        """Distances to the upper bounds."""
+        return self.primal[self.places.high]
+
+    @property
+    def yu(self) -> Floats:
+        """Multipliers of `u >= 0`."""
+        return self.dual[self.places.u]
+
+    @property
+    def y(self) -> Floats:
+        """Multipliers of the scenario rows: the scenarios' weights."""
+        return self.dual[self.places.s]
+
+    @property
+    def tau(self) -> Floats:
+        """Multipliers of the parts' CVaR rows."""
+        return self.dual[self.places.p]
+
+    @property
+    def lam(self) -> Floats:
+        """Multipliers of the rows."""
+        return self.dual[self.places.q]
+
+    @property
+    def zl(self) -> Floats:
+        """Multipliers of the lower bounds."""
+        return self.dual[self.places.low]
+
+    @property
+    def zh(self) -> Floats:
+        """Multipliers of the upper bounds."""
+        return self.dual[self.places.high]
 
     def lengths(self, step: State) -> tuple[float, float]:
         """Longest primal and dual steps, at most one, that keep every variable positive."""
-        primal = min(longest(v, d) for v, d in zip(self.primals(), step.primals(), strict=True))
-        dual = min(longest(v, d) for v, d in zip(self.duals(), step.duals(), strict=True))
-        return primal, dual
+        return longest(self.primal, step.primal), longest(self.dual, step.dual)
 
     def affine(self, step: State, primal: float, dual: float) -> float:
         """Complementarity after steps of these lengths."""
-        return float(
-            sum(
-                (v + primal * dv) @ (z + dual * dz)
-                for v, dv, z, dz in zip(
-                    self.primals(), step.primals(), self.duals(), step.duals(), strict=True
-                )
-            )
-        )
+        return float((self.primal + primal * step.primal) @ (self.dual + dual * step.dual))
 
     def moved(self, step: State, primal: float, dual: float) -> State:
         """The iterate after these fractions of `step`."""
@@ -92,15 +141,14 @@ class State:
             self.x + primal * step.x,
             self.a + primal * step.a,
             self.gam + dual * step.gam,
-            *(v + primal * d for v, d in zip(self.primals(), step.primals(), strict=True)),
-            *(v + dual * d for v, d in zip(self.duals(), step.duals(), strict=True)),
+            self.primal + primal * step.primal,
+            self.dual + dual * step.dual,
+            self.places,
         )
 
 
 def longest(value: Floats, change: Floats) -> float:
     """Longest step, at most one, along `change` that keeps `value` from crossing zero."""
-    if not value.shape[0]:
-        return 1.0
     steepest = float((change / value).min())
     return 1.0 if steepest >= -1.0 else -1.0 / steepest
 

@@ -11,7 +11,7 @@ import numpy as np
 from qtm.errors import RiskError
 from qtm.portfolio import constraints as named
 from qtm.portfolio.allocation import Allocation, Attempt, Infeasible, Outcome, binding_constraints
-from qtm.portfolio.fast.hybrid import FastSolution, solve_programme
+from qtm.portfolio.fast.hybrid import FastSolution, one_thread, solve_programme
 from qtm.portfolio.fast.master import NoVertex
 from qtm.portfolio.fast.shape import TailProgramme, programme_of
 from qtm.portfolio.problem import PortfolioProblem
@@ -47,10 +47,18 @@ def solve_fast(
     programme = programme_of(problem)
     if programme is None:
         return None
-    try:
-        found = solve_programme(_contiguous(programme), start=start, tolerance=tolerance)
-    except NoVertex:
-        raise Infeasible(NAME) from None
+    with one_thread():
+        try:
+            found = solve_programme(_contiguous(programme), start=start, tolerance=tolerance)
+        except NoVertex:
+            raise Infeasible(NAME) from None
+        return _answer(problem, programme, found, started)
+
+
+def _answer(
+    problem: PortfolioProblem, programme: TailProgramme, found: FastSolution, started: float
+) -> Allocation:
+    """The portfolio found, cleaned and held against every constraint once more."""
     weights = _without_dust(problem, found.weights)
     broken = named.violated(problem, weights)
     if broken:
@@ -84,6 +92,8 @@ def _contiguous(programme: TailProgramme) -> TailProgramme:
 
 def _gap(problem: PortfolioProblem, weights: Floats, programme: TailProgramme, found: FastSolution) -> float:
     """Relative gap of the weights as they are handed over, in the problem's own objective."""
+    if np.array_equal(weights, found.weights):
+        return found.gap
     value = programme.linear_value(weights)
     for level in programme.levels:
         if level.price > 0.0:

@@ -1,5 +1,8 @@
 """The fast path against the reference formulation, on random and on awkward problems."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -170,3 +173,21 @@ def test_the_frontier_rises_in_return_and_risk():
     assert (np.diff(risks) >= -1e-9).all() and (np.diff(earned) > 0).all()
     slopes = np.diff(risks) / np.diff(earned)
     assert (np.diff(slopes) >= -1e-3).all()
+
+
+def test_the_fast_path_needs_no_heavy_library():
+    """SciPy alone would cost more time and memory than a small problem: numpy and HiGHS are enough."""
+    script = (
+        "import sys, numpy as np\n"
+        "from qtm.portfolio.optimise import optimise\n"
+        "from qtm.portfolio.problem import Objective, PortfolioProblem\n"
+        "returns = np.random.default_rng(0).standard_t(4, (400, 5)) * 0.01\n"
+        "zeros = np.zeros(5)\n"
+        "least = Objective.MIN_CVAR\n"
+        "posed = PortfolioProblem(tuple('ABCDE'), returns, zeros, zeros, zeros + 1, objective=least)\n"
+        "assert optimise(posed).solver == 'fast'\n"
+        "heavy = ('scipy', 'cvxpy', 'polars', 'pandas', 'numba', 'clarabel')\n"
+        "print([name for name in heavy if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

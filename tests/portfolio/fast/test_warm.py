@@ -122,3 +122,18 @@ def test_scenario_weights_that_cannot_fill_the_tail_prove_nothing():
     assert tail.filled(np.zeros(50), np.arange(50), 1.0) is None
     whole = tail.filled(np.zeros(100), np.arange(100), 1.0)
     assert whole.sum() == pytest.approx(1.0) and (whole <= tail.density + 1e-12).all()
+
+
+def test_a_crash_far_beyond_the_band_is_reached_by_pivots():
+    """Scenarios that were summed join by paying back, and the plane they prove is still one below CVaR."""
+    returns = heavy_tailed_returns(20, 4000, 77)
+    posed = mandate(returns, "least")
+    near = solve_fast(posed).weights
+    crash = 3.0 * returns[np.argmin(returns @ near)]
+    programme = programme_of(mandate(np.vstack((returns[1:], crash)), "least"))
+    answer = resolve(programme, near, 1e-7)
+    assert answer is not None and answer.rounds > 1
+    assert 0.0 <= answer.value - answer.bound <= 1e-7 * answer.value
+    for weights in np.random.default_rng(0).dirichlet(np.ones(20), 500):
+        if programme.polytope.violation(weights) <= 0.0:
+            assert programme.distributions[0].cvar(weights, 0.95) >= answer.bound
