@@ -40,9 +40,9 @@ class RiskTable:
 
 MEASURES = RiskTable(
     "risk_measures",
-    "VaR and CVaR of each day's book by every engine and level, as fractions of capital: historical, "
-    "filtered, parametric, Cornish-Fisher, extreme value, stressed. An engine that does not apply is null "
-    "and says why.",
+    "VaR and CVaR of each day's book by every engine and level, over a day, ten days and an hour, as "
+    "fractions of capital: historical, filtered, parametric, Cornish-Fisher, extreme value, stressed. An "
+    "engine that does not apply is null and says why.",
     {"engine": pl.String, "alpha": pl.Float64, "var": pl.Float64, "cvar": pl.Float64, "note": pl.String},
 )
 STRESS = RiskTable(
@@ -118,6 +118,7 @@ TABLES = (MEASURES, STRESS, MODEL_BACKTESTS)
 def risk_tables(context: dg.AssetExecutionContext, lake: MarketLake) -> Iterator[dg.MaterializeResult]:
     """Measure each day's book once and keep the figures in three tables."""
     from qtm.reports.risk_measurement import measure_book
+    from qtm.reports.surroundings import Surroundings, hourly_path
 
     opened, window = lake.open(), run_window(context)
     rows: dict[str, list[tuple[Any, ...]]] = {one.name: [] for one in TABLES}
@@ -126,7 +127,9 @@ def risk_tables(context: dg.AssetExecutionContext, lake: MarketLake) -> Iterator
         for day, history, answer in books_of_run(opened, window):
             if answer is None:
                 continue
-            figures = measure_book(history, answer, settings().risk)
+            symbols, held = answer.allocation.problem.symbols, answer.allocation.weights
+            around = Surroundings(hourly=hourly_path(opened, symbols, held, day.end_ms))
+            figures = measure_book(history, answer, settings().risk, around=around)
             found = {
                 MEASURES.name: measure_rows(figures),
                 STRESS.name: stress_rows(figures),

@@ -42,7 +42,7 @@ from qtm.reports.risk_tables import (
     reverse_stress_table,
     reverse_stress_words,
     stress_table,
-    tails_table,
+    tails_tables,
     use_tone,
     worst_days_table,
 )
@@ -116,8 +116,8 @@ def risk_report_document(figures: RiskFigures) -> Document:
         ),
         live_section(figures),
         Section(
-            "Tail of one day",
-            [columns(tail_histogram(figures), worst_days_table(figures)), tails_table(figures)],
+            "Tail",
+            [columns(tail_histogram(figures), worst_days_table(figures)), *tails_tables(figures)],
             "One book, every engine; where an engine does not apply, it says why instead of guessing.",
         ),
         Section(

@@ -12,7 +12,7 @@ from qtm.reports.formats import MISSING, money, percent, ratio
 from qtm.reports.limit_use import LimitUse
 from qtm.reports.risk_charts import DUST
 from qtm.reports.risk_figures import KeyFigure, RiskFigures
-from qtm.risk.tails import LEVELS
+from qtm.risk.tails import HORIZONS, LEVELS
 
 NEAR = 0.8
 """Share of a limit from which its use is shown as a warning."""
@@ -130,16 +130,21 @@ def _headline_table(headline: Sequence[KeyFigure]) -> Block:
     return table(("Key figure", "Then", "Now", "Change"), rows)
 
 
-def tails_table(figures: RiskFigures) -> Block:
-    """VaR and CVaR of every engine."""
-    engines = list(dict.fromkeys(estimate.engine for estimate in figures.tails))
+def tails_tables(figures: RiskFigures) -> list[Block]:
+    """VaR and CVaR of every engine, one table a horizon."""
+    return [_tails_table(figures, horizon) for horizon in HORIZONS]
+
+
+def _tails_table(figures: RiskFigures, horizon: str) -> Block:
+    engines = list(dict.fromkeys(one.engine for one in figures.tails if one.horizon == horizon))
     rows: list[tuple[str | Cell, ...]] = []
     for engine in engines:
         cells = [figures.tail(engine, alpha) for alpha in LEVELS]
         known = not all(np.isnan(cell.var) for cell in cells)
         shown = [text for cell in cells for text in (percent(cell.var), percent(cell.cvar))]
-        rows.append((engine, Cell(cells[0].note, "muted" if known else "warn"), *shown))
-    headers = ["Engine", ""]
+        name = engine.removesuffix(f", {horizon}")
+        rows.append((name, Cell(cells[0].note, "muted" if known else "warn"), *shown))
+    headers = [f"Next {horizon.removeprefix('1 ')}", ""]
     for alpha in LEVELS:
         headers += [f"VaR {alpha * 100:g} %", f"CVaR {alpha * 100:g} %"]
     return table(headers, rows, text_columns=2)

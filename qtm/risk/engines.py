@@ -19,6 +19,8 @@ from qtm.risk.garch import fit_garch
 from qtm.risk.measures import Floats, historical_cvar, historical_var
 from qtm.risk.parametric import (
     Moments,
+    cornish_fisher_cvar,
+    cornish_fisher_var,
     normal_cvar,
     student_t_cvar,
     student_t_freedom,
@@ -115,6 +117,25 @@ class StudentTail:
 
 
 @dataclass(frozen=True, slots=True)
+class CornishFisherTail:
+    """A normal return bent by skewness and excess kurtosis; refuses moments outside its domain."""
+
+    moments: Moments
+
+    def losses(self, u: Floats) -> Floats:
+        """Cornish-Fisher quantiles."""
+        return np.array([cornish_fisher_var(self.moments, 1.0 - float(share)) for share in u])
+
+    def var(self, alpha: float) -> float:
+        """See `parametric.cornish_fisher_var`."""
+        return cornish_fisher_var(self.moments, alpha)
+
+    def cvar(self, alpha: float) -> float:
+        """See `parametric.cornish_fisher_cvar`."""
+        return cornish_fisher_cvar(self.moments, alpha)
+
+
+@dataclass(frozen=True, slots=True)
 class Historical:
     """The window as it was."""
 
@@ -173,6 +194,19 @@ class Student:
 
 
 @dataclass(frozen=True, slots=True)
+class CornishFisher:
+    """First four moments of the window, where they lie inside the expansion's domain."""
+
+    name: str = "cornish-fisher"
+
+    def tail(self, window: Floats) -> PredictiveTail:
+        """See `Engine`; raises RiskError outside the domain."""
+        tail = CornishFisherTail(Moments.of(window))
+        tail.var(0.99)
+        return tail
+
+
+@dataclass(frozen=True, slots=True)
 class ExtremeValue:
     """Peaks over a threshold of the window, after an exponentially weighted volatility filter or without.
 
@@ -210,7 +244,7 @@ ENGINES: dict[str, Engine] = {
         ExtremeValue(filtered=True),
     )
 }
-"""The engines by name."""
+"""The engines by name that can be rolled through any history; Cornish-Fisher refuses too many windows."""
 
 DEFAULT_ENGINE = "filtered"
 """The engine the platform relies on where nothing else is said."""

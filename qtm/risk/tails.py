@@ -1,47 +1,68 @@
-"""One book's VaR and CVaR by every engine, side by side, with the reason where an engine refuses."""
+"""One book's VaR and CVaR by every engine over a day, ten days and an hour, and why where one refuses."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from qtm.errors import RiskError
-from qtm.risk.engines import ExtremeValue
-from qtm.risk.measures import Floats, historical_cvar, historical_var
-from qtm.risk.parametric import (
-    Moments,
-    cornish_fisher_cvar,
-    cornish_fisher_var,
-    normal_cvar,
-    normal_var,
-    student_t_cvar,
-    student_t_freedom,
-    student_t_var,
+from qtm.risk.engines import (
+    CornishFisher,
+    CornishFisherTail,
+    Engine,
+    ExtremeValue,
+    Historical,
+    Normal,
+    PredictiveTail,
+    Student,
+    StudentTail,
 )
+from qtm.risk.measures import Floats
 from qtm.risk.volatility import filtered_returns
 
 LEVELS = (0.95, 0.975, 0.99)
 STRESSED_WINDOW = 250
-HORIZON = 10
+DAYS = 10
+DAY, TEN_DAYS, HOUR = "1 day", f"{DAYS} days", "1 hour"
+HORIZONS = (DAY, TEN_DAYS, HOUR)
+"""In the order reports show them."""
+
+ENGINES: tuple[tuple[str, Engine, bool], ...] = (
+    ("Historical", Historical(), False),
+    ("Filtered historical", Historical(), True),
+    ("Normal", Normal(), False),
+    ("Student t", Student(), False),
+    ("Cornish-Fisher", CornishFisher(), False),
+    ("Extreme values", ExtremeValue(), False),
+    ("Filtered extreme values", ExtremeValue(), True),
+)
+"""What reports call each engine, and whether it is given the volatility-filtered returns."""
 
 
 @dataclass(frozen=True, slots=True)
 class TailEstimate:
-    """VaR and CVaR of one engine at one level, as fractions of capital; NaN with a note when it refuses."""
+    """VaR and CVaR of one engine at one level, as fractions of capital; NaN with a note when it refuses.
+
+    `engine` names the horizon too where it is not a day: "Normal, 10 days".
+    """
 
     engine: str
     alpha: float
     var: float
     cvar: float
     note: str = ""
+    horizon: str = DAY
 
 
 def tail_estimates(
     path: Floats, history: Floats, levels: tuple[float, ...] = LEVELS, *, hourly: Floats | None = None
 ) -> list[TailEstimate]:
-    """Estimates of every engine for the book's next day, and historical ones over an hour and ten days.
+    """Estimates of every engine for the book's next day, ten days and hour.
+
+    Ten days are overlapping runs of daily returns, compounded; filtered engines compound the returns as they
+    would be at tomorrow's volatility. Runs that overlap are not independent: the longer horizon knows a
+    tenth of what its rows suggest.
 
     Parameters
     ----------
@@ -52,72 +73,65 @@ def tail_estimates(
     hourly
         Hourly returns of the book; without them the next hour is not estimated.
     """
-    moments = Moments.of(path)
-    freedom = student_t_freedom(path) if moments.deviation > 0.0 else float("nan")
     filtered = filtered_returns(path)
     stressed = worst_window(history, STRESSED_WINDOW)
-    longer = overlapping_returns(path, HORIZON)
-    mean, deviation = moments.mean, moments.deviation
-    moment_note = f"skewness {moments.skewness:.2f}, excess kurtosis {moments.excess_kurtosis:.1f}"
-    stressed_note = f"worst {stressed.shape[0]} consecutive days of {history.shape[0]}"
-    engines: list[tuple[str, str, Callable[[float], tuple[float, float]]]] = [
-        ("Historical", f"{path.shape[0]} days", _historical(path)),
-        ("Filtered historical", "EWMA 0.94, scaled to tomorrow's volatility", _historical(filtered)),
-        ("Normal", "", lambda a: (normal_var(mean, deviation, a), normal_cvar(mean, deviation, a))),
-        (
-            "Student t",
-            f"{freedom:.1f} degrees of freedom" if deviation > 0.0 else "the book never moved",
-            lambda a: (
-                student_t_var(mean, deviation, freedom, a),
-                student_t_cvar(mean, deviation, freedom, a),
-            ),
+    worst = f"worst {stressed.shape[0]} consecutive days of {history.shape[0]}"
+    estimates = [
+        *_horizon(DAY, path, filtered, levels, f"{path.shape[0]} days"),
+        *_measured("Historical, stressed", DAY, Historical(), stressed, levels, worst),
+        *_horizon(
+            TEN_DAYS,
+            overlapping_returns(path, DAYS),
+            overlapping_returns(filtered, DAYS),
+            levels,
+            "overlapping, compounded",
         ),
-        (
-            "Cornish-Fisher",
-            moment_note,
-            lambda a: (cornish_fisher_var(moments, a), cornish_fisher_cvar(moments, a)),
-        ),
-        ("Extreme values", "peaks over the worst tenth", _of_engine(ExtremeValue(), path)),
-        (
-            "Filtered extreme values",
-            "the same at tomorrow's volatility",
-            _of_engine(ExtremeValue(filtered=True), path),
-        ),
-        ("Historical, stressed", stressed_note, _historical(stressed)),
-        (f"Historical, {HORIZON} days", "overlapping, compounded", _historical(longer)),
-        ("Historical, 1 hour", *_next_hour(hourly)),
     ]
+    if hourly is not None:
+        hours = f"{hourly.shape[0]} hours"
+        return [*estimates, *_horizon(HOUR, hourly, filtered_returns(hourly), levels, hours)]
+    why = "the lake's hourly bars do not cover the book"
+    unknown = [TailEstimate(f"Historical, {HOUR}", alpha, np.nan, np.nan, why, HOUR) for alpha in levels]
+    return [*estimates, *unknown]
+
+
+def _horizon(
+    horizon: str, sample: Floats, filtered: Floats, levels: tuple[float, ...], seen: str
+) -> list[TailEstimate]:
+    """Every engine on the returns of one horizon."""
     estimates = []
-    for engine, note, estimate in engines:
-        for alpha in levels:
-            try:
-                var, cvar = estimate(alpha)
-                estimates.append(TailEstimate(engine, alpha, var, cvar, note))
-            except RiskError as refusal:
-                estimates.append(TailEstimate(engine, alpha, float("nan"), float("nan"), refusal.what))
+    for name, engine, on_filtered in ENGINES:
+        label = name if horizon == DAY else f"{name}, {horizon}"
+        given, words = (filtered, "EWMA 0.94, at tomorrow's volatility") if on_filtered else (sample, seen)
+        estimates += _measured(label, horizon, engine, given, levels, words)
     return estimates
 
 
-def _next_hour(hourly: Floats | None) -> tuple[str, Callable[[float], tuple[float, float]]]:
-    if hourly is None:
-        return "", _refuse_hour
-    return f"{hourly.shape[0]} hours", _historical(hourly)
+def _measured(
+    label: str, horizon: str, engine: Engine, sample: Floats, levels: tuple[float, ...], seen: str
+) -> list[TailEstimate]:
+    """One engine at every level; a level it refuses is NaN and says why."""
+    try:
+        tail = engine.tail(sample)
+    except RiskError as refusal:
+        return [TailEstimate(label, alpha, np.nan, np.nan, refusal.what, horizon) for alpha in levels]
+    estimates, note = [], _note(tail, seen)
+    for alpha in levels:
+        try:
+            estimates.append(TailEstimate(label, alpha, tail.var(alpha), tail.cvar(alpha), note, horizon))
+        except RiskError as refusal:
+            estimates.append(TailEstimate(label, alpha, np.nan, np.nan, refusal.what, horizon))
+    return estimates
 
 
-def _refuse_hour(alpha: float) -> tuple[float, float]:
-    raise RiskError("the lake's hourly bars do not cover the book")
-
-
-def _of_engine(engine: ExtremeValue, path: Floats) -> Callable[[float], tuple[float, float]]:
-    def estimate(alpha: float) -> tuple[float, float]:
-        tail = engine.tail(path)
-        return tail.var(alpha), tail.cvar(alpha)
-
-    return estimate
-
-
-def _historical(returns: Floats) -> Callable[[float], tuple[float, float]]:
-    return lambda alpha: (historical_var(returns, alpha), historical_cvar(returns, alpha))
+def _note(tail: PredictiveTail, seen: str) -> str:
+    """What the fit found, or what it has seen where nothing was fitted."""
+    match tail:
+        case StudentTail():
+            return f"{tail.freedom:.1f} degrees of freedom"
+        case CornishFisherTail():
+            return f"skewness {tail.moments.skewness:.2f}, excess kurtosis {tail.moments.excess_kurtosis:.1f}"
+    return seen
 
 
 def worst_window(returns: Floats, length: int) -> Floats:

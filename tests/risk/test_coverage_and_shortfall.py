@@ -127,12 +127,25 @@ def test_z1_is_undefined_and_z2_is_one_without_exceptions():
 
 @pytest.mark.parametrize(
     ("tail", "five", "tolerance"),
-    [(NormalTail(), -0.70, 0.02), (StudentTail(10), -0.71, 0.02), (StudentTail(4), -0.76, 0.02)],
+    [
+        (NormalTail(), -0.70, 0.02),
+        (StudentTail(10), -0.71, 0.02),
+        (StudentTail(5), -0.74, 0.02),
+        (StudentTail(4), -0.76, 0.02),
+        (StudentTail(3), -0.81, 0.03),
+    ],
 )
 def test_z2_critical_values_are_simulated_per_model(tail, five, tolerance):
     simulated = simulate_z2([tail] * 250, 0.975, trials=40_000, seed=1)
     assert simulated.mean() == pytest.approx(0.0, abs=0.01)
     assert z2_critical(simulated, 0.05) == pytest.approx(five, abs=tolerance)
+
+
+def test_the_red_light_begins_where_one_true_history_in_ten_thousand_ends():
+    """The literature rounds both to -1.8."""
+    normal = simulate_z2([NormalTail()] * 250, 0.975, trials=100_000, seed=4)
+    assert z2_critical(normal, 0.0001) == pytest.approx(-1.77, abs=0.12)
+    assert z2_critical(normal, 0.05) == pytest.approx(-0.70, abs=0.01)
 
 
 def test_a_long_history_is_judged_by_its_own_critical_value():

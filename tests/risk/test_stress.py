@@ -25,6 +25,25 @@ def test_a_known_day_on_closes_and_on_lows():
     assert loss.on_lows == pytest.approx(0.441, abs=5e-4)
 
 
+@pytest.mark.parametrize(
+    ("day", "before", "close", "low", "on_close", "on_low"),
+    [
+        ("2020-03-12", 7934.52, 4800.00, 4410.0, 0.395, 0.444),
+        ("2020-03-13", 4800.00, 5578.60, 3782.13, -0.162, 0.212),
+        ("2025-10-10", 121_662.40, 112_774.50, 102_000.0, 0.073, 0.162),
+    ],
+)
+def test_bitcoins_worst_days_at_their_published_levels(day, before, close, low, on_close, on_low):
+    start = int(np.datetime64(day, "ms").astype(np.int64)) - DAY_MS
+    days = start + DAY_MS * np.arange(2)
+    levels = prices(days, np.array([[before], [close]]), np.array([[before], [low]]))
+    loss = replay(StressEvent(day, day, day), ["BTCUSDT"], np.ones(1), levels)
+    assert (loss.on_closes, loss.on_lows) == (
+        pytest.approx(on_close, abs=6e-4),
+        pytest.approx(on_low, abs=6e-4),
+    )
+
+
 def test_removing_the_hedge_leaves_the_long_loss():
     closes, lows = np.hstack([ETH_CLOSES, ETH_CLOSES]), np.hstack([ETH_LOWS, ETH_LOWS])
     loss = replay(MAY_19, ["LONG", "SHORT"], np.array([1.0, -1.0]), prices(DAYS, closes, lows))

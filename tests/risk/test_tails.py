@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qtm.risk.tails import overlapping_returns, tail_estimates, worst_window
+from qtm.risk.tails import ENGINES, overlapping_returns, tail_estimates, worst_window
 
 
 def test_engines_agree_on_a_normal_sample_and_the_stressed_window_is_worse():
@@ -20,12 +20,17 @@ def test_engines_agree_on_a_normal_sample_and_the_stressed_window_is_worse():
     filtered = by_engine["Filtered historical", 0.95]
     assert by_engine["Filtered extreme values", 0.95].cvar == pytest.approx(filtered.cvar, rel=0.05)
     assert by_engine["Historical, 1 hour", 0.95].var == pytest.approx(normal.var / 4, rel=0.1)
+    for name, *_ in ENGINES:
+        ten, hour = by_engine[f"{name}, 10 days", 0.975], by_engine[f"{name}, 1 hour", 0.975]
+        assert ten.cvar == pytest.approx(by_engine["Normal, 10 days", 0.975].cvar, rel=0.3)
+        assert hour.cvar == pytest.approx(by_engine["Normal, 1 hour", 0.975].cvar, rel=0.3)
+        assert (ten.horizon, hour.horizon) == ("10 days", "1 hour")
     assert all(e.cvar >= e.var for e in by_engine.values())
 
 
 def test_an_engine_outside_its_domain_says_why_and_gives_no_number():
     path = np.concatenate((np.random.default_rng(1).normal(0, 0.001, 500), [-0.5]))
-    refused = [e for e in tail_estimates(path, path) if e.engine == "Cornish-Fisher"]
+    refused = [e for e in tail_estimates(path, path) if e.engine.startswith("Cornish-Fisher")]
     assert all(np.isnan(e.cvar) and "not monotone" in e.note for e in refused)
 
 
@@ -51,3 +56,12 @@ def test_the_stressed_window_is_where_the_losses_were():
 
 def test_overlapping_returns_compound():
     assert overlapping_returns(np.array([0.1, -0.1, 0.2]), 2) == pytest.approx([-0.01, 0.08])
+
+
+def test_ten_filtered_days_are_ten_days_at_tomorrows_volatility():
+    rng = np.random.default_rng(6)
+    calm_after_storm = np.concatenate((rng.normal(0, 0.06, 300), rng.normal(0, 0.01, 300)))
+    by_engine = {(e.engine, e.alpha): e for e in tail_estimates(calm_after_storm, calm_after_storm)}
+    ten = by_engine["Filtered historical, 10 days", 0.95]
+    assert ten.var == pytest.approx(np.sqrt(10) * by_engine["Filtered historical", 0.95].var, rel=0.35)
+    assert ten.var < 0.5 * by_engine["Historical, 10 days", 0.95].var
