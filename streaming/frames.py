@@ -18,7 +18,7 @@ import msgspec
 
 from qtm.execution.trader import ClosedBar
 from qtm.execution.updates import OrderUpdate
-from qtm.execution.venue import update_of_report
+from qtm.execution.venue_answers import update_of_report
 from streaming.messages import BarMessage, Message, PriceMessage, RefusalMessage, ReportMessage
 
 KLINE, HISTORY, USER, REPORT, REFUSAL = b"K", b"H", b"U", b"R", b"X"
@@ -146,9 +146,8 @@ def decode(kind: bytes, payload: bytes, *, received_ns: int, wall_ms: int | None
         refused = _refusal.decode(payload)
         return RefusalMessage(refused.symbol, refused.client_order_id)
     event_data = _user.decode(payload).event
-    if event_data.get("e") == "executionReport":
-        return ReportMessage(update_of_report(event_data))
-    return None
+    update = update_of_report(event_data) if event_data.get("e") == "executionReport" else None
+    return None if update is None else ReportMessage(update)
 
 
 def _of_stream(event: _KlineEvent, received_ns: int, wall_ms: int | None) -> Message:

@@ -19,12 +19,13 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 from qtm.clock import Clock
 from qtm.errors import StoreError
 from qtm.execution.chain import GENESIS, canonical, chained
+from qtm.execution.journal_rows import JournaledOrder, fill_of_row, fill_row, journaled_order, order_row
 from qtm.execution.latches import LatchBoard
 from qtm.execution.updates import OrderUpdate, advanced
 from qtm.risk.decisions import ApprovedOrder, Decision, Refused
 from qtm.store.database import Database
 from qtm.store.schema import decisions, fills, openings, order_events, orders
-from qtm.trading.orders import Fill, OrderIntent, OrderStatus, OrderType, Side, TimeInForce
+from qtm.trading.orders import Fill, OrderStatus
 
 _HELD = "kill in force, not at the venue"
 
@@ -37,17 +38,6 @@ _NEWEST_HASH = (
     .order_by(decisions.c.decision_id.desc())
     .limit(1)
 )
-
-
-@dataclass(frozen=True, slots=True)
-class JournaledOrder:
-    """An order as the outbox holds it."""
-
-    intent: OrderIntent
-    status: OrderStatus
-    reason: str
-    attempts: int
-    sent_ns: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +91,8 @@ class Journal:
             connection.execute(_INSERT_DECISION, row)
             if isinstance(outcome, Refused):
                 return False
-            connection.execute(_INSERT_ORDER, self._row(intent, run_id, now_ns, sending=sending))
+            status = OrderStatus.INFLIGHT if sending else OrderStatus.NEW_LOCAL
+            connection.execute(_INSERT_ORDER, order_row(intent, self.account, run_id, status, now_ns))
             self._event(connection, intent.client_order_id, OrderStatus.NEW_LOCAL, "approved")
             if not sending:
                 return True
@@ -190,7 +181,7 @@ class Journal:
             .order_by(orders.c.created_ns)
         )
         with self.database.read() as connection:
-            return [_journaled(row) for row in connection.execute(query).mappings()]
+            return [journaled_order(row) for row in connection.execute(query).mappings()]
 
     def fills(self, client_order_id: str | None = None) -> list[Fill]:
         """Executions of one order, or of the whole account, in the order of time."""
@@ -198,7 +189,7 @@ class Journal:
         if client_order_id is not None:
             query = query.where(fills.c.client_order_id == client_order_id)
         with self.database.read() as connection:
-            return [_fill(row) for row in connection.execute(query).mappings()]
+            return [fill_of_row(row) for row in connection.execute(query).mappings()]
 
     def decided_in(self, run_id: str) -> set[str]:
         """Every order id decided in a run."""
@@ -240,34 +231,12 @@ class Journal:
                 row = {"account": self.account, "asset": asset, "qty": str(qty), "recorded_ms": now_ms}
                 connection.execute(insert(openings).values(row))
 
-    def _row(self, intent: OrderIntent, run_id: str, now_ns: int, *, sending: bool) -> dict[str, Any]:
-        return {
-            "client_order_id": intent.client_order_id,
-            "account": self.account,
-            "run_id": run_id,
-            "strategy": intent.strategy,
-            "symbol": intent.symbol,
-            "side": intent.side.value,
-            "type": intent.type.value,
-            "time_in_force": intent.time_in_force.value if intent.time_in_force else None,
-            "qty": str(intent.qty),
-            "price": None if intent.price is None else str(intent.price),
-            "reduce_only": intent.reduce_only,
-            "decided_ms": intent.decided_ms,
-            "status": (OrderStatus.INFLIGHT if sending else OrderStatus.NEW_LOCAL).value,
-            "reason": "",
-            "attempts": int(sending),
-            "created_ns": now_ns,
-            "sent_ns": now_ns if sending else None,
-            "updated_ns": now_ns,
-        }
-
     def _load(self, connection: Connection, client_order_id: str) -> JournaledOrder:
         query = select(orders).where(orders.c.client_order_id == client_order_id)
         row = connection.execute(query).mappings().first()
         if row is None:
             raise StoreError("the journal holds no such order", where=client_order_id)
-        return _journaled(row)
+        return journaled_order(row)
 
     def _set(
         self,
@@ -307,49 +276,5 @@ class Journal:
         )
         if connection.execute(select(fills.c.trade_id).where(*key)).first() is not None:
             return False
-        row = {
-            "account": self.account,
-            "symbol": fill.symbol,
-            "trade_id": fill.trade_id,
-            "client_order_id": fill.client_order_id,
-            "side": fill.side.value,
-            "qty": str(fill.qty),
-            "price": str(fill.price),
-            "fee": str(fill.fee),
-            "fee_asset": fill.fee_asset,
-            "maker": fill.maker,
-            "ts_ms": fill.ts_ms,
-        }
-        connection.execute(_INSERT_FILL, row)
+        connection.execute(_INSERT_FILL, fill_row(fill, self.account))
         return True
-
-
-def _journaled(row: Mapping[Any, Any]) -> JournaledOrder:
-    intent = OrderIntent(
-        client_order_id=row["client_order_id"],
-        strategy=row["strategy"],
-        symbol=row["symbol"],
-        side=Side(row["side"]),
-        type=OrderType(row["type"]),
-        qty=Decimal(row["qty"]),
-        price=None if row["price"] is None else Decimal(row["price"]),
-        time_in_force=TimeInForce(row["time_in_force"]) if row["time_in_force"] else None,
-        decided_ms=row["decided_ms"],
-        reduce_only=row["reduce_only"],
-    )
-    return JournaledOrder(intent, OrderStatus(row["status"]), row["reason"], row["attempts"], row["sent_ns"])
-
-
-def _fill(row: Mapping[Any, Any]) -> Fill:
-    return Fill(
-        client_order_id=row["client_order_id"],
-        trade_id=row["trade_id"],
-        symbol=row["symbol"],
-        side=Side(row["side"]),
-        qty=Decimal(row["qty"]),
-        price=Decimal(row["price"]),
-        fee=Decimal(row["fee"]),
-        fee_asset=row["fee_asset"],
-        maker=row["maker"],
-        ts_ms=row["ts_ms"],
-    )

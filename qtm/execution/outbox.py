@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from itertools import count
 from typing import Protocol
 
 from qtm.clock import Clock
@@ -35,8 +36,12 @@ class OrderVenue(Protocol):
         """Send once; raises VenueUnknown when the answer is lost."""
         ...
 
-    async def query(self, symbol: str, client_order_id: str) -> OrderUpdate | None:
+    async def query(self, intent: OrderIntent) -> OrderUpdate | None:
         """What the venue knows of an order; None when it never had it."""
+        ...
+
+    async def cancel(self, symbol: str, client_order_id: str) -> None:
+        """Cancel one order; one already gone is no error."""
         ...
 
 
@@ -105,6 +110,29 @@ class Sender:
         self.journal.mark_unknown(intent.client_order_id, "the venue has never seen it")
         return await self.send(order)
 
+    async def cancel(self, intent: OrderIntent) -> OrderUpdate:
+        """Cancel an order that rests at the venue; returns what had become of it by then.
+
+        A cancel is repeated until the venue answers that the order is finished, one way or the other.
+        """
+        for attempt in count():
+            try:
+                await self.venue.cancel(intent.symbol, intent.client_order_id)
+            except (VenueUnknown, VenueRejected) as failed:
+                log.warning("%s is not cancelled yet: %s", intent.client_order_id, failed)
+            known = await self._ask(intent)
+            if known is None:
+                return self._unsent(intent, "the venue does not know it", OrderStatus.CANCELED)
+            if known.status.is_terminal:
+                return known
+            await asyncio.sleep(_ASK_AGAIN_S[min(attempt, len(_ASK_AGAIN_S) - 1)])
+        raise AssertionError("counting does not end")
+
+    async def look(self, intent: OrderIntent) -> OrderUpdate:
+        """What became of an order known to rest at the venue, which reports may have missed."""
+        known = await self._ask(intent)
+        return known if known is not None else self.journal.report(intent.client_order_id)
+
     async def recover(self) -> list[OrderUpdate]:
         """Settle every order a previous process left open; returns what became of them."""
         updates = []
@@ -121,9 +149,9 @@ class Sender:
 
     async def _outwait_request(self, client_order_id: str) -> None:
         """Wait until the venue must refuse the last request we may have sent."""
-        sent_ns = self.journal.order(client_order_id).sent_ns
-        if sent_ns is not None:
-            expires_ns = sent_ns + (self.venue.recv_window_ms + 1000) * 1_000_000
+        order = self.journal.order(client_order_id)
+        if order.sent_ns is not None and order.status in (OrderStatus.INFLIGHT, OrderStatus.UNKNOWN):
+            expires_ns = order.sent_ns + (self.venue.recv_window_ms + 1000) * 1_000_000
             await asyncio.sleep(max(0, expires_ns - self.clock.now_ns()) / 1e9)
 
     async def _ask(self, intent: OrderIntent) -> OrderUpdate | None:
@@ -131,7 +159,7 @@ class Sender:
         attempt = 0
         while True:
             try:
-                return await self.venue.query(intent.symbol, intent.client_order_id)
+                return await self.venue.query(intent)
             except (VenueUnknown, VenueRejected) as failed:
                 pause = _ASK_AGAIN_S[min(attempt, len(_ASK_AGAIN_S) - 1)]
                 log.warning(

@@ -23,6 +23,7 @@ class OrderUpdate:
     The same execution may be reported several times (response, user stream, query); whoever applies updates
     counts each trade id once. `executed_qty` is the venue's own total: a final status counts only once every
     execution in that total is known. `reason` is the venue's or our words for a status that is no success.
+    `level_passed` says that an order was rejected because the market already stood beyond its level.
     """
 
     client_order_id: str
@@ -33,6 +34,7 @@ class OrderUpdate:
     venue_order_id: str = ""
     reason: str = ""
     ts_ms: int = 0
+    level_passed: bool = False
 
 
 def advanced(current: OrderStatus, reported: OrderStatus) -> OrderStatus:

@@ -18,9 +18,11 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 
 from qtm.errors import VenueError
 from qtm.execution.updates import OrderUpdate
+from qtm.execution.venue_answers import fill_of_trade, fills_of_answer, update_of_answer
+from qtm.execution.venue_requests import order_request, pair_request
 from qtm.market.instruments import Instrument, Market, instrument_from_exchange_info
 from qtm.risk.decisions import ApprovedOrder
-from qtm.trading.orders import Fill, OrderStatus, Side
+from qtm.trading.orders import OrderIntent, OrderStatus, order_of_leg, take_profit_leg
 
 Reply = TypeVar("Reply")
 
@@ -28,6 +30,8 @@ _UNKNOWN_CODES = (-1000, -1001, -1006, -1007)
 _NOT_DONE_CODES = (-1008,)
 _NO_SUCH_ORDER = (-2011, -2013)
 _TRY_LATER = (-1003, -1008, -1015, -1021)
+_LEVEL_PASSED = ("trigger immediately", "relationship of the prices", "immediately match")
+"""Words of a -2010: the market already stands beyond a level of the order."""
 _READ_ATTEMPTS = 4
 _WEIGHT_LIMIT = 6000
 _WEIGHT_SHARE = 0.6
@@ -119,28 +123,40 @@ class BinanceSpot:
             When no believable answer came.
         """
         intent = order.intent
-        request = {
-            "symbol": intent.symbol,
-            "side": intent.side.value,
-            "type": intent.type.value,
-            "quantity": f"{intent.qty:f}",
-            "newClientOrderId": intent.client_order_id,
-            "newOrderRespType": "FULL",
-            "selfTradePreventionMode": "EXPIRE_TAKER",  # the venue's second belt behind PT-11
-        }
-        if intent.price is not None:
-            request["price"] = f"{intent.price:f}"
-        if intent.time_in_force is not None:
-            request["timeInForce"] = intent.time_in_force.value
         try:
-            answer = await self._call(self._client.private_post_order, request, where=intent.client_order_id)
+            if intent.take_profit is not None:
+                await self._call(
+                    self._client.private_post_orderlist_oco,
+                    pair_request(intent),
+                    where=intent.client_order_id,
+                )
+                return OrderUpdate(intent.client_order_id, intent.symbol, OrderStatus.NEW)
+            answer = await self._call(
+                self._client.private_post_order, order_request(intent), where=intent.client_order_id
+            )
         except VenueRejected as refused:
             status = OrderStatus.EXPIRED if refused.code in _TRY_LATER else OrderStatus.REJECTED
-            return OrderUpdate(intent.client_order_id, intent.symbol, status, reason=str(refused))
-        return _update(answer, _fills_of_response(answer))
+            return OrderUpdate(
+                intent.client_order_id,
+                intent.symbol,
+                status,
+                reason=str(refused),
+                level_passed=any(words in str(refused) for words in _LEVEL_PASSED),
+            )
+        return update_of_answer(answer, fills_of_answer(answer))
 
-    async def query(self, symbol: str, client_order_id: str) -> OrderUpdate | None:
-        """What the venue knows of an order, with its executions; None when it has never seen it."""
+    async def query(self, intent: OrderIntent) -> OrderUpdate | None:
+        """What the venue knows of an order, with its executions; None when it has never seen it.
+
+        Of a pair the leg that may have traded is asked.
+        """
+        known = await self._known(intent.symbol, intent.client_order_id)
+        profit_id = take_profit_leg(intent.client_order_id) if intent.take_profit is not None else None
+        if known is None or profit_id is None or known.status is not OrderStatus.EXPIRED or known.fills:
+            return known
+        return await self._known(intent.symbol, profit_id) or known
+
+    async def _known(self, symbol: str, client_order_id: str) -> OrderUpdate | None:
         request = {"symbol": symbol, "origClientOrderId": client_order_id}
         try:
             answer = await self._read(self._client.private_get_order, request, where=client_order_id)
@@ -152,21 +168,29 @@ class BinanceSpot:
         if Decimal(answer["executedQty"]) > 0:
             request = {"symbol": symbol, "orderId": answer["orderId"]}
             trades = await self._read(self._client.private_get_mytrades, request, where=client_order_id)
-        return _update(answer, tuple(_fill_of_trade(client_order_id, trade) for trade in trades))
+        return update_of_answer(answer, tuple(fill_of_trade(client_order_id, trade) for trade in trades))
 
     async def cancel(self, symbol: str, client_order_id: str) -> None:
-        """Cancel one order; an order that is already gone is no error."""
+        """Cancel one order, of a pair both legs; an order that is already gone is no error."""
+        for one in (client_order_id, take_profit_leg(client_order_id)):
+            if one is None or await self._cancelled(symbol, one):
+                return
+
+    async def _cancelled(self, symbol: str, client_order_id: str) -> bool:
+        """Cancel an order; False when the venue has none of that id open."""
         request = {"symbol": symbol, "origClientOrderId": client_order_id}
         try:
             await self._read(self._client.private_delete_order, request, where=client_order_id)
         except VenueRejected as refused:
             if refused.code not in _NO_SUCH_ORDER:
                 raise
+            return False
+        return True
 
     async def open_orders(self) -> list[tuple[str, str]]:
-        """(symbol, client order id) of every order open on the account."""
+        """(symbol, client order id) of every order open on the account; a pair counts once."""
         rows = await self._read(self._client.private_get_openorders, {}, where="open orders")
-        return [(row["symbol"], row["clientOrderId"]) for row in rows]
+        return list(dict.fromkeys((row["symbol"], order_of_leg(row["clientOrderId"])) for row in rows))
 
     async def balances(self) -> dict[str, Decimal]:
         """Free plus locked amount of every asset held."""
@@ -239,92 +263,4 @@ def _sorted(error: Exception, url: str, where: str) -> VenueError:
         f"no believable answer from the venue: {type(error).__name__} {error}",
         where=f"{url} {where}",
         remedy="see that the venue (or `qtm paper serve`) answers there; no order is resent unqueried",
-    )
-
-
-def _update(answer: Mapping[str, Any], fills: tuple[Fill, ...]) -> OrderUpdate:
-    return OrderUpdate(
-        client_order_id=answer["clientOrderId"],
-        symbol=answer["symbol"],
-        status=_status(answer["status"]),
-        fills=fills,
-        executed_qty=Decimal(answer["executedQty"]),
-        venue_order_id=str(answer["orderId"]),
-        reason=str(answer.get("expiryReason", "")),
-        ts_ms=int(answer.get("transactTime") or answer.get("updateTime") or 0),
-    )
-
-
-def _status(text: str) -> OrderStatus:
-    """Binance's status; an order it expired in a match or is about to finish reads as what it becomes."""
-    return {
-        "EXPIRED_IN_MATCH": OrderStatus.EXPIRED,
-        "PENDING_NEW": OrderStatus.NEW,
-        "PENDING_CANCEL": OrderStatus.NEW,
-    }.get(text) or OrderStatus(text)
-
-
-def _fills_of_response(answer: Mapping[str, Any]) -> tuple[Fill, ...]:
-    return tuple(
-        Fill(
-            client_order_id=answer["clientOrderId"],
-            trade_id=int(row["tradeId"]),
-            symbol=answer["symbol"],
-            side=Side(answer["side"]),
-            qty=Decimal(row["qty"]),
-            price=Decimal(row["price"]),
-            fee=Decimal(row["commission"]),
-            fee_asset=row["commissionAsset"],
-            maker=False,  # what fills in the response itself took liquidity
-            ts_ms=int(answer["transactTime"]),
-        )
-        for row in answer.get("fills", ())
-    )
-
-
-def _fill_of_trade(client_order_id: str, row: Mapping[str, Any]) -> Fill:
-    return Fill(
-        client_order_id=client_order_id,
-        trade_id=int(row["id"]),
-        symbol=row["symbol"],
-        side=Side.BUY if row["isBuyer"] in (True, "true") else Side.SELL,
-        qty=Decimal(row["qty"]),
-        price=Decimal(row["price"]),
-        fee=Decimal(row["commission"]),
-        fee_asset=row["commissionAsset"],
-        maker=row["isMaker"] in (True, "true"),
-        ts_ms=int(row["time"]),
-    )
-
-
-def update_of_report(event: Mapping[str, Any]) -> OrderUpdate:
-    """An `executionReport` of the user stream as an update."""
-    original = event.get("C") or ""
-    client_order_id = original if event["x"] == "CANCELED" and original else event["c"]
-    fills: tuple[Fill, ...] = ()
-    if event["x"] == "TRADE":
-        fills = (
-            Fill(
-                client_order_id=client_order_id,
-                trade_id=int(event["t"]),
-                symbol=event["s"],
-                side=Side(event["S"]),
-                qty=Decimal(event["l"]),
-                price=Decimal(event["L"]),
-                fee=Decimal(event["n"]),
-                fee_asset=event["N"] or "",
-                maker=bool(event["m"]),
-                ts_ms=int(event["T"]),
-            ),
-        )
-    reason = event.get("eR") or ("" if event["r"] == "NONE" else event["r"])
-    return OrderUpdate(
-        client_order_id=client_order_id,
-        symbol=event["s"],
-        status=_status(event["X"]),
-        fills=fills,
-        executed_qty=Decimal(event["z"]),
-        venue_order_id=str(event["i"]),
-        reason=reason,
-        ts_ms=int(event["T"]),
     )

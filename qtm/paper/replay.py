@@ -3,11 +3,14 @@
 Before the closed candle of bar i is announced, the book already stands at the open of bar i+1: best ask and
 bid are `taker_price_ticks(+1/-1, open[i+1], tick, slippage_bps)`. An order sent in reaction to the close
 therefore fills at the engine's next-open price. Inside a bar the tape walks open, then low and high (high and
-low for a falling bar), then close; resting orders fill only when that walk trades through them. After the
-last bar the book is empty, because no next open exists.
+low for a falling bar), then close; resting orders fill only when that walk trades through them. Stop orders
+within the bar's range come first, right after its open, each while the book stands at its own trigger price:
+what hurts is assumed to happen before what helps, as in the engine. After the last bar the book is empty,
+because no next open exists.
 
 With `participation` in the cost model the book shows that share of the bar's volume, at one price, and
-resting orders get that share of each print: nobody takes more than the engine would let him.
+resting orders get that share of each print: nobody takes more than the engine would let him. Without it
+there is no bound, as there is none in the engine.
 """
 
 from __future__ import annotations
@@ -26,6 +29,9 @@ from qtm.paper.pacing import STEP, TURN, PacedFeed
 from qtm.paper.venue import Venue
 from qtm.paper.wire import E8, units_of
 from qtm.trading.costs import CostModel, fillable_lots, numbers_of, taker_price_ticks
+
+Level = tuple[int, int]
+"""Price and quantity, in 1e-8 units."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +149,9 @@ class BarReplay(PacedFeed):
             for symbol, bar in bars.items():
                 self._point(venue, symbol, bar, quarter)
                 yield TURN
+                if quarter == 0:
+                    self._stops(venue, symbol, bar)
+                    yield TURN
             yield venue.clock.now_ms()
         self.steps_done += 1
         close = start + self.interval_ms
@@ -172,30 +181,43 @@ class BarReplay(PacedFeed):
         if row >= len(b.times):
             venue.set_depth(symbol, (), ())
             return None
-        self._stand(venue, symbol, float(b.values[row, 0]), float(b.values[row, 4]))
+        opening = float(b.values[row, 0])
+        venue.stand_at(symbol, units_of(opening), *self._depth(symbol, opening, float(b.values[row, 4])))
         return int(b.times[row])
 
     def _stand(self, venue: Venue, symbol: str, price: float, volume: float) -> None:
-        """Put the market's depth around `price`, deep enough for what the filters and the costs allow."""
+        """Put the market's depth around `price`."""
+        venue.set_depth(symbol, *self._depth(symbol, price, volume))
+
+    def _depth(self, symbol: str, price: float, volume: float) -> tuple[list[Level], list[Level]]:
+        """Bids and asks around `price`, deep enough for what the filters and the costs allow."""
         instrument = self.bars[symbol].instrument
         tick, size = units_of(instrument.tick_size), float(instrument.tick_size)
-        depth = units_of(instrument.max_qty) or 10**6 * E8
+        depth = self._deep(instrument)
         ask = int(taker_price_ticks(+1, price, size, self.costs.slippage_bps))
         bid = int(taker_price_ticks(-1, price, size, self.costs.slippage_bps))
         gap = max(1, (ask - bid) // 2)
         share = self._share(instrument, volume)
         if share is not None:
-            venue.set_depth(
-                symbol,
+            return (
                 [(bid * tick, share)] if share and bid > 0 else [],
                 [(ask * tick, share)] if share else [],
             )
-            return
-        venue.set_depth(
-            symbol,
+        return (
             [((bid - i * gap) * tick, depth) for i in range(self.depth_levels) if bid > i * gap],
             [((ask + i * gap) * tick, depth) for i in range(self.depth_levels)],
         )
+
+    @staticmethod
+    def _deep(instrument: Instrument) -> int:
+        """More than any one order may ask for."""
+        return units_of(instrument.max_qty) or 10**6 * E8
+
+    def _reach(self, symbol: str, volume: float) -> int:
+        """What resting orders may take of a print."""
+        instrument = self.bars[symbol].instrument
+        share = self._share(instrument, volume)
+        return self._deep(instrument) if share is None else share
 
     def _share(self, instrument: Instrument, volume: float) -> int | None:
         """What one order may take of `volume`, in 1e-8 units and whole lots; None without a bound."""
@@ -203,6 +225,16 @@ class BarReplay(PacedFeed):
             return None
         most = fillable_lots(float("inf"), volume, float(instrument.step_size), self.costs)
         return int(most) * units_of(instrument.step_size)
+
+    def _stops(self, venue: Venue, symbol: str, bar: Kline) -> None:
+        """Let the stops that the bar reaches fire, those nearest to its open first."""
+        low, high, opened = units_of(bar.low), units_of(bar.high), units_of(bar.open)
+        reached = {
+            price for price, above in venue.stop_prices(symbol) if (price <= high if above else price >= low)
+        }
+        for price in sorted(reached, key=lambda price: abs(price - opened)):
+            self._stand(venue, symbol, price / E8, bar.volume)
+            venue.pass_by(symbol, price)
 
     def _point(self, venue: Venue, symbol: str, bar: Kline, quarter: int) -> None:
         """One of the four points of a bar's walk: the book follows, a quarter of the volume trades."""
@@ -221,7 +253,7 @@ class BarReplay(PacedFeed):
                 quantity,
                 buyer_is_maker=price < before,
                 strict=True,
-                reaching=self._share(self.bars[symbol].instrument, bar.volume / 4),
+                reaching=self._reach(symbol, bar.volume / 4),
             )
         share = (quarter + 1) / 4
         seen = path[: quarter + 1]

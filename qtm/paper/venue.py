@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -63,6 +63,8 @@ class SymbolMarket:
     klines: KlineHistory
     book: Book = field(default_factory=Book)
     last_price: int = 0
+    standing: int = 0
+    """Where the market stands without a trade of its own there; 0 when that is its last price."""
     next_trade_id: int = 1
     status: str = "TRADING"
     tape: deque[MarketTrade] = field(default_factory=lambda: deque(maxlen=TAPE_LENGTH))
@@ -71,6 +73,11 @@ class SymbolMarket:
     def symbol(self) -> str:
         """The symbol's name."""
         return self.instrument.symbol
+
+    @property
+    def trigger_price(self) -> int:
+        """What conditional orders are held against."""
+        return self.standing or self.last_price
 
 
 class MarketClock:
@@ -158,13 +165,28 @@ class Venue(Matcher):
         self, symbol: str, bids: Iterable[tuple[int, int]], asks: Iterable[tuple[int, int]]
     ) -> None:
         """Replace the market's depth; resting orders it has crossed are filled."""
-        market = self.markets[symbol]
-        book = market.book
-        book.bids.replace_external(bids)
-        book.asks.replace_external(asks)
-        book.update_id += 1
-        self.sweep_crossed(symbol, book)
+        self.markets[symbol].standing = 0
+        self._replace_depth(symbol, bids, asks)
+        self.sweep_crossed(symbol, self.markets[symbol].book)
         self.settled(symbol)
+
+    def stand_at(
+        self, symbol: str, price: int, bids: Iterable[tuple[int, int]], asks: Iterable[tuple[int, int]]
+    ) -> None:
+        """Show what the market opens at next: new orders meet it, what rests waits until it has opened."""
+        self.markets[symbol].standing = price
+        self._replace_depth(symbol, bids, asks)
+        self.settled(symbol)
+
+    def pass_by(self, symbol: str, price: int) -> None:
+        """The market comes past `price` on its way: conditional orders look at it."""
+        self.markets[symbol].standing = price
+        self.price_moved(symbol)
+        self.settled(symbol)
+
+    def stop_prices(self, symbol: str) -> Iterator[tuple[int, bool]]:
+        """(trigger price, whether it waits above the market) of every stop order of the accounts."""
+        return iter(())
 
     def change_depth(
         self, symbol: str, bids: Sequence[tuple[int, int]], asks: Sequence[tuple[int, int]]
@@ -191,10 +213,10 @@ class Venue(Matcher):
     ) -> None:
         """A trade of the market: on the tape, and through resting orders that it reaches.
 
-        `reaching` bounds how much of it those orders may take (all of it when None).
+        `reaching` is how much those orders may take (what was traded when None).
         """
         market = self.markets[symbol]
-        reach = qty if reaching is None else min(qty, reaching)
+        reach = qty if reaching is None else reaching
         self.print_through(
             symbol, market.book, price, reach, aggressor_buys=not buyer_is_maker, strict=strict
         )
@@ -216,6 +238,14 @@ class Venue(Matcher):
         market.klines.append(bar)
         for listener in self.listeners:
             listener.bar_changed(market, bar, closed=True, next_open_ms=next_open_ms)
+
+    def _replace_depth(
+        self, symbol: str, bids: Iterable[tuple[int, int]], asks: Iterable[tuple[int, int]]
+    ) -> None:
+        book = self.markets[symbol].book
+        book.bids.replace_external(bids)
+        book.asks.replace_external(asks)
+        book.update_id += 1
 
     # --- shared by the markets -----------------------------------------------------------------------------
     def record_trade(

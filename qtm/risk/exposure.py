@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from qtm.trading.orders import Fill, OrderIntent, Side
+from qtm.trading.orders import Fill, OrderIntent, Purpose, Side
 
 DAY_MS = 86_400_000
 UNKNOWN = Decimal("NaN")
@@ -18,12 +18,16 @@ UNKNOWN = Decimal("NaN")
 
 @dataclass(slots=True)
 class Working:
-    """What may still fill of an order sent or about to be sent; `price` is None for a market order."""
+    """What may still fill of an order sent or about to be sent.
+
+    `price` is None for a market order; a `dormant` one waits for its stop price and stands in no book.
+    """
 
     symbol: str
     side: Side
     qty: Decimal
     price: Decimal | None = None
+    dormant: bool = False
 
 
 @dataclass(slots=True)
@@ -74,10 +78,14 @@ class Exposure:
         return worth
 
     def reserve(self, intent: OrderIntent, sent_ms: int) -> None:
-        """Count an approved order as working, and as one message."""
-        self.working[intent.client_order_id] = Working(intent.symbol, intent.side, intent.qty, intent.price)
+        """Count an approved order as working, and as one message; a protective one repeats nothing."""
+        self.working[intent.client_order_id] = Working(
+            intent.symbol, intent.side, intent.qty, intent.resting_price, _is_dormant(intent)
+        )
         self.touched.add(intent.symbol)
         self.messages.append(sent_ms)
+        if intent.purpose is Purpose.PROTECTION:
+            return
         self.repeats.setdefault((intent.strategy, intent.symbol, intent.side), deque()).append(sent_ms)
 
     def fill(self, fill: Fill) -> None:
@@ -107,11 +115,13 @@ class Exposure:
 
     def crossed_by(self, intent: OrderIntent) -> str:
         """Id of an own working order that `intent` could trade with; empty when there is none."""
-        sign = intent.side.sign
+        sign, price = intent.side.sign, intent.resting_price
+        if _is_dormant(intent):
+            return ""
         for client_order_id, other in self.working.items():
-            if other.symbol != intent.symbol or other.side is intent.side:
+            if other.symbol != intent.symbol or other.side is intent.side or other.dormant:
                 continue
-            if other.price is None or intent.price is None or sign * (intent.price - other.price) >= 0:
+            if other.price is None or price is None or sign * (price - other.price) >= 0:
                 return client_order_id
         return ""
 
@@ -127,3 +137,8 @@ class Exposure:
         while self.messages and self.messages[0] <= oldest_ms:
             self.messages.popleft()
         return len(self.messages)
+
+
+def _is_dormant(intent: OrderIntent) -> bool:
+    """Whether the order waits for its stop price with nothing of it in a book."""
+    return intent.stop_price is not None and intent.resting_price is None

@@ -16,6 +16,7 @@ from typing import Any
 from qtm.market.instruments import Instrument
 from qtm.risk.decisions import ApprovedOrder, Decision, Finding, Refused
 from qtm.risk.exposure import UNKNOWN, Exposure
+from qtm.risk.limit_file import Firm
 from qtm.risk.limits import EffectiveLimits, LimitTree
 from qtm.risk.rules import (
     ACTIVE,
@@ -30,10 +31,19 @@ from qtm.risk.rules import (
     shrinks,
 )
 from qtm.risk.tail_limit import TailLimit
-from qtm.trading.orders import Fill, OrderIntent, Side
+from qtm.trading.orders import Fill, OrderIntent, OrderType, Purpose, Side, TimeInForce
 
 PAPER = "paper"
 STATE_NAMES = ("ACTIVE", "REDUCING", "HALTED")
+
+_PROTECTIVE_FORMS = frozenset(
+    {
+        (OrderType.STOP_LOSS_LIMIT, TimeInForce.GTC, True),
+        (OrderType.LIMIT_MAKER, None, False),
+        (OrderType.LIMIT, TimeInForce.IOC, False),
+    }
+)
+"""Type, time in force, and whether it waits for a stop price."""
 
 _LIMIT_OF = {
     "PT-01": "price_collar",
@@ -212,6 +222,8 @@ class Gate:
     def _numeric(self, intent: OrderIntent, view: GateView, limits: EffectiveLimits) -> tuple[Finding, ...]:
         """The rule table of `qtm.risk.rules`, with exact decimals."""
         price = intent.price if intent.price is not None else UNKNOWN
+        if intent.stop_price is not None:  # its collar is measured from where it wakes up
+            view = view._replace(reference_price=_stop_reference(intent, view))
         order = (intent.side.sign, intent.qty, price)
         mask = breaches(*order, intent.reduce_only, limits.limits, view)
         rows = readings(*order, limits.limits, view)
@@ -237,16 +249,15 @@ class Gate:
     def _formal(self, intent: OrderIntent, view: GateView, now_ms: int) -> tuple[Finding, ...]:
         """Controls on the order's form and company: repeats, crossing, duplicates, eligibility, filters."""
         firm = self.tree.file.firm
-        repeats = self.exposure.repeats_since(intent, now_ms - firm.repeat_window_ms) + 1
+        protects = intent.purpose is Purpose.PROTECTION
+        repeats = self.exposure.repeats_since(intent, now_ms - firm.repeat_window_ms) + (not protects)
         pace = f"{firm.repeat_orders} per {firm.repeat_window_ms} ms"
         crossed = self.exposure.crossed_by(intent)
         new = intent.client_order_id not in self._seen
         signoff = self._signoff(intent, view, now_ms)
         allowed = [kind.value for kind in firm.order_types] + [tif.value for tif in firm.time_in_force]
         form = f"{intent.type.value} {intent.time_in_force.value if intent.time_in_force else '-'}"
-        listed = intent.type in firm.order_types and (
-            intent.time_in_force is None or intent.time_in_force in firm.time_in_force
-        )
+        listed = _is_protective(intent) if protects else _is_listed(intent, firm)
         broken = _broken_filter(intent, self._instruments.get(intent.symbol))
         return (
             Finding("PT-06", repeats <= firm.repeat_orders, str(repeats), pace, "firm"),
@@ -270,6 +281,24 @@ def _origin(control: str, limits: EffectiveLimits) -> str:
     return f"{_LIMIT_OF[control]} of {limits.set_by[_LIMIT_OF[control]]}, limits {limits.version}"
 
 
+def _is_listed(intent: OrderIntent, firm: Firm) -> bool:
+    """An order towards a target: of the firm's types, and never one that waits for a stop price."""
+    in_force = intent.time_in_force is None or intent.time_in_force in firm.time_in_force
+    return intent.type in firm.order_types and in_force and intent.stop_price is None
+
+
+def _is_protective(intent: OrderIntent) -> bool:
+    """An order of `qtm.execution.protection`: it may only shrink, in one of three forms."""
+    form = (intent.type, intent.time_in_force, intent.stop_price is not None)
+    return intent.reduce_only and form in _PROTECTIVE_FORMS
+
+
+def _stop_reference(intent: OrderIntent, view: GateView) -> Any:
+    """The stop price, as long as the market's own price is known."""
+    reference: Any = view.reference_price
+    return reference if reference.is_nan() else intent.stop_price
+
+
 def _text(value: Decimal) -> str:
     return "missing" if value.is_nan() else f"{value:f}"
 
@@ -280,13 +309,12 @@ def _broken_filter(intent: OrderIntent, instrument: Instrument | None) -> str:
         return f"{intent.symbol} is not on the list of instruments"
     if intent.price is None:
         return "no price"
-    notional = intent.price * intent.qty
+    prices = [one for one in (intent.price, intent.stop_price, intent.take_profit) if one is not None]
+    off = next((one for one in prices if one % instrument.tick_size != 0), None)
+    notional = min(prices) * intent.qty
     rules = (
         (instrument.status == "TRADING", f"status {instrument.status}"),
-        (
-            intent.price % instrument.tick_size == 0,
-            f"price {intent.price:f} off tick {instrument.tick_size:f}",
-        ),
+        (off is None, f"price {off} off tick {instrument.tick_size:f}"),
         (
             intent.qty % instrument.step_size == 0,
             f"quantity {intent.qty:f} off step {instrument.step_size:f}",
@@ -298,7 +326,7 @@ def _broken_filter(intent: OrderIntent, instrument: Instrument | None) -> str:
             not instrument.max_notional or notional <= instrument.max_notional,
             f"notional {notional:f} too large",
         ),
-        (not instrument.min_price or intent.price >= instrument.min_price, "price under the venue's minimum"),
-        (not instrument.max_price or intent.price <= instrument.max_price, "price over the venue's maximum"),
+        (not instrument.min_price or min(prices) >= instrument.min_price, "price under the venue's minimum"),
+        (not instrument.max_price or max(prices) <= instrument.max_price, "price over the venue's maximum"),
     )
     return next((words for kept, words in rules if not kept), "")

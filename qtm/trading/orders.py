@@ -6,6 +6,7 @@ turns it into an `ApprovedOrder` (see `qtm.risk.gate`), and only that type is ac
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -45,6 +46,13 @@ class TimeInForce(StrEnum):
     GTD = "GTD"
 
 
+class Purpose(StrEnum):
+    """What an order is for: towards a strategy's target, or out of a position its plan protects."""
+
+    TARGET = "TARGET"
+    PROTECTION = "PROTECTION"
+
+
 class OrderStatus(StrEnum):
     """An order's state; `NEW_LOCAL`, `INFLIGHT` and `UNKNOWN` are ours, the rest are the venue's."""
 
@@ -74,6 +82,9 @@ class OrderIntent:
     `qty` is in base units and `price` in quote currency, both already on the venue's grid. `client_order_id`
     is deterministic (strategy, symbol, sequence), at most 36 characters. `decided_ms` is the time of the
     event that caused the order (for a bar strategy, the close of that bar).
+
+    A protective order may wait for `stop_price`; with `take_profit` it is a pair of which one cancels the
+    other (OCO): a stop-limit at `stop_price` and `price`, and a resting limit order at `take_profit`.
     """
 
     client_order_id: str
@@ -86,6 +97,14 @@ class OrderIntent:
     time_in_force: TimeInForce | None
     decided_ms: int
     reduce_only: bool = False
+    purpose: Purpose = Purpose.TARGET
+    stop_price: Decimal | None = None
+    take_profit: Decimal | None = None
+
+    @property
+    def resting_price(self) -> Decimal | None:
+        """The price at which the order may stand in the book: None for a stop that waits off it."""
+        return self.price if self.stop_price is None else self.take_profit
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +128,31 @@ def client_order_id(strategy: str, symbol: str, sequence: int) -> str:
 
     Binance allows 36 characters of `[.A-Z:/a-z0-9_-]`; raises ValueError beyond that.
     """
-    text = f"{strategy}-{symbol}-{sequence:07d}"
+    return _fitting(f"{strategy}-{symbol}-{sequence:07d}")
+
+
+def protective_order_id(strategy: str, symbol: str, sequence: int) -> str:
+    """The id of the `sequence`-th protective order of `strategy` on `symbol`, as `client_order_id`."""
+    return _fitting(f"{strategy}-{symbol}-S{sequence:06d}")
+
+
+def take_profit_leg(client_order_id: str) -> str | None:
+    """The id of the take-profit leg if the protective order of that id is a pair; None for other ids."""
+    found = _PROTECTIVE.fullmatch(client_order_id)
+    return f"{found[1]}-T{found[2]}" if found else None
+
+
+def order_of_leg(client_order_id: str) -> str:
+    """The id of the protective order whose take-profit leg that is; every other id is its own order's."""
+    found = _PROFIT_LEG.fullmatch(client_order_id)
+    return f"{found[1]}-S{found[2]}" if found else client_order_id
+
+
+_PROTECTIVE = re.compile(r"(.+)-S(\d{6,})")
+_PROFIT_LEG = re.compile(r"(.+)-T(\d{6,})")
+
+
+def _fitting(text: str) -> str:
     if len(text) > 36:
         raise ValueError(f"client order id {text!r} is longer than 36 characters")
     return text

@@ -27,9 +27,9 @@ def waits_above(kind: str, buy: bool) -> bool:
 
 def refuse_immediate_trigger(market: SymbolMarket, request: NewOrder) -> None:
     """-2010 when the stop price has already been passed (a trailing order's stop price may be)."""
-    if request.stop_price is None or not market.last_price or request.trailing_delta is not None:
+    if request.stop_price is None or not market.trigger_price or request.trailing_delta is not None:
         return
-    if _passed(request.stop_price, market.last_price, above=waits_above(request.type, request.buy)):
+    if _passed(request.stop_price, market.trigger_price, above=waits_above(request.type, request.buy)):
         raise rejected("Order would trigger immediately.")
 
 
@@ -46,7 +46,7 @@ def trigger(venue: SpotVenue, symbol: str) -> None:
     waiting = venue.stops[symbol]
     while waiting:
         fired = [
-            order for order in waiting.values() if _fires(order, market.last_price, venue.clock.now_us())
+            order for order in waiting.values() if _fires(order, market.trigger_price, venue.clock.now_us())
         ]
         if not fired:
             return

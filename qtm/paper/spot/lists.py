@@ -79,7 +79,7 @@ class OrderLists:
     def place_oco(self, account: SpotAccount, above: NewOrder, below: NewOrder, client_id: str) -> OrderList:
         """Place two orders that exclude each other."""
         self._check_room(account, above.symbol, client_id)
-        self._check_relation(above, below, self.venue.markets[above.symbol].last_price)
+        self._check_relation(above, below, self.venue.markets[above.symbol].trigger_price)
         for request in (above, below):
             check_new(self.venue, account, request)
         group = self._new(account, above.symbol, client_id, "OCO")

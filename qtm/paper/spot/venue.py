@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from qtm.clock import Clock
@@ -246,6 +246,12 @@ class SpotVenue(Venue):
     def price_moved(self, symbol: str) -> None:
         """Conditional orders look at the last price."""
         conditional.trigger(self, symbol)
+
+    def stop_prices(self, symbol: str) -> Iterator[tuple[int, bool]]:
+        """Trigger prices of waiting stop-losses."""
+        for order in self.stops[symbol].values():
+            if order.type.startswith("STOP_LOSS") and order.trailing_delta is None:
+                yield order.stop_price, order.buy
 
     def settled(self, symbol: str) -> None:
         """An event is complete: balances, then the book."""

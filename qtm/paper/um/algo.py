@@ -146,7 +146,7 @@ def _fire(venue: UmVenue, account: UmAccount, order: AlgoOrder) -> None:
 
 def _watched(venue: UmVenue, request: NewUmOrder) -> int:
     mark = request.working_type == "MARK_PRICE"
-    return venue.mark(request.symbol) if mark else venue.markets[request.symbol].last_price
+    return venue.mark(request.symbol) if mark else venue.markets[request.symbol].trigger_price
 
 
 def _apart(venue: UmVenue, symbol: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from qtm.clock import Clock
@@ -166,6 +166,20 @@ class UmVenue(Venue):
         """Replace the market's depth; the mark price follows."""
         super().set_depth(symbol, bids, asks)
         self.marks_moved(symbol)
+
+    def stand_at(
+        self, symbol: str, price: int, bids: Iterable[tuple[int, int]], asks: Iterable[tuple[int, int]]
+    ) -> None:
+        """A margin market watches its marks at every moment, so standing at the next open is being there."""
+        self.set_depth(symbol, bids, asks)
+
+    def stop_prices(self, symbol: str) -> Iterator[tuple[int, bool]]:
+        """Trigger prices of stops that watch the last price."""
+        for account in self.accounts.values():
+            for order in account.open_algos.values():
+                watched = order.request.symbol == symbol and order.request.working_type != "MARK_PRICE"
+                if watched and order.kind.startswith("STOP"):
+                    yield order.trigger, order.request.buy
 
     def change_depth(
         self, symbol: str, bids: Sequence[tuple[int, int]], asks: Sequence[tuple[int, int]]
