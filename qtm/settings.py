@@ -72,6 +72,8 @@ class RiskSettings(_Section):
     price_collar: Decimal = Decimal("0.03")
     max_drawdown: Decimal = Decimal("0.25")
     daily_loss: Decimal = Decimal("0.05")
+    at_loss_limit: Literal["reduce", "halt"] = "reduce"
+    """Above a loss limit: only orders that shrink a position pass, or none until a person arms a new run."""
     messages_per_10s: int = Field(default=60, ge=1)
     cvar_alpha: float = Field(default=0.95, gt=0.5, lt=1)
     cvar_cap: float = Field(default=0.04, gt=0)

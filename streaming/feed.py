@@ -20,7 +20,7 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from qtm.execution.outbox import Sender
 from qtm.execution.updates import OrderUpdate
-from qtm.risk.decisions import ApprovedOrder
+from qtm.risk.decisions import ApprovedOrder, Refused
 from qtm.trading.orders import OrderIntent
 from streaming.connection import keep_connected, user_stream_greeting
 from streaming.frames import KLINE, USER, FrameJournal, decode, frame, refusal_frame, report_frame
@@ -138,8 +138,9 @@ class Feed(StatefulSourcePartition[Message, Position]):
         known = self.session.journal.decided(client_order_id)
         if known is None:
             raise RuntimeError(f"{client_order_id} was never decided")
-        if not known[0]:
-            self._push(refusal_frame(symbol, client_order_id))
+        approved, controls = known
+        if not approved:
+            self._push(refusal_frame(symbol, client_order_id, tuple(controls.split())))
             return
         update = self.session.journal.report(client_order_id)
         if update.status.is_terminal:
@@ -148,9 +149,10 @@ class Feed(StatefulSourcePartition[Message, Position]):
             order = self.session.journal.approved(client_order_id)
             self._in_background(order, self.sender.resolve(order))
 
-    def refuse(self, symbol: str, client_order_id: str) -> None:
+    def refuse(self, refused: Refused) -> None:
         """Bring the gate's refusal back to the strategy."""
-        self._push(refusal_frame(symbol, client_order_id))
+        intent = refused.intent
+        self._push(refusal_frame(intent.symbol, intent.client_order_id, refused.decision.breached))
 
     def stop(self) -> None:
         """End as soon as every order's outcome is known."""

@@ -67,6 +67,7 @@ class _UserFrame(msgspec.Struct):
 class _Refusal(msgspec.Struct):
     symbol: str
     client_order_id: str
+    controls: tuple[str, ...]
 
 
 _kline = msgspec.json.Decoder(_KlineFrame)
@@ -120,9 +121,9 @@ def report_frame(update: OrderUpdate) -> bytes:
     return frame(REPORT, msgspec.json.encode(update))
 
 
-def refusal_frame(symbol: str, client_order_id: str) -> bytes:
+def refusal_frame(symbol: str, client_order_id: str, controls: tuple[str, ...]) -> bytes:
     """The line of a refusal."""
-    return frame(REFUSAL, msgspec.json.encode(_Refusal(symbol, client_order_id)))
+    return frame(REFUSAL, msgspec.json.encode(_Refusal(symbol, client_order_id, controls)))
 
 
 def history_frame(row: HistoryRow) -> bytes:
@@ -144,7 +145,7 @@ def decode(kind: bytes, payload: bytes, *, received_ns: int, wall_ms: int | None
         return ReportMessage(_report.decode(payload))
     if kind == REFUSAL:
         refused = _refusal.decode(payload)
-        return RefusalMessage(refused.symbol, refused.client_order_id)
+        return RefusalMessage(refused.symbol, refused.client_order_id, refused.controls)
     event_data = _user.decode(payload).event
     update = update_of_report(event_data) if event_data.get("e") == "executionReport" else None
     return None if update is None else ReportMessage(update)

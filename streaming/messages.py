@@ -49,10 +49,11 @@ class ReportMessage:
 
 @dataclass(slots=True)
 class RefusalMessage:
-    """The gate's refusal on its way back to the strategy whose order it was."""
+    """The gate's refusal on its way back to the strategy whose order it was, with the refusing controls."""
 
     symbol: str
     client_order_id: str
+    controls: tuple[str, ...]
 
 
 @dataclass(slots=True)

@@ -33,6 +33,7 @@ from qtm.settings import Settings
 from qtm.store.database import open_database
 from qtm.store.schema import runs
 from qtm.strategies.registry import load_step_strategy
+from qtm.trading.book import LargestOrder
 from streaming.config import StreamConfig
 from streaming.market_clock import MarketClock
 from streaming.run import Run
@@ -194,7 +195,13 @@ class Session:
             sizer=sizer_of(self.config.sizer) if self.config.sizer else None,
             sizer_bars=self.config.sizer_bars,
             max_position_value=float(limits.limits.max_position_value),
+            largest_order=lambda: self._largest_order(instrument.symbol),
         )
+
+    def _largest_order(self, symbol: str) -> LargestOrder:
+        """The largest order of the strategy under the limits now in force at the gate."""
+        limits = self.gate.tree.effective(self.strategy.name, symbol).limits
+        return LargestOrder(float(limits.max_order_value), float(limits.max_order_qty))
 
     def attach(self, feed: Feed) -> None:
         """The feed of this process."""

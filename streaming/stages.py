@@ -62,7 +62,7 @@ class StrategyStage(StatefulBatchLogic[Message, Message, bytes]):
             elif isinstance(message, ReportMessage):
                 self.trader.on_report(message.update)
             elif isinstance(message, RefusalMessage):
-                self.trader.on_gate_refusal(message.client_order_id)
+                self.trader.on_gate_refusal(message.client_order_id, message.controls)
         return values, StatefulBatchLogic.RETAIN
 
     def snapshot(self) -> bytes:
@@ -153,7 +153,7 @@ class _Outbox(StatelessSinkPartition[Handled]):
                 _announce("approved", outcome)
             elif isinstance(outcome, Refused):
                 self.session.counts["refused"] += 1
-                feed.refuse(outcome.intent.symbol, outcome.intent.client_order_id)
+                feed.refuse(outcome)
                 _announce("REFUSED", outcome)
             elif isinstance(outcome, DecidedBefore):
                 feed.bring_back(outcome.intent.symbol, outcome.intent.client_order_id)

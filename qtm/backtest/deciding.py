@@ -9,8 +9,8 @@ import numpy as np
 from qtm.backtest.intrabar import ENTRY
 from qtm.backtest.session import FILLED, MESSAGE_RING, REFUSED, REJECTED
 from qtm.compiled import inlined
-from qtm.risk.rules import ACTIVE, GateView, breaches
-from qtm.trading.book import limit_price_ticks, on_refused, order_lots
+from qtm.risk.rules import ACTIVE, HALTED, GateView, breaches, halts
+from qtm.trading.book import LargestOrder, limit_price_ticks, on_refused, order_lots
 from qtm.trading.margin import is_covered
 
 
@@ -24,6 +24,12 @@ def messages_in_window(session: Any, now_ms: int, window_ms: float) -> float:
             break
         counted += 1
     return float(counted)
+
+
+@inlined
+def largest_order(limits: Any) -> LargestOrder:
+    """What an order that leads out of a position is cut to (PT-03, PT-04)."""
+    return LargestOrder(limits.max_order_value, limits.max_order_qty)
 
 
 @inlined
@@ -47,7 +53,7 @@ def judge_change(
         session.peak_equity,
         session.day_start_equity,
         messages_in_window(session, now_ms, rules.limits.message_window_ms),
-        ACTIVE,
+        HALTED if session.loss_limit_ms != 0 and rules.limits.at_loss_limit == HALTED else ACTIVE,
     )
     side = 1 if lots > 0.0 else -1
     return int(breaches(side, abs(lots) * rules.grid.step_size, limit, False, rules.limits, view))
@@ -59,7 +65,7 @@ def decide(session: Any, book: Any, close: float, now_ms: int, rules: Any) -> tu
 
     The status is REFUSED or REJECTED for an order that was not sent; lots 0.0 means there was none.
     """
-    lots = order_lots(book, close, rules.sizing, rules.grid, rules.band)
+    lots = order_lots(book, close, rules.sizing, rules.grid, rules.band, largest_order(rules.limits))
     if lots == 0.0:
         return 0.0, 0.0, FILLED, 0
     side = 1 if lots > 0.0 else -1
@@ -68,11 +74,11 @@ def decide(session: Any, book: Any, close: float, now_ms: int, rules: Any) -> tu
     if rules.gated:
         breached = judge(session, book, lots, ticks * rules.grid.tick_size, close, now_ms, rules)
     if breached != 0:
-        on_refused(book)
+        on_refused(book, lots, rules.grid, halts(breached))
         return lots, ticks, REFUSED, breached
     after = book.qty + lots * rules.grid.step_size
     if not is_covered(book.qty, after, close, session.last_equity, rules.margin):
-        on_refused(book)
+        on_refused(book, lots, rules.grid, False)
         return lots, ticks, REJECTED, 0
     session.message_ms[session.messages % MESSAGE_RING] = now_ms
     session.messages += 1

@@ -21,14 +21,14 @@ from numba.core.errors import NumbaError
 from qtm.backtest.funding import FundingRates, rates_per_bar
 from qtm.backtest.intrabar import CAUSES
 from qtm.backtest.kernels import loop_kernel
-from qtm.backtest.session import ORDER_STATUS, Rules, new_session
+from qtm.backtest.session import ORDER_STATUS, LossLimit, Rules, new_session
 from qtm.backtest.sinks import new_ledger
 from qtm.backtest.statistics import Statistics, round_trips, statistics_of
 from qtm.clock import iso_utc
 from qtm.errors import DataError, StrategyError
 from qtm.market.bars import BarSeries
 from qtm.market.instruments import Instrument
-from qtm.risk.rules import GateLimits, controls
+from qtm.risk.rules import HALTED, GateLimits, controls
 from qtm.strategies.compile_errors import explain_compile_error
 from qtm.strategies.contract import StepStrategy
 from qtm.trading.book import Sizing, grid_of, new_sub_book
@@ -95,6 +95,8 @@ class BacktestResult:
         Position and cash before the first bar.
     funding_paid
         Funding paid (received, if negative) in quote currency.
+    loss_limit
+        What became of the limits of the gate on losses.
     snapshot
         Where the run stands after its last bar.
     """
@@ -109,6 +111,7 @@ class BacktestResult:
     start: tuple[float, float]
     bars_invested: int
     funding_paid: float
+    loss_limit: LossLimit
     lineage: Lineage
     snapshot: Snapshot
 
@@ -116,6 +119,12 @@ class BacktestResult:
     def open_time_ms(self) -> npt.NDArray[np.int64]:
         """When each bar of `equity` opened, shape (T,)."""
         return self.bars.open_time_ms
+
+    @property
+    def limit_notes(self) -> list[str]:
+        """What became of the loss limits, in words: nothing, or one sentence."""
+        words = self.loss_limit.in_words()
+        return [words] if words else []
 
     @cached_property
     def orders(self) -> pl.DataFrame:
@@ -244,6 +253,9 @@ def run_backtest(
         start=start,
         bars_invested=int(session["bars_invested"][0]),
         funding_paid=float(session["funding_paid"][0]),
+        loss_limit=LossLimit(
+            int(session["loss_limit_ms"][0]), bool(rules.gated and rules.limits.at_loss_limit == HALTED)
+        ),
         lineage=Lineage(
             strategy=strategy.name,
             strategy_version=strategy.version,

@@ -17,9 +17,22 @@ from qtm.backtest.intrabar import arm
 from qtm.backtest.session import DAY_MS
 from qtm.compiled import inlined
 from qtm.market.bars import Bar
+from qtm.risk.rules import loss_limit_passed
 from qtm.trading.book import Account
 from qtm.trading.costs import next_variance
 from qtm.trading.plan import plan_of
+
+
+@inlined
+def deepest_calm(peak: float, deepest: float, day_start: float, watched: bool, limits: Any) -> float:
+    """Equity down to which nothing is new: neither the largest drawdown nor, if `watched`, a loss limit.
+
+    It errs on the side of looking; `loss_limit_passed` decides.
+    """
+    trough = peak * (1.0 - deepest)
+    if watched:
+        trough = max(trough, peak * (1.0 - limits.max_drawdown), day_start * (1.0 - limits.daily_loss))
+    return trough
 
 
 @inlined
@@ -62,13 +75,14 @@ def run_bars(
     desired, achieved = book.desired, book.achieved
     holding = 1 if abs(qty) >= rules.grid.step_size else 0
     marked, peak, deepest = session.last_equity, session.peak_equity, session.max_drawdown
-    trough = peak * (1.0 - deepest)
     day_start, day_end, total, invested = (
         session.day_start_equity,
         session.day_end_ms,
         session.equity_sum,
         session.bars_invested,
     )
+    watched = rules.gated and session.loss_limit_ms == 0
+    trough = deepest_calm(peak, deepest, day_start, watched, rules.limits)
     for number in range(first, last):
         i = np.uint64(
             number
@@ -91,15 +105,19 @@ def run_bars(
                 note_day(sink, day_start, marked)
             day_start = marked
             day_end = (opened // DAY_MS + 1) * DAY_MS
+            trough = deepest_calm(peak, deepest, day_start, watched, rules.limits)
         marked = cash + qty * close
         total += marked
         invested += holding
         if marked > peak:
             peak = marked
-            trough = peak * (1.0 - deepest)
+            trough = deepest_calm(peak, deepest, day_start, watched, rules.limits)
         elif marked < trough:
             deepest = max(deepest, 1.0 - marked / peak)
-            trough = peak * (1.0 - deepest)
+            if watched and loss_limit_passed(marked, peak, day_start, rules.limits):
+                watched = False
+                session.loss_limit_ms = opened + rules.interval_ms
+            trough = deepest_calm(peak, deepest, day_start, watched, rules.limits)
         if rules.costs.impact > 0.0:
             session.variance = next_variance(session.variance, session.last_close, close)
             session.last_close = close

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from qtm.clock import iso_utc
 from qtm.risk.rules import GateLimits
 from qtm.trading.book import Grid, Sizing
 from qtm.trading.costs import CostModel
@@ -33,6 +34,7 @@ SESSION = np.dtype(
         ("peak_equity", "f8"),
         ("last_equity", "f8"),
         ("max_drawdown", "f8"),
+        ("loss_limit_ms", "i8"),
         ("equity_sum", "f8"),
         ("variance", "f8"),
         ("last_close", "f8"),
@@ -52,9 +54,31 @@ SESSION = np.dtype(
 )
 """The working order, the exits, the marks, and what the gate must know.
 
+`loss_limit_ms` is the close at which a loss first was above its limit (PT-09), 0 while none was.
+
 A bar that stays between `calm_above` and `calm_below` touches no exit and no liquidation price. `leaving` is
 the cause of an exit that is under way: the volume of the bar that hit it did not carry the whole position.
 """
+
+
+class LossLimit(NamedTuple):
+    """What became of a run's loss limits (PT-09).
+
+    `passed_ms` is the close at which a loss was first above its limit, 0 when none was; `halts` tells whether
+    nothing was sent from then on, or only nothing that enlarges a position while the loss was above.
+    """
+
+    passed_ms: int
+    halts: bool
+
+    def in_words(self) -> str:
+        """One sentence without its full stop; empty when the limits held."""
+        if self.passed_ms == 0:
+            return ""
+        at = iso_utc(self.passed_ms)
+        if self.halts:
+            return f"halted since {at} by PT-09 (loss limit)"
+        return f"loss limit (PT-09) passed at {at}: only shrinking orders while above it"
 
 
 class Rules(NamedTuple):

@@ -142,6 +142,7 @@ def _as_json(run: ResearchRun, path: Path) -> dict[str, Any]:
     return {
         "lineage": dataclasses.asdict(run.result.lineage),
         "statistics": run.statistics.as_dict(),
+        "limit_notes": run.result.limit_notes,
         "report": str(path),
     }
 
@@ -174,6 +175,8 @@ def _print_run(run: ResearchRun, path: Path) -> None:
     console.print(table)
     if refused:
         console.print(f"refused by the firm's limits: {_refusals(run)}", soft_wrap=True)
+    for note in run.result.limit_notes:
+        console.print(note, soft_wrap=True)
     console.print(f"tear sheet: {path}", soft_wrap=True)
 
 

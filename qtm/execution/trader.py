@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import pickle
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -20,14 +21,17 @@ from qtm.errors import StrategyError
 from qtm.execution.updates import OrderUpdate
 from qtm.market.bars import Bar
 from qtm.market.instruments import Instrument
+from qtm.risk.rules import halts, mask_of
 from qtm.risk.sizing import Sizer, sized_value
 from qtm.risk.sizing_view import view_of_bars
 from qtm.strategies.contract import StepStrategy
 from qtm.trading.book import (
     SIZE_BY_WEIGHT,
     SUB_BOOK,
+    UNBOUNDED,
     Account,
     Grid,
+    LargestOrder,
     Sizing,
     equity,
     grid_of,
@@ -74,6 +78,7 @@ class TradingPlan:
     """Everything about a strategy's run on one symbol that does not change.
 
     Bars opening before `trade_from_ms` only warm the state up. Order ids continue after `first_sequence`.
+    `largest_order` is asked at every close what an order that leads out of the position is cut to.
     With a `sizer` a target of 1.0 means the rule's weight, measured on the last `sizer_bars` bars and cut to
     `max_position_value`, instead of `sizing`.
     """
@@ -90,6 +95,7 @@ class TradingPlan:
     sizer: Sizer | None = None
     sizer_bars: int = 365
     max_position_value: float = math.inf
+    largest_order: Callable[[], LargestOrder] = lambda: UNBOUNDED
 
     @property
     def grid(self) -> Grid:
@@ -147,7 +153,7 @@ class SymbolTrader:
         sizing = self._sizing(worth)
         if math.isnan(sizing.amount):  # the rule does not know enough yet: no order, asked again next bar
             return Signal(bar.symbol, bar.open_time_ms, target, worth)
-        lots = order_lots(book, close, sizing, self.grid, self.plan.band)
+        lots = order_lots(book, close, sizing, self.grid, self.plan.band, self.plan.largest_order())
         if lots == 0.0:
             return Signal(bar.symbol, bar.open_time_ms, target, worth)
         ticks = limit_price_ticks(1 if lots > 0 else -1, close, self.grid.tick_size, self.plan.band)
@@ -185,14 +191,19 @@ class SymbolTrader:
             if report.status is OrderStatus.FILLED:
                 on_complete(self.book[0])
             elif report.status is OrderStatus.REJECTED:
-                on_refused(self.book[0])
+                on_refused(self.book[0], self._working_lots(), self.grid, False)
             self.working = None
 
-    def on_gate_refusal(self, order_id: str) -> None:
-        """The gate stopped the working order: not repeated until the target changes."""
+    def on_gate_refusal(self, order_id: str, controls: tuple[str, ...]) -> None:
+        """The gate stopped the working order by these controls; see `qtm.trading.book.on_refused`."""
         if self.working is not None and self.working.client_order_id == order_id:
-            on_refused(self.book[0])
+            on_refused(self.book[0], self._working_lots(), self.grid, halts(mask_of(controls)))
             self.working = None
+
+    def _working_lots(self) -> float:
+        """Signed lots of the working order."""
+        order = self.working
+        return 0.0 if order is None else float(order.side.sign * self.plan.instrument.lots(order.qty))
 
     def snapshot(self) -> bytes:
         """The whole memory, for `SymbolTrader(plan, snapshot)`."""

@@ -106,6 +106,7 @@ def _in_words(result: AccountResult) -> str:
     refused = int((result.orders["status"] == "REFUSED").sum())
     if refused:
         words += f" The risk gate refused {refused:,} of {figures.orders:,} orders."
+    words += "".join(f" {note}." for note in result.limit_notes)
     lost = float(result.by_leg["delisting"].sum())
     if lost > 0.0:
         words += f" Delistings took {money(lost)}."

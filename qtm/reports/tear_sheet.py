@@ -123,6 +123,7 @@ def _verdict(result: SymbolResult) -> str:
     refused = int((result.order_rows["status"] == REFUSED).sum())
     if refused:
         words += f" The risk gate refused {refused:,} of {figures.orders:,} orders."
+    words += "".join(f" {note[0].upper()}{note[1:]}." for note in result.limit_notes)
     if math.isfinite(figures.days) and figures.days < 90:
         words += " Fewer than 90 days: ratios say little."
     return words

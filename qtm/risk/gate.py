@@ -181,12 +181,12 @@ class Gate:
             self.exposure.release(client_order_id)
 
     def on_price(self, symbol: str, price: Decimal, ts_ms: int) -> StateChange | None:
-        """Mark the account; halts when a firm loss limit is broken (PT-09) and says so."""
+        """Mark the account; halts and says so when a firm loss limit that halts is broken (PT-09)."""
         with self._lock:
             equity = self.exposure.mark(symbol, price, ts_ms)
-        if self.state == HALTED or equity.is_nan():
-            return None
         firm = self.tree.file.firm
+        if self.state == HALTED or equity.is_nan() or firm.at_loss_limit == "reduce":
+            return None
         for name, top, share in (
             ("drawdown", self.exposure.peak, firm.max_drawdown),
             ("daily loss", self.exposure.day_start, firm.daily_loss),

@@ -5,6 +5,7 @@ A limit file (TOML or YAML) overlays the firm limits of the settings:
     version = 12
     [firm]
     max_order_value = 50000
+    at_loss_limit = "halt"
     [desk.D1]
     max_position_value = 40000
     traders = ["T1"]
@@ -24,7 +25,8 @@ A limit file (TOML or YAML) overlays the firm limits of the settings:
     signoff = "LEGAL-31"
     until = 2027-12-31
 
-An unknown key refuses the file.
+`at_loss_limit` says what a loss above `max_drawdown` or `daily_loss` leads to: "halt" lets no order pass,
+"reduce" those that shrink a position. An unknown key refuses the file.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -58,6 +60,7 @@ class Scope(BaseModel):
     max_messages: Positive | None = None
     stale_reference_ms: Positive | None = None
     max_order_qty: Positive | None = None
+    at_loss_limit: Literal["reduce", "halt"] | None = None
 
 
 class Desk(Scope):

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from qtm.errors import ConfigError
 from qtm.market.instruments import Instrument
 from qtm.risk.limit_file import LimitFile, Scope, overlaid, read_file, validated
-from qtm.risk.rules import GateLimits
+from qtm.risk.rules import AT_LOSS_LIMIT, HALTED, GateLimits
 from qtm.settings import RiskSettings
 
 MISSING = Decimal("NaN")
@@ -68,8 +68,18 @@ class LimitTree:
                 if value is not None and (values[limit].is_nan() or value < values[limit]):
                     values[limit], set_by[limit] = value, name
         window = Decimal(self.file.firm.message_window_ms)
-        exact: Any = {**values, "message_window_ms": window, "rounding": Decimal(0)}
+        exact: Any = {
+            **values,
+            "message_window_ms": window,
+            "rounding": Decimal(0),
+            "at_loss_limit": self._at_loss_limit(strategy, symbol),
+        }
         return EffectiveLimits(GateLimits(**exact), set_by, self.version)
+
+    def _at_loss_limit(self, strategy: str, symbol: str) -> int:
+        """The tightest state a loss above its limit leads to; a halt where nobody says."""
+        words = (scope.at_loss_limit for _, scope in self.scopes(strategy, symbol))
+        return max((AT_LOSS_LIMIT[word] for word in words if word is not None), default=HALTED)
 
     def signoff(self, venue: str, strategy: str, symbol: str, now_ms: int) -> str:
         """The sign-off under which an order is eligible today (UTC); empty when there is none."""
@@ -141,6 +151,7 @@ def load_limits(
             "daily_loss": risk.daily_loss,
             "max_messages": risk.messages_per_10s,
             "stale_reference_ms": 5_000,
+            "at_loss_limit": risk.at_loss_limit,
         },
         "instrument": {one.symbol: {"max_order_qty": one.max_qty} for one in instruments},
     }
@@ -163,6 +174,8 @@ def _refuse_looser(outer: Scope, inner: Scope, name: str, where: str) -> None:
         bound, value = getattr(outer, limit), getattr(inner, limit)
         if bound is not None and value is not None:
             _check_tighter(value, bound, f"{name}.{limit}", "the settings", where)
+    if outer.at_loss_limit == "halt" and inner.at_loss_limit == "reduce":
+        raise _halts_above(name, "the settings", where)
 
 
 def _check_tighter(value: Decimal, bound: Decimal, name: str, above: str, where: str) -> None:
@@ -172,6 +185,14 @@ def _check_tighter(value: Decimal, bound: Decimal, name: str, above: str, where:
             where=where,
             remedy="tighten it, or loosen the outer scope first",
         )
+
+
+def _halts_above(name: str, above: str, where: str) -> ConfigError:
+    return ConfigError(
+        f"limit {name}.at_loss_limit = reduce is looser than halt set by {above}",
+        where=where,
+        remedy="let it halt, or loosen the outer scope first",
+    )
 
 
 def _check_tree(file: LimitFile, where: str) -> None:
@@ -190,7 +211,12 @@ def _check_tree(file: LimitFile, where: str) -> None:
     chains += [tree.scopes("", symbol) for symbol in file.instrument]
     for chain in chains:
         tightest: dict[str, tuple[Decimal, str]] = {}
+        halted_by = ""
         for name, level in chain:
+            if level.at_loss_limit == "reduce" and halted_by:
+                raise _halts_above(name, halted_by, where)
+            if level.at_loss_limit == "halt":
+                halted_by = name
             for limit in LIMIT_NAMES:
                 value: Decimal | None = getattr(level, limit)
                 if value is None:

@@ -7,18 +7,23 @@ nobody can mark.
 
 Working orders count at their worst case: a buy is added to the position and every working buy, a sell is
 taken from the position and every working sell, and the two sides never net. An order that can only shrink
-the position is exempt from the exposure and state limits, never from collar, size and message limits.
+the position is exempt from the exposure limits and the reduce-only state, never from collar, size and message
+limits; `at_loss_limit` says whether a loss above its limit stops it too.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from qtm.compiled import either_way
 
 ACTIVE, REDUCING, HALTED = 0, 1, 2
 """Trading states: all orders, only orders that shrink the position, none (cancels always pass)."""
+
+AT_LOSS_LIMIT = {"reduce": REDUCING, "halt": HALTED}
+"""What a loss above its limit leads to, looser first: the state of a scope by the word of the limit file."""
 
 PT_01, PT_03, PT_04, PT_05, PT_07, PT_09, PT_13, PT_20, KS_03 = (1 << bit for bit in range(9))
 
@@ -66,7 +71,7 @@ class GateLimits(NamedTuple):
         Largest distance beyond the reference on the aggressive side, as a fraction of the reference.
     max_drawdown, daily_loss
         Fractions of peak equity and of equity at 00:00 UTC. Above 80 % of either only orders that shrink
-        the position pass; above 100 % none does.
+        the position pass.
     max_messages, message_window_ms
         New orders allowed in the trailing window.
     stale_reference_ms
@@ -75,6 +80,8 @@ class GateLimits(NamedTuple):
         Base units; infinite where the volume is limited elsewhere (the live gate always has a row).
     rounding
         Relative slack that keeps the rounding of floats from turning "equal" into "above"; 0 for Decimals.
+    at_loss_limit
+        Above 100 % of a loss limit: `HALTED` lets no order pass, `REDUCING` those that shrink the position.
     """
 
     max_order_value: float
@@ -87,6 +94,7 @@ class GateLimits(NamedTuple):
     stale_reference_ms: float
     max_order_qty: float = math.inf
     rounding: float = 1e-12
+    at_loss_limit: float = HALTED
 
 
 class GateView(NamedTuple):
@@ -114,6 +122,15 @@ def _above(measured: Any, bound: Any, rounding: Any) -> bool:
     if measured != measured or bound != bound:  # NaN
         return True
     return bool(measured > bound + abs(bound) * rounding)
+
+
+@either_way
+def loss_limit_passed(equity: Any, peak: Any, day_start: Any, limits: Any) -> bool:
+    """True when the drawdown or the loss of the day is above its limit, or cannot be known."""
+    return bool(
+        _above(peak - equity, limits.max_drawdown * peak, limits.rounding)
+        or _above(day_start - equity, limits.daily_loss * day_start, limits.rounding)
+    )
 
 
 @either_way
@@ -180,6 +197,8 @@ def breaches(side: int, qty: Any, price: Any, reduce_only: bool, limits: Any, vi
         bit <<= 1
     if shrinks(side, qty, view):
         mask &= ~PT_07
+        if limits.at_loss_limit == REDUCING and view.equity == view.equity:
+            mask &= ~PT_09
     elif view.state == REDUCING or reduce_only:
         mask |= PT_20
     if not (view.state == ACTIVE or view.state == REDUCING):
@@ -189,6 +208,17 @@ def breaches(side: int, qty: Any, price: Any, reduce_only: bool, limits: Any, vi
     if _not_positive(view.reference_price):
         mask |= PT_13
     return mask
+
+
+@either_way
+def halts(mask: int) -> bool:
+    """True when a refusal stands until a person lifts it: a halt, or a loss above its limit."""
+    return mask & (PT_09 | KS_03) != 0
+
+
+def mask_of(names: Iterable[str]) -> int:
+    """The mask of the controls with these ids; those the live gate alone checks have no bit."""
+    return sum(bit for bit, name in CONTROL_BITS.items() if name in set(names))
 
 
 def controls(mask: int) -> tuple[str, ...]:

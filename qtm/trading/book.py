@@ -4,8 +4,9 @@ These compiled functions are the whole of a strategy's bookkeeping. The backtest
 the live stream calls them once per bar and once per fill, so a target becomes the same order in both.
 
 Life of a target: `step` returns a desired target; while it differs from the target last achieved,
-`order_lots` says what to trade; the order is either refused (`on_refused`: not repeated until the target
-changes), or filled (`on_fill`), or expires unfilled (tried again at the next close).
+`order_lots` says what to trade; the order is either refused (`on_refused`), or filled (`on_fill`), or expires
+unfilled (tried again at the next close). An order that leads out of a position is cut to the largest one the
+limits admit, and the rest follows at the next closes (`leaving_lots`): an order limit never keeps a position.
 """
 
 from __future__ import annotations
@@ -28,12 +29,18 @@ SUB_BOOK = np.dtype(
         ("realised", "f8"),
         ("desired", "f8"),
         ("achieved", "f8"),
+        ("turn_refused", "f8"),
+        ("part", "i8"),
         ("orders", "i8"),
         ("fills", "i8"),
     ],
     align=True,
 )
-"""State of one strategy on one symbol: `qty` in base units, money in quote currency, targets as returned."""
+"""State of one strategy on one symbol: `qty` in base units, money in quote currency, targets as returned.
+
+`turn_refused` is the target whose order was refused on its way through zero: of it only the half that closes
+is still tried. `part` is 1 while the present order leads only part of the way.
+"""
 
 SIZE_BY_WEIGHT = 0
 SIZE_BY_UNITS = 1
@@ -71,6 +78,16 @@ def grid_of(instrument: Instrument) -> Grid:
     )
 
 
+class LargestOrder(NamedTuple):
+    """The largest order the limits admit: `value` in quote currency at its limit, `qty` in base units."""
+
+    value: float
+    qty: float
+
+
+UNBOUNDED = LargestOrder(float("inf"), float("inf"))
+
+
 class Account(NamedTuple):
     """What a strategy's step may know of its own book at the close of the bar it is given."""
 
@@ -83,8 +100,6 @@ def new_sub_book(cash: float) -> Any:
     """A flat book holding `cash` quote currency; returns a shape (1,) structured array."""
     book = np.zeros(1, SUB_BOOK)
     book["cash"] = cash
-    book["desired"] = 0.0
-    book["achieved"] = 0.0
     return book
 
 
@@ -102,7 +117,9 @@ def limit_price_ticks(side: int, close: float, tick_size: float, band: float) ->
 
 
 @compiled
-def order_lots(book: Any, close: float, sizing: Sizing, grid: Grid, band: float) -> float:
+def order_lots(
+    book: Any, close: float, sizing: Sizing, grid: Grid, band: float, largest: LargestOrder
+) -> float:
     """Signed whole lots to trade now to move from the achieved to the desired target; 0.0 for none.
 
     The book's own equity is what a weight is a share of, and its own cash is what a buy may spend; see
@@ -111,7 +128,7 @@ def order_lots(book: Any, close: float, sizing: Sizing, grid: Grid, band: float)
     if book.desired == book.achieved:
         return 0.0
     wanted = wanted_qty(book, close, equity(book, close), sizing, grid)
-    return lots_towards(book, wanted, book.cash, close, grid, band)
+    return lots_towards(book, wanted, book.cash, close, grid, band, largest)
 
 
 @compiled
@@ -127,13 +144,24 @@ def wanted_qty(book: Any, close: float, worth: float, sizing: Sizing, grid: Grid
 
 
 @compiled
-def lots_towards(book: Any, wanted: float, spendable: float, close: float, grid: Grid, band: float) -> float:
+def lots_towards(
+    book: Any,
+    wanted: float,
+    spendable: float,
+    close: float,
+    grid: Grid,
+    band: float,
+    largest: LargestOrder,
+) -> float:
     """Signed whole lots from the present position to `wanted` base units; 0.0 for none.
 
     Quantities round towards zero. A spot book never sells what it does not hold and never buys more than
     `spendable` covers at the protective limit price. Below the venue's minimum quantity or notional the
-    answer is 0.0 and the target counts as achieved, because the venue would refuse the order.
+    answer is 0.0 and the target counts as achieved, because the venue would refuse the order. What leads out
+    of the position is cut to the `largest` order, unless the venue would refuse so small a part.
     """
+    if book.turn_refused == book.desired and wanted * book.qty < 0.0:
+        wanted = 0.0
     lots = np.trunc((wanted - book.qty) / grid.step_size + np.copysign(1e-9, wanted - book.qty))
     side = 1 if lots > 0 else -1
     limit = limit_price_ticks(side, close, grid.tick_size, band) * grid.tick_size
@@ -145,8 +173,30 @@ def lots_towards(book: Any, wanted: float, spendable: float, close: float, grid:
     if lots == 0.0 or qty < grid.min_qty * (1 - 1e-12) or qty * limit < grid.min_notional:
         book.achieved = book.desired
         return 0.0
+    part = leaving_lots(book.qty, lots, limit, grid, largest)
+    qty = abs(part) * grid.step_size
+    cut = part != lots and qty >= grid.min_qty * (1 - 1e-12) and qty * limit >= grid.min_notional
+    book.part = 1 if cut else 0
     book.orders += 1
-    return float(lots)
+    return float(part if cut else lots)
+
+
+@compiled
+def leaving_lots(held: float, lots: float, limit: float, grid: Grid, largest: LargestOrder) -> float:
+    """Signed `lots` cut to the `largest` order where they lead out of a position of `held` base units.
+
+    Cut that way, an order that would pass through zero ends there. One that opens or enlarges a position is
+    left whole: the gate refuses it.
+    """
+    closing = np.floor(abs(held) / grid.step_size + 1e-9)
+    if lots * held >= 0.0 or closing == 0.0:
+        return lots
+    # The slack takes back the rounding of three float operations and is far below one tick times one lot.
+    of_value = np.floor(largest.value / (limit * grid.step_size) * (1.0 + 1e-15))
+    most = min(of_value, np.floor(largest.qty / grid.step_size * (1.0 + 1e-15)))
+    if not abs(lots) > most:  # also where a limit is missing (NaN): the gate says so
+        return lots
+    return float(np.copysign(min(most, closing), lots))
 
 
 @compiled
@@ -194,11 +244,30 @@ def set_desired(book: Any, target: float) -> None:
 
 @compiled
 def on_complete(book: Any) -> None:
-    """The order for the desired target is filled in full."""
+    """The order is filled in full: the target is met, or the rest of the way is ordered at the next close.
+
+    Between two targets no earlier one counts as achieved.
+    """
+    if book.part != 0:
+        book.achieved = np.nan
+        return
     book.achieved = book.desired
+    book.turn_refused = np.nan
 
 
 @compiled
-def on_refused(book: Any) -> None:
-    """The order was refused: not repeated until the target changes."""
+def on_refused(book: Any, lots: float, grid: Grid, halted: bool) -> None:
+    """The order of signed `lots` was refused.
+
+    An order that opens or enlarges is not repeated until the target changes. One that would have passed
+    through zero is tried again at the next close as the half that closes. One that only shrinks the position
+    is tried again as it is, unless trading is `halted`: a halt stands until a person lifts it.
+    """
+    if lots * book.qty < 0.0:
+        if abs(lots) * grid.step_size > abs(book.qty) * (1.0 + 1e-9):
+            book.turn_refused = book.desired
+            return
+        if not halted:
+            return
     book.achieved = book.desired
+    book.turn_refused = np.nan

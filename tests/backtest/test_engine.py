@@ -12,7 +12,7 @@ from qtm.errors import DataError, StrategyError
 from qtm.market.bars import BarSeries
 from qtm.market.instruments import Market
 from qtm.market.intervals import Interval
-from qtm.risk.rules import GateLimits
+from qtm.risk.rules import HALTED, REDUCING, GateLimits
 from qtm.trading.book import SIZE_BY_UNITS, Sizing
 from qtm.trading.costs import FEE_IN_QUOTE, FEE_IN_RECEIVED_ASSET, CostModel
 from tests.backtest.scripted import NO_CHANGE, START_MS, bars, instrument, scripted
@@ -152,6 +152,119 @@ def test_the_gate_counts_messages_in_its_window() -> None:
     assert result.orders["status"].to_list()[:3] == ["FILLED", "FILLED", "REFUSED"]
 
 
+SMALL = WIDE._replace(max_order_value=250.0)
+"""Two units at a limit price near 100 are 202; three are above."""
+
+
+def test_a_position_that_outgrew_the_order_limit_leaves_in_parts_until_its_target_is_met() -> None:
+    rows = [(40, 40, 5), (40, 100, 0), (100, 100, NO_CHANGE), (100, 100, NO_CHANGE), (100, 100, NO_CHANGE)]
+    result = run(rows, limits=SMALL)
+    # At the limit price of 99 an order may hold 2.525 units: 5 leave as 2.525 and 2.475.
+    assert result.orders.select("bar", "side", "lots", "status").rows() == [
+        (0, "BUY", 5_000, "FILLED"),
+        (1, "SELL", 2_525, "FILLED"),
+        (2, "SELL", 2_475, "FILLED"),
+    ]
+    assert result.order_rows["cash_after"].tolist() == [800.0, 1_052.5, 1_300.0]
+    assert result.equity.tolist() == [1_000.0, 1_300.0, 1_300.0, 1_300.0, 1_300.0]
+
+
+def test_a_volume_limit_cuts_exits_as_a_value_limit_does() -> None:
+    rows = [(40, 40, 3), (40, 40, 0), (40, 40, NO_CHANGE), (40, 40, NO_CHANGE), (40, 40, NO_CHANGE)]
+    limits = WIDE._replace(max_order_qty=3.0)
+    assert run(rows, limits=limits).orders["lots"].to_list() == [3_000, 3_000]
+    entered = run(None, series=bars(rows).slice(0, 2), limits=limits)
+    tight = limits._replace(max_order_qty=1.25)
+    result = run(None, series=bars(rows).slice(2, 5), limits=tight, resume=entered.snapshot)
+    assert result.orders["lots"].to_list() == [3_000]  # sent before the limit changed
+    entered = run(None, series=bars(rows).slice(0, 1), limits=limits)
+    result = run(None, series=bars(rows).slice(1, 5), limits=tight, resume=entered.snapshot)
+    assert result.orders["lots"].to_list() == [3_000, 1_250, 1_250, 500]
+
+
+def test_an_entry_above_the_order_limit_is_refused_whole_and_not_repeated() -> None:
+    result = run([(100, 100, 3), (100, 100, NO_CHANGE), (100, 100, NO_CHANGE)], limits=SMALL)
+    assert result.orders.select("side", "lots", "status", "control").rows() == [
+        ("BUY", 3_000, "REFUSED", "PT-03")
+    ]
+
+
+def test_a_target_given_back_during_an_exit_in_parts_is_traded_again() -> None:
+    rows = [(40, 40, 5), (40, 100, 0), (100, 100, 5), (100, 100, NO_CHANGE), (100, 100, NO_CHANGE)]
+    limits = WIDE._replace(max_order_value=260.0)
+    result = run(rows, limits=limits)
+    # 260 / 99 lets 2.626 leave; the same target as at first then asks for them again, at a limit of 101:
+    # 265.23, an entry above the limit.
+    assert result.orders.select("side", "lots", "status").rows() == [
+        ("BUY", 5_000, "FILLED"),
+        ("SELL", 2_626, "FILLED"),
+        ("BUY", 2_626, "REFUSED"),
+    ]
+
+
+def test_a_turn_above_the_order_limit_closes_first_and_a_refused_turn_still_closes() -> None:
+    rows = [(100, 100, 2), (100, 100, -2), (100, 100, NO_CHANGE), (100, 100, NO_CHANGE)]
+    cut = run(rows, limits=SMALL, market=Market.UM)
+    assert cut.orders.select("side", "lots", "status").rows() == [
+        ("BUY", 2_000, "FILLED"),
+        ("SELL", 2_000, "FILLED"),
+        ("SELL", 2_000, "FILLED"),
+    ]
+    # A position of 2 may be worth 250 and one of 3 may not: the whole turn is refused, its first half is not.
+    rows[1] = (100, 100, -3)
+    refused = run(rows, limits=WIDE._replace(max_position_value=250.0), market=Market.UM)
+    assert refused.orders.select("side", "lots", "status", "control").rows() == [
+        ("BUY", 2_000, "FILLED", ""),
+        ("SELL", 5_000, "REFUSED", "PT-07"),
+        ("SELL", 2_000, "FILLED", ""),
+    ]
+    assert refused.order_rows["qty_after"][-1] == 0.0
+
+
+def test_an_exit_refused_for_its_pace_is_asked_again_at_the_next_close() -> None:
+    rows = [(100, 100, 1), (100, 100, 0), (100, 100, NO_CHANGE), (100, 100, NO_CHANGE)]
+    limits = WIDE._replace(max_messages=1.0, message_window_ms=120_000.0)
+    result = run(rows, limits=limits)
+    assert result.orders.select("bar", "side", "status", "control").rows() == [
+        (0, "BUY", "FILLED", ""),
+        (1, "SELL", "REFUSED", "PT-05"),
+        (2, "SELL", "FILLED", ""),
+    ]
+
+
+LOSING = [(100, 100, 5), (100, 90, NO_CHANGE), (90, 79, 6), (79, 95, 0), (95, 95, NO_CHANGE), (95, 95, 1)]
+"""Five units bought at 100 with 1000: at 79 the account has lost 105 of 1000, more than a tenth."""
+
+
+def test_above_its_loss_limit_a_halted_run_sends_nothing_any_more_and_says_since_when() -> None:
+    limits = WIDE._replace(max_drawdown=0.1, at_loss_limit=float(HALTED))
+    result = run([*LOSING, (95, 95, NO_CHANGE)], limits=limits)
+    assert result.orders.select("bar", "side", "status", "control").rows() == [
+        (0, "BUY", "FILLED", ""),
+        (2, "BUY", "REFUSED", "PT-09,KS-03"),
+        (3, "SELL", "REFUSED", "KS-03"),  # the loss is within its limit again; the halt stands
+        (5, "SELL", "REFUSED", "KS-03"),  # and an exit is not asked for again until the target changes
+    ]
+    assert result.loss_limit.passed_ms == START_MS + 3 * 60_000
+
+
+def test_above_its_loss_limit_a_reducing_run_lets_the_position_go_and_nothing_else() -> None:
+    limits = WIDE._replace(max_drawdown=0.1, at_loss_limit=float(REDUCING))
+    rows = [*LOSING[:3], (79, 79, 0), (79, 79, 1), (79, 79, NO_CHANGE)]
+    result = run(rows, limits=limits)
+    assert result.orders.select("bar", "side", "lots", "status", "control").rows() == [
+        (0, "BUY", 5_000, "FILLED", ""),
+        (2, "BUY", 1_000, "REFUSED", "PT-09"),
+        (3, "SELL", 5_000, "FILLED", ""),
+        (4, "BUY", 1_000, "REFUSED", "PT-09"),
+    ]
+    assert result.loss_limit.passed_ms == START_MS + 3 * 60_000
+    whole = run(rows, limits=limits)
+    head = run(None, series=bars(rows).slice(0, 4), limits=limits)
+    tail = run(None, series=bars(rows).slice(4, 6), limits=limits, resume=head.snapshot)
+    assert (tail.loss_limit, tail.snapshot.book) == (whole.loss_limit, whole.snapshot.book)
+
+
 def test_a_missing_limit_refuses_everything() -> None:
     result = run([(100, 100, 1), (100, 100, NO_CHANGE)], limits=WIDE._replace(daily_loss=math.nan))
     assert result.orders["status"].to_list() == ["REFUSED"]
@@ -160,12 +273,13 @@ def test_a_missing_limit_refuses_everything() -> None:
 def test_the_daily_loss_counts_from_the_close_before_midnight() -> None:
     day = Interval.H12
     rows = [(100, 100, 5), (100, 98, NO_CHANGE), (98, 96.5, 6), (96.5, 96.5, NO_CHANGE)]
-    # Day 1 ends at 990 of equity; the third close is 982.5, a loss of 7.5 on the day and 17.5 from the peak.
-    limits = WIDE._replace(daily_loss=0.02, max_drawdown=0.9)
+    # Day 1 ends at 990 of equity, a loss of 10; the third close is 982.5, a loss of 7.5 on day 2.
+    limits = WIDE._replace(daily_loss=0.02, max_drawdown=0.9, at_loss_limit=float(REDUCING))
     loose = run(None, series=bars(rows, day), limits=limits)
     tight = run(None, series=bars(rows, day), limits=limits._replace(daily_loss=0.009))
     assert loose.orders["status"].to_list() == ["FILLED", "FILLED"]
     assert tight.orders.select("status", "control").rows()[1] == ("REFUSED", "PT-09")
+    assert tight.loss_limit.passed_ms == START_MS + 2 * day.ms and loose.loss_limit.passed_ms == 0
 
 
 def test_bars_before_trade_from_only_warm_up() -> None:

@@ -13,7 +13,7 @@ from qtm.risk.decisions import ApprovedOrder, Decision, Refused
 from qtm.risk.exposure import Exposure
 from qtm.risk.gate import Gate, Latch
 from qtm.risk.limits import load_limits
-from qtm.risk.rules import ACTIVE, HALTED
+from qtm.risk.rules import ACTIVE, HALTED, REDUCING
 from qtm.settings import RiskSettings
 from qtm.trading.orders import Fill, OrderIntent, OrderType, Side, TimeInForce
 
@@ -141,8 +141,28 @@ def test_a_fill_moves_headroom_from_working_to_position() -> None:
     assert gate.exposure.cash == 2000000 - 240000
 
 
+def test_a_loss_above_its_limit_lets_shrinking_orders_pass_where_the_limits_say_so() -> None:  # T-PT09
+    gate = make_gate(cash="400000", qty="10", max_drawdown=D("0.1"), daily_loss=D("0.9"))
+    assert gate.tree.effective("s", "BTCUSDT").limits.at_loss_limit == REDUCING
+    assert gate.on_price("BTCUSDT", D("40000"), NOW) is None and gate.state == ACTIVE
+    assert verdict(gate.check(order(1, qty="1", price="40000"), NOW)) == ("PT-09",)
+    assert verdict(gate.check(order(2, Side.SELL, qty="10.00001", price="40000"), NOW)) == ("PT-09",)
+    passed = gate.check(order(3, Side.SELL, qty="10", price="40000"), NOW)
+    assert verdict(passed) == ()
+    (finding,) = (one for one in passed.decision.findings if one.control == "PT-09")
+    assert (finding.measured, finding.bound) == ("200000", "100000.0")
+
+
+def test_an_equity_nobody_can_mark_stops_shrinking_orders_too() -> None:
+    gate = make_gate(cash="400000", qty="10", max_drawdown=D("0.1"))
+    gate.exposure.positions["ETHUSDT"] = D(1)
+    assert verdict(gate.check(order(1, Side.SELL, qty="1"), NOW)) == ("PT-09",)
+
+
 def test_losses_warn_by_reducing_then_halt_and_stay_halted() -> None:  # T-PT09
-    gate = make_gate(cash="1000000", qty="0", daily_loss=D("0.1"), max_drawdown=D("0.9"))
+    gate = make_gate(
+        cash="1000000", qty="0", daily_loss=D("0.1"), max_drawdown=D("0.9"), at_loss_limit="halt"
+    )
     gate.exposure.cash, gate.exposure.positions["BTCUSDT"] = D(400000), D(10)  # 1,000,000 at 60,000
     assert gate.on_price("BTCUSDT", D("51999.99"), NOW) is None  # more than 80 % of the allowed loss
     assert verdict(gate.check(order(1, qty="1", price="51999.99"), NOW)) == ("PT-09",)

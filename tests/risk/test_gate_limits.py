@@ -7,6 +7,7 @@ import pytest
 
 from qtm.errors import ConfigError
 from qtm.risk.limits import load_limits
+from qtm.risk.rules import HALTED, REDUCING
 from qtm.settings import RiskSettings
 
 D = Decimal
@@ -57,6 +58,13 @@ def test_yaml_reads_the_same(tmp_path: Path) -> None:
     assert load_limits(RISK, path=path).effective("x", "BTCUSDT").limits.max_order_qty == D(5)
 
 
+def test_at_a_loss_limit_the_tighter_scope_halts(tmp_path: Path) -> None:
+    text = TREE.replace("[strategy.trend]", '[strategy.trend]\nat_loss_limit = "halt"')
+    tree = load_limits(RISK, path=write(tmp_path, text))
+    assert tree.effective("trend", "BTCUSDT").limits.at_loss_limit == HALTED
+    assert tree.effective("other", "BTCUSDT").limits.at_loss_limit == REDUCING
+
+
 def test_the_version_names_number_and_content(tmp_path: Path) -> None:
     first = load_limits(RISK, path=write(tmp_path, TREE)).version
     second = load_limits(RISK, path=write(tmp_path, TREE.replace("20000", "19999"))).version
@@ -72,6 +80,11 @@ def test_the_version_names_number_and_content(tmp_path: Path) -> None:
         ("[firm]\nmax_order_value = nan\n", "finite"),
         ("[firm]\nmax_order_value = inf\n", "finite"),
         ("[firm]\nmax_order_value = 50000.01\n", "looser"),
+        ("[firm]\nat_loss_limit = 'wait'\n", "'reduce' or 'halt'"),
+        (
+            "[firm]\nat_loss_limit = 'halt'\n[strategy.a]\nat_loss_limit = 'reduce'\n",
+            "strategy a.at_loss_limit = reduce is looser than halt set by firm",
+        ),
         ("[strategy.a]\nmax_order_value = 50001\n", "looser than 50000 set by firm"),
         ("[desk.D]\ntraders=['nobody']\n", "unknown trader"),
         ("[trader.A]\nstrategies=['s']\n[trader.B]\nstrategies=['s']\n", "belongs to both"),
@@ -81,6 +94,13 @@ def test_the_version_names_number_and_content(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_trusted_is_refused_whole(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         load_limits(RISK, path=write(tmp_path, text))
+
+
+def test_a_file_may_not_let_shrinking_orders_pass_where_the_settings_halt(tmp_path: Path) -> None:
+    risk = RISK.model_copy(update={"at_loss_limit": "halt"})
+    with pytest.raises(ConfigError, match="looser than halt set by the settings"):
+        load_limits(risk, path=write(tmp_path, "[firm]\nat_loss_limit = 'reduce'\n"))
+    assert load_limits(risk).effective("x", "BTCUSDT").limits.at_loss_limit == HALTED
 
 
 def test_a_strategy_may_not_be_looser_than_its_desk(tmp_path: Path) -> None:

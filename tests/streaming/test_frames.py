@@ -47,14 +47,14 @@ def test_what_is_written_comes_back_in_order_from_any_offset(tmp_path: Path) -> 
     update = OrderUpdate("a-1", "BTCUSDT", OrderStatus.FILLED, (fill,), Decimal("0.10"))
     row = HistoryRow("BTCUSDT", 1, 2, "3", "4", "2", "3.5", "10", True)
     offset = journal.append([frame(KLINE, CLOSED), report_frame(update)])
-    journal.append([refusal_frame("BTCUSDT", "a-2"), history_frame(row)])
+    journal.append([refusal_frame("BTCUSDT", "a-2", ("PT-03",)), history_frame(row)])
     journal.close()
     again = FrameJournal(tmp_path / "frames.log")
     whole = [decode(kind, payload, received_ns=0, wall_ms=None) for kind, payload, _ in again.read(0)]
     tail = [decode(kind, payload, received_ns=0, wall_ms=None) for kind, payload, _ in again.read(offset)]
     assert whole[1] == ReportMessage(update)
     assert whole[2:] == tail
-    assert tail[0] == RefusalMessage("BTCUSDT", "a-2")
+    assert tail[0] == RefusalMessage("BTCUSDT", "a-2", ("PT-03",))
     assert isinstance(tail[1], BarMessage) and tail[1].tradable
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from qtm.trading.book import (
     SIZE_BY_UNITS,
+    UNBOUNDED,
     Grid,
     Sizing,
     equity,
@@ -31,7 +32,7 @@ BAND = 0.01
 def test_spot_round_trip_to_the_last_unit() -> None:
     book = new_sub_book(100_000.0)[0]
     set_desired(book, 1.0)
-    lots = order_lots(book, 60_000.0, Sizing(), SPOT, BAND)
+    lots = order_lots(book, 60_000.0, Sizing(), SPOT, BAND, UNBOUNDED)
     # cash 100,000 covers floor(100,000 / (60,600.00 x 0.00001)) lots at the protective limit
     assert lots == 165_016.0
     fee = on_fill(book, lots, 60_006.0, False, SPOT_COSTS, SPOT)
@@ -41,7 +42,7 @@ def test_spot_round_trip_to_the_last_unit() -> None:
     assert fee == pytest.approx(0.00165016 * 60_006.0, abs=1e-9)
     assert book["cash"] == pytest.approx(100_000 - 1.65016 * 60_006.0, abs=1e-9)
     set_desired(book, 0.0)
-    lots = order_lots(book, 61_000.0, Sizing(), SPOT, BAND)
+    lots = order_lots(book, 61_000.0, Sizing(), SPOT, BAND, UNBOUNDED)
     assert lots == -164_850.0  # the 0.00000984 beyond the lot grid stays as dust
     fee = on_fill(book, lots, 61_000.0, False, SPOT_COSTS, SPOT)
     assert fee == pytest.approx(1.6485 * 61_000 * 0.001, abs=1e-9)
@@ -65,13 +66,13 @@ def test_perpetual_flips_short_and_keeps_its_entry_price() -> None:
 def test_an_unfilled_target_is_tried_again_and_a_refused_one_is_not() -> None:
     book = new_sub_book(100_000.0)[0]
     set_desired(book, 0.5)
-    first = order_lots(book, 100.0, Sizing(), SPOT, BAND)
+    first = order_lots(book, 100.0, Sizing(), SPOT, BAND, UNBOUNDED)
     assert first > 0
-    assert order_lots(book, 100.0, Sizing(), SPOT, BAND) == first
-    on_refused(book)
-    assert order_lots(book, 100.0, Sizing(), SPOT, BAND) == 0.0
+    assert order_lots(book, 100.0, Sizing(), SPOT, BAND, UNBOUNDED) == first
+    on_refused(book, first, SPOT, False)
+    assert order_lots(book, 100.0, Sizing(), SPOT, BAND, UNBOUNDED) == 0.0
     set_desired(book, 0.6)
-    assert order_lots(book, 100.0, Sizing(), SPOT, BAND) > first
+    assert order_lots(book, 100.0, Sizing(), SPOT, BAND, UNBOUNDED) > first
 
 
 def test_nan_target_changes_nothing() -> None:
@@ -84,20 +85,20 @@ def test_nan_target_changes_nothing() -> None:
 def test_orders_below_the_minimum_notional_are_not_sent() -> None:
     book = new_sub_book(1_000.0)[0]
     set_desired(book, 0.004)  # 4 USDT, the venue wants 5
-    assert order_lots(book, 100.0, Sizing(), SPOT, BAND) == 0.0
+    assert order_lots(book, 100.0, Sizing(), SPOT, BAND, UNBOUNDED) == 0.0
     assert book["achieved"] == 0.004
 
 
 def test_spot_never_sells_short() -> None:
     book = new_sub_book(1_000.0)[0]
     set_desired(book, -1.0)
-    assert order_lots(book, 100.0, Sizing(), SPOT, BAND) == 0.0
+    assert order_lots(book, 100.0, Sizing(), SPOT, BAND, UNBOUNDED) == 0.0
 
 
 def test_units_sizing_ignores_equity() -> None:
     book = new_sub_book(10_000_000.0)[0]
     set_desired(book, 1.0)
-    assert order_lots(book, 30_000.0, Sizing(SIZE_BY_UNITS, 1.0), SPOT, BAND) == 100_000.0
+    assert order_lots(book, 30_000.0, Sizing(SIZE_BY_UNITS, 1.0), SPOT, BAND, UNBOUNDED) == 100_000.0
 
 
 @given(
@@ -108,7 +109,7 @@ def test_units_sizing_ignores_equity() -> None:
 def test_a_spot_buy_is_always_covered_by_cash_at_its_limit(price: float, target: float, cash: float) -> None:
     book = new_sub_book(cash)[0]
     set_desired(book, target)
-    lots = order_lots(book, price, Sizing(), SPOT, BAND)
+    lots = order_lots(book, price, Sizing(), SPOT, BAND, UNBOUNDED)
     limit = limit_price_ticks(1, price, SPOT.tick_size, BAND) * SPOT.tick_size
     assert lots * SPOT.step_size * limit <= cash * (1 + 1e-9)
 

@@ -4,7 +4,8 @@ An order is sized from its sleeve's equity. Orders that give up a position come 
 bring in at their limit price may be spent; then the others in the order of the legs, each reserving what it
 may cost. Each leg's order is judged by the limits of its strategy and instrument on its own sub-book; where
 several strategies share the account, the net order of an instrument is judged once more, by the firm's limits
-on the whole account. A refused net refuses the legs on its side, and what is left is judged again.
+on the whole account. A refused net refuses the legs on its side, and what is left is judged again. A net that
+leads out of the account's position is first cut to the firm's largest order, as each leg's was to its own.
 """
 
 from __future__ import annotations
@@ -20,15 +21,18 @@ from qtm.backtest.account.memory import (
     NOBODY,
     SPOT,
     grid_of_quote,
+    limits_of,
     margin_of_quote,
     rules_of,
     sizing_of_sleeve,
 )
-from qtm.backtest.deciding import judge_change
+from qtm.backtest.account.opening import grant
+from qtm.backtest.deciding import judge_change, largest_order
 from qtm.backtest.intrabar import ENTRY
 from qtm.backtest.session import DAY_MS, MESSAGE_RING, REFUSED, REJECTED
 from qtm.compiled import either_way
-from qtm.trading.book import limit_price_ticks, lots_towards, on_refused, wanted_qty
+from qtm.risk.rules import halts, loss_limit_passed
+from qtm.trading.book import leaving_lots, limit_price_ticks, lots_towards, on_refused, wanted_qty
 from qtm.trading.costs import nearest_ticks, next_variance
 from qtm.trading.margin import is_covered, leverage_at
 
@@ -103,9 +107,13 @@ def mark_sleeves(
                 gross += abs(value)
                 invested |= abs(qty) >= quotes[n].step_size
         mark(sessions[k], opened_ms, worth)
+        if account.gated:
+            watch_losses(sessions[k], sleeve.limits, opened_ms + account.interval_ms)
         whole = worth if k == 0 else whole + worth
     firm = sessions[sleeves.size]
     mark(firm, opened_ms, whole)
+    if account.gated:
+        watch_losses(firm, account.limits, opened_ms + account.interval_ms)
     if invested:
         firm.bars_invested += 1
     return whole, gross
@@ -121,6 +129,15 @@ def mark(session: Any, opened_ms: int, worth: float) -> None:
     if worth > session.peak_equity:
         session.peak_equity = worth
     session.bars += 1
+
+
+@either_way
+def watch_losses(session: Any, limits: Any, closed_ms: int) -> None:
+    """Keep the first close at which a loss is above its limit."""
+    if session.loss_limit_ms == 0 and loss_limit_passed(
+        session.last_equity, session.peak_equity, session.day_start_equity, limits_of(limits)
+    ):
+        session.loss_limit_ms = closed_ms
 
 
 @either_way
@@ -213,7 +230,8 @@ def want(
     leg = legs[s]
     quote, session = quotes[leg.instrument], sessions[leg.strategy]
     grid = grid_of_quote(quote)
-    lots = lots_towards(leg, leg.wanted, spendable, close, grid, account.band)
+    largest = largest_order(limits_of(leg.limits))
+    lots = lots_towards(leg, leg.wanted, spendable, close, grid, account.band, largest)
     if lots == 0.0:
         return 0.0
     now_ms = opened_ms + account.interval_ms
@@ -229,7 +247,7 @@ def want(
         after = leg.qty + lots * grid.step_size
         covered = is_covered(leg.qty, after, close, carried, margin_of_quote(quote))
     if breached != 0 or not covered:
-        on_refused(leg)
+        on_refused(leg, lots, grid, halts(breached))
         note_order(
             account, orders, i, now_ms, lots, 0.0, ticks, REFUSED if breached != 0 else REJECTED, ENTRY,
             breached, np.nan, 0.0, 0.0, s, leg, sleeves[leg.strategy].cash[quote.purse],
@@ -317,6 +335,8 @@ def send_net(
             s = legs[s].next
         if not wanting:
             return
+        if account.netted and account.gated:
+            cut_leaving(account, quote, legs, close)
         net = net_lots(quote, legs)
         if (
             not account.netted
@@ -334,6 +354,32 @@ def send_net(
         at -= 1
     waiting[at] = n
     account.working += 1
+
+
+@either_way
+def cut_leaving(account: Any, quote: Any, legs: Any, close: float) -> None:
+    """Cut what the legs on the net's side want, where the net leads out of the account's position."""
+    net = net_lots(quote, legs)
+    side = 1 if net > 0.0 else -1
+    limit = limit_price_ticks(side, close, quote.tick_size, account.band) * quote.tick_size
+    largest = largest_order(limits_of(quote.limits))
+    left_out = abs(net) - abs(
+        leaving_lots(net_position(quote, legs), net, limit, grid_of_quote(quote), largest)
+    )
+    if left_out <= 0.0:
+        return
+    wanted, s = 0.0, quote.first_leg
+    while s != NOBODY:
+        wanted += max(0.0, side * legs[s].working_lots)
+        s = legs[s].next
+    grant(quote, legs, side, wanted, wanted - left_out)
+    s = quote.first_leg
+    while s != NOBODY:
+        leg = legs[s]
+        if leg.working_lots * side > 0.0 and leg.granted < abs(leg.working_lots):
+            leg.part = 1
+            leg.asked_lots = leg.working_lots = side * leg.granted
+        s = leg.next
 
 
 @either_way
@@ -374,7 +420,7 @@ def approved(
     while s != NOBODY:
         leg = legs[s]
         if leg.working_lots * side > 0.0:
-            on_refused(leg)
+            on_refused(leg, leg.asked_lots, grid_of_quote(quote), halts(breached))
             note_order(
                 account, orders, i, now_ms, leg.asked_lots, 0.0, ticks,
                 REFUSED if breached != 0 else REJECTED, ENTRY, breached, np.nan, 0.0, 0.0, s, leg,

@@ -15,8 +15,10 @@ from qtm.backtest.account.panel import Panel
 from qtm.backtest.account.result import AccountLineage, AccountResult, AccountSnapshot, StrategyLine, words_of
 from qtm.backtest.account.seats import Seat, Sitting, sit_down
 from qtm.backtest.account.terms import Conditions, new_memory
+from qtm.backtest.session import LossLimit
 from qtm.clock import iso_utc
 from qtm.errors import ConfigError, DataError, StrategyError
+from qtm.risk.rules import HALTED, GateLimits
 
 _BLOCK = 8_192
 """Rows between two releases of pages of a mapped panel."""
@@ -85,6 +87,7 @@ def run_account(
         start_flow=start["flow"],
         bars_invested=int(memory.sessions["bars_invested"][-1]),
         insured=float(memory.account["insured"][0]),
+        loss_limits=_loss_limits(seats, memory),
         sizes=memory.quotes["step_size"].copy(),
         notes=tuple(sorted(note for one in sitting for note in one.notes)),
         lineage=_lineage(seats, panel, conditions, memory, data_version, waivers),
@@ -95,6 +98,15 @@ def run_account(
             memory.to_bytes(),
             tuple(one.remember() for one in sitting),
         ),
+    )
+
+
+def _loss_limits(seats: Sequence[Seat], memory: Memory) -> tuple[tuple[str, LossLimit], ...]:
+    """What became of the loss limits of each strategy."""
+    halting = memory.sleeves["limits"][:, GateLimits._fields.index("at_loss_limit")] == HALTED
+    passed = memory.sessions["loss_limit_ms"]
+    return tuple(
+        (seat.strategy.name, LossLimit(int(passed[k]), bool(halting[k]))) for k, seat in enumerate(seats)
     )
 
 

@@ -63,6 +63,7 @@ ACCOUNT = np.dtype(
         ("dead", "i8"),
         ("seen_ms", "i8"),
         ("insured", "f8"),
+        ("limits", "f8", (len(GateLimits._fields),)),
     ],
     align=True,
 )
@@ -71,13 +72,21 @@ ACCOUNT = np.dtype(
 `working` counts instruments with an order, `queued` legs with an unmet target; `watched` tells that an exit
 or a liquidation may be met inside the next bar; `absent` counts listed instruments without a bar, `dead`
 those written off; `insured` is the debt a venue's insurance fund took over at liquidations; `written` counts
-the orders in the ledger.
+the orders in the ledger; `limits` are the firm's.
 """
 
 SLEEVE = np.dtype(
-    [("first", "i8"), ("last", "i8"), ("mode", "i8"), ("amount", "f8"), ("cash", "f8", (2,))], align=True
+    [
+        ("first", "i8"),
+        ("last", "i8"),
+        ("mode", "i8"),
+        ("amount", "f8"),
+        ("cash", "f8", (2,)),
+        ("limits", "f8", (len(GateLimits._fields),)),
+    ],
+    align=True,
 )
-"""A strategy's share: its legs `first` to `last` (exclusive), what its targets mean, and its purses."""
+"""A strategy's share: its legs `first` to `last` (exclusive), what a target means, its purses and limits."""
 
 QUOTE = np.dtype(
     [
@@ -225,7 +234,7 @@ def sizing_of_sleeve(sleeve: Any) -> Sizing:
 @either_way
 def limits_of(row: Any) -> GateLimits:
     """Gate limits from their numbers."""
-    return GateLimits(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], row[9])
+    return GateLimits(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], row[9], row[10])
 
 
 @either_way

@@ -259,7 +259,7 @@ def share_out(
         purse = sleeves[leg.strategy].cash[quote.purse]
         if wanted == 0.0:
             status = UNFUNDED
-            on_refused(leg)
+            on_refused(leg, asked, grid_of_quote(quote), False)
         elif leg.granted > 0.0:
             lots, price = np.copysign(leg.granted, wanted), paid
             base, quoted, inside = 0.0, 0.0, leg.granted

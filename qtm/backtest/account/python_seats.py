@@ -131,6 +131,8 @@ class AllocatorSitting(_InPython):
         traded = np.isfinite(answer) & ((np.abs(answer - held) > self.drift) | leave)
         self.legs["desired"][traded] = answer[traded]
         self.legs["achieved"][traded] = np.nan  # the same weight as last time is traded again
+        near = np.isfinite(answer) & ~traded  # an order that led towards an earlier weight goes no further
+        self.legs["desired"][near] = self.legs["achieved"][near] = answer[near]
 
     def _closes(self, i: int) -> Floats:
         """The closes of the last window, with those from before these bars when a snapshot brought them."""

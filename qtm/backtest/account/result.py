@@ -14,6 +14,7 @@ import polars as pl
 
 from qtm.backtest.account.memory import ACCOUNT_CAUSES, ACCOUNT_STATUS
 from qtm.backtest.account.panel import Panel
+from qtm.backtest.session import LossLimit
 from qtm.backtest.sinks import ORDER_ROW
 from qtm.backtest.statistics import Statistics, round_trips, statistics_of
 from qtm.market.bars import BarSeries
@@ -123,6 +124,8 @@ class AccountResult:
         Each leg's position and cash flow before the first bar.
     insured
         Debt that the venue's insurance fund took over at liquidations.
+    loss_limits
+        What became of the limits on losses: (strategy, its limit).
     notes
         What allocators put on record: (time in ms, strategy, words).
     """
@@ -141,6 +144,7 @@ class AccountResult:
     bars_invested: int
     insured: float
     sizes: Floats
+    loss_limits: tuple[tuple[str, LossLimit], ...]
     notes: tuple[tuple[int, str, str], ...]
     lineage: AccountLineage
     snapshot: AccountSnapshot
@@ -159,6 +163,12 @@ class AccountResult:
     def open_time_ms(self) -> npt.NDArray[np.int64]:
         """When each bar of `equity` opened, shape (T,)."""
         return self.panel.open_time_ms
+
+    @property
+    def limit_notes(self) -> list[str]:
+        """What became of the loss limits, in words: one sentence for every strategy that passed one."""
+        known = [(name, limit.in_words()) for name, limit in self.loss_limits]
+        return [f"{name}: {words}" for name, words in known if words]
 
     @property
     def funding_paid(self) -> float:

@@ -126,6 +126,7 @@ def new_memory(seats: Sequence[Seat], panel: Panel, conditions: Conditions) -> M
         sizing = seat.sizing_on(panel)
         sleeve["mode"], sleeve["amount"] = sizing.mode, sizing.amount
         sleeve["cash"] = _purses(seat, panel, conditions)
+        sleeve["limits"] = _limits(conditions, seat.strategy.name, "")
     sessions = np.zeros(len(seats) + 1, SESSION)
     worth = sleeves["cash"].sum(axis=1)
     for name in ("peak_equity", "last_equity", "day_start_equity"):
@@ -158,6 +159,7 @@ def _account(seats: Sequence[Seat], panel: Panel, conditions: Conditions) -> Rec
     row["write_off_ms"] = max(conditions.write_off_ms, 2 * panel.interval.ms)
     start = conditions.trade_from_ms
     row["trade_from_ms"] = panel.open_time_ms[0] if start is None else start
+    row["limits"] = _limits(conditions, "", "")
     return account
 
 

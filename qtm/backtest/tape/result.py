@@ -78,6 +78,11 @@ class OrdersResult:
     latency: Latency
     queue: Queue
 
+    @property
+    def limit_notes(self) -> list[str]:
+        """Nothing: each order of an order strategy is judged by the loss of its moment."""
+        return []
+
     @cached_property
     def fills(self) -> pl.DataFrame:
         """Every fill: when, which order, side, quantity, price, maker or taker, fee, the books after it."""

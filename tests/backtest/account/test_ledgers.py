@@ -12,7 +12,7 @@ from qtm.backtest.funding import FundingRates
 from qtm.errors import ConfigError
 from qtm.market.instruments import Market
 from qtm.market.intervals import Interval
-from qtm.risk.rules import GateLimits
+from qtm.risk.rules import HALTED, REDUCING, GateLimits
 from qtm.trading.book import SIZE_BY_UNITS, Sizing
 from qtm.trading.costs import FEE_IN_QUOTE, FEE_IN_RECEIVED_ASSET, CostModel
 from qtm.trading.margin import Margin
@@ -142,6 +142,57 @@ def test_the_firms_limit_refuses_the_net_and_what_shrinks_the_position_is_sent_a
     assert result.orders.select("status", "control").rows() == [("REFUSED", "PT-07")] * 2
     alone = run(rows, market=Market.UM, seats=seats[:1], cash=10_000.0, limits=limits)
     assert alone.orders["status"].to_list() == ["FILLED"]
+
+
+def test_each_position_leaves_in_parts_under_its_own_order_limit_and_what_it_brings_in_is_spent() -> None:
+    limits = WIDE._replace(max_order_value=250.0)
+    a = [(40, 40, 5), (40, 100, 0), (100, 100, KEEP), (100, 100, KEEP), (100, 100, KEEP)]
+    b = [(50, 50, 0), (50, 50, 4), (50, 50, KEEP), (50, 50, KEEP), (50, 50, KEEP)]
+    result = run({"AUSDT": a, "BUSDT": b}, cash=202.0, limits=limits)
+    # 250 / 99 lets 2.525 of A leave, worth 249.975 at the limit; with the 2 left that covers 4 of B at 50.50.
+    assert outcomes(result) == [
+        ("AUSDT", "BUY", 5.0, 5.0, "FILLED"),
+        ("AUSDT", "SELL", 2.525, 2.525, "FILLED"),
+        ("BUSDT", "BUY", 4.0, 4.0, "FILLED"),
+        ("AUSDT", "SELL", 2.475, 2.475, "FILLED"),
+    ]
+    assert result.purses[0, 0] == pytest.approx(2.0 + 252.5 - 200.0 + 247.5, abs=1e-12)
+
+
+def test_a_net_that_leads_out_is_cut_to_the_firms_largest_order_and_shared_by_the_strategies() -> None:
+    limits = WIDE._replace(max_order_value=450.0)
+    seats = [Seat(scripted, {"scale": s}, share=0.5, sizing=ONE_UNIT) for s in (4.0, 2.0)]
+    # Entries of 160 and 80 make a net of 240; at 100 exits of 400 and 200 a net of 600, above 450: 4.545 lots
+    # at the limit of 99 leave at first, two thirds of them (3.030) the larger strategy's.
+    rows = {"AUSDT": [(40, 40, 1), (40, 100, 0), (100, 100, KEEP), (100, 100, KEEP), (100, 100, KEEP)]}
+    result = run(rows, market=Market.UM, seats=seats, cash=10_000.0, limits=limits)
+    sold = result.orders.filter(result.orders["side"] == "SELL")
+    assert sold.select("bar", "lots", "status").rows() == [
+        (1, 3_030.0, "FILLED"), (1, 1_515.0, "FILLED"), (2, 970.0, "FILLED"), (2, 485.0, "FILLED"),
+    ]  # fmt: skip
+    assert result.legs["qty"].tolist() == [0.0, 0.0]
+    assert result.equity[-1] == 10_000.0 + 6 * 60.0
+
+
+@pytest.mark.parametrize(("state", "left"), [(REDUCING, 0.0), (HALTED, 5.0)])
+def test_above_its_loss_limit_a_strategy_reduces_or_halts_alone(state: int, left: float) -> None:
+    limits = WIDE._replace(max_drawdown=0.1, at_loss_limit=float(state))
+    seats = [
+        Seat(scripted, share=0.5, symbols=("AUSDT",), sizing=ONE_UNIT),
+        Seat(scripted, share=0.5, symbols=("BUSDT",), sizing=ONE_UNIT),
+    ]
+    a = [(100, 100, 5), (100, 79, KEEP), (79, 79, 0), (79, 79, 1), (79, 79, KEEP)]
+    b = [(100, 100, 0), (100, 100, KEEP), (100, 100, 3), (100, 100, KEEP), (100, 100, KEEP)]
+    # Each strategy has 1000; the first loses 105 of them, the account 105 of 2000.
+    result = run({"AUSDT": a, "BUSDT": b}, seats=seats, cash=2_000.0, limits=limits)
+    assert result.legs["qty"].tolist() == [left, 3.0]
+    assert [limit.passed_ms for _, limit in result.loss_limits] == [START_MS + 2 * 3_600_000, 0]
+    assert result.limit_notes == [
+        "scripted: halted since 2024-01-01T02:00:00Z by PT-09 (loss limit)"
+        if state == HALTED
+        else "scripted: loss limit (PT-09) passed at 2024-01-01T02:00:00Z: only shrinking orders "
+        "while above it"
+    ]
 
 
 def test_a_symbol_without_a_bar_cannot_trade_and_its_order_waits_for_its_next_open() -> None:

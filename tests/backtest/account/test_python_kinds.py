@@ -16,6 +16,7 @@ from qtm.backtest.account.terms import Conditions
 from qtm.errors import StrategyError
 from qtm.market.instruments import Market
 from qtm.market.intervals import Interval
+from qtm.risk.rules import GateLimits
 from qtm.strategies.allocator_contract import allocator, period_of
 from qtm.strategies.registry import load_strategy
 from tests.backtest.account.markets import FREE, KEEP, coin, panel, series, wandering
@@ -87,6 +88,18 @@ def test_changes_within_the_drift_band_are_left_alone_but_leaving_never_is() -> 
     assert len(run(gone, panel(rows)).orders) == 1
     left, _ = answering([0.5, 0.2], [0.5, 0.0], drift=0.3)
     assert len(run(left, panel(rows)).orders) == 1  # 0.2 never was enough to enter
+
+
+def test_a_holding_on_its_way_out_in_parts_stays_when_the_next_weights_want_it() -> None:
+    rows = {
+        "AUSDT": [(50, 50, KEEP), (50, 50, KEEP), (50, 100, KEEP), *[(100, 100, KEEP)] * 5],
+        "BUSDT": [(100, 100, KEEP)] * 8,
+    }
+    limits = GateLimits(550.0, 1e9, 0.5, 0.9, 0.9, 100.0, 10_000.0, 5_000.0)
+    strategy, _ = answering([0.5, 0.0], [0.0, 0.0], [0.3, 0.0], drift=0.1)
+    result = run(strategy, panel(rows), limits=limits)
+    # 10 are worth 1000; 550 / 99 lets 5.555 leave, the rest is 29.6 % of equity: near enough to 0.3 to stay.
+    assert result.orders.select("side", "lots").rows() == [("BUY", 10_000.0), ("SELL", 5_555.0)]
 
 
 def test_a_window_holds_closed_bars_only_and_nan_keeps_a_holding() -> None:
