@@ -95,7 +95,22 @@ def optimize(
         float,
         typer.Option(help="Wasserstein distance by which the scenarios may be wrong, in daily return."),
     ] = 0.0,
-    mean: Annotated[str, typer.Option(help="Expected returns: shrunk, sample or zero.")] = "shrunk",
+    mean: Annotated[
+        str,
+        typer.Option(
+            help="Expected returns: shrunk (Bayes-Stein), james-stein, equilibrium, sample or zero."
+        ),
+    ] = "shrunk",
+    view: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--view",
+            help="A belief about a day's return, LONG[-SHORT]:RETURN[@CONFIDENCE]; repeatable.",
+        ),
+    ] = None,
+    spread: Annotated[
+        str, typer.Option("--covariance", help="Covariance: ledoit-wolf, oas or sample.")
+    ] = "ledoit-wolf",
     fully_invested: Annotated[bool, typer.Option(help="Forbid cash.")] = False,
     held: Held = None,
     turnover_cap: Annotated[float | None, typer.Option(help="Most sum of absolute weight changes.")] = None,
@@ -123,10 +138,12 @@ def optimize(
     Example: [bold]qtm optimize --walk-forward --window 365 --cost-bps 10[/bold]
     """
     from qtm.market.instruments import Market
+    from qtm.portfolio.covariance import CovarianceModel
     from qtm.portfolio.mandate import Mandate, MeanModel
     from qtm.portfolio.problem import Objective
     from qtm.portfolio.scenarios.copula import Margins
     from qtm.portfolio.scenarios.recipe import ScenarioModel, ScenarioRecipe
+    from qtm.portfolio.views import View
 
     traded = _choice(Market, market, "market")
     recipe = ScenarioRecipe(
@@ -154,6 +171,8 @@ def optimize(
         further_caps=tuple(_level_cap(text) for text in cap_at or ()),
         rivals=tuple(replace(recipe, model=_choice(ScenarioModel, text, "also")) for text in also or ()),
         radius=radius,
+        views=tuple(View.parse(text) for text in view or ()),
+        covariance=_choice(CovarianceModel, spread, "covariance"),
     )
     if walk:
         _walk_forward(mandate, every, as_of, as_json, traded)

@@ -12,14 +12,16 @@ import numpy as np
 
 from qtm.errors import RiskError
 from qtm.portfolio.allocation import Allocation
+from qtm.portfolio.covariance import covariance
 from qtm.portfolio.history import DailyHistory
 from qtm.portfolio.mandate import Mandate, MeanModel
-from qtm.portfolio.means import bayes_stein_mean, funding_carry
+from qtm.portfolio.means import bayes_stein_mean, funding_carry, james_stein_mean
 from qtm.portfolio.optimise import optimise
 from qtm.portfolio.problem import Distribution, Objective, PortfolioProblem, TailCap
 from qtm.portfolio.scenarios.history import historical_scenarios
 from qtm.portfolio.scenarios.recipe import ScenarioRecipe, make_scenarios
 from qtm.portfolio.scenarios.scenario_set import ScenarioSet
+from qtm.portfolio.views import equilibrium_mean, mean_with_views
 from qtm.risk.measures import Floats
 
 
@@ -67,16 +69,19 @@ def daily_mean(history: DailyHistory, mandate: Mandate) -> Floats:
     """Expected returns of the symbols `daily_scenarios` measures, shape (N,), by the mandate's model.
 
     They come from the days of the window, whatever the scenario model: a thousand draws tell no more about
-    the mean than the days they are drawn from. Of perpetuals, the price's mean is shrunk and the recent
-    funding, which persists where price trends do not, is added whole.
+    the mean than the days they are drawn from. Of perpetuals, the price's mean is estimated and the recent
+    funding, which persists where price trends do not, is added whole. The mandate's views are about the sum.
     """
     prices = replace(history, funding=None)
     scenarios = historical_scenarios(prices.close_frame(mandate.window), least_history=mandate.least_history)
-    mean = _mean(scenarios, mandate.mean)
-    if history.funding is None:
-        return mean
     columns = [history.symbols.index(symbol) for symbol in scenarios.symbols]
-    return mean + funding_carry(history.funding[-mandate.window :, columns])
+    mean = _mean(scenarios, mandate, history.quote_volumes[-mandate.window :, columns])
+    if history.funding is not None:
+        mean = mean + funding_carry(history.funding[-mandate.window :, columns])
+    if not mandate.views:
+        return mean
+    spread = covariance(scenarios.returns, mandate.covariance)
+    return mean_with_views(mean, spread, scenarios.symbols, mandate.views)
 
 
 def daily_problem(
@@ -168,10 +173,19 @@ def allocate_daily(
     )
 
 
-def _mean(scenarios: ScenarioSet, model: MeanModel) -> Floats:
-    if model is MeanModel.ZERO:
-        return np.zeros(len(scenarios.symbols))
-    if model is MeanModel.SAMPLE:
-        sample: Floats = scenarios.returns.mean(axis=0)
-        return sample
-    return bayes_stein_mean(scenarios.returns)
+def _mean(scenarios: ScenarioSet, mandate: Mandate, traded: Floats) -> Floats:
+    """Expected returns by the mandate's model; `traded` is the money traded a day, shape (D, N)."""
+    returns = scenarios.returns
+    match mandate.mean:
+        case MeanModel.ZERO:
+            return np.zeros(len(scenarios.symbols))
+        case MeanModel.SAMPLE:
+            sample: Floats = returns.mean(axis=0)
+            return sample
+        case MeanModel.JAMES_STEIN:
+            return james_stein_mean(returns)
+        case MeanModel.EQUILIBRIUM:
+            money = np.nanmean(traded, axis=0)
+            return equilibrium_mean(covariance(returns, mandate.covariance), money / money.sum())
+        case MeanModel.SHRUNK:
+            return bayes_stein_mean(returns)

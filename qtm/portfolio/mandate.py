@@ -8,8 +8,10 @@ from enum import StrEnum
 from typing import Any
 
 from qtm.errors import ConfigError, DataError
+from qtm.portfolio.covariance import CovarianceModel
 from qtm.portfolio.problem import GroundNorm, Objective, TailCap
 from qtm.portfolio.scenarios.recipe import ScenarioModel, ScenarioRecipe
+from qtm.portfolio.views import View
 from qtm.settings import RiskSettings
 
 
@@ -17,6 +19,10 @@ class MeanModel(StrEnum):
     """Where expected returns come from."""
 
     SHRUNK = "shrunk"
+    """Bayes-Stein: towards the mean of the minimum-variance portfolio (Jorion 1986)."""
+    JAMES_STEIN = "james-stein"
+    EQUILIBRIUM = "equilibrium"
+    """What would make the symbols worth holding in proportion to the money traded in them."""
     SAMPLE = "sample"
     ZERO = "zero"
 
@@ -28,7 +34,9 @@ class Mandate:
     `window` is the number of daily returns looked at, `least_history` the fewest a symbol must have.
     With `allow_cash` up to all of the capital may stay uninvested. `further_caps` are CVaR caps at other
     levels, `rivals` scenario models under which every cap must hold too, and `radius` the Wasserstein
-    distance (in units of daily return, measured in `ground`) by which all of them may be wrong.
+    distance (in units of daily return, measured in `ground`) by which all of them may be wrong. `views` move
+    the expected returns, whichever model they come from (Black and Litterman), through the covariance by
+    `covariance`, which the minimum-variance benchmark uses too.
     """
 
     alpha: float = 0.95
@@ -47,6 +55,8 @@ class Mandate:
     rivals: tuple[ScenarioRecipe, ...] = ()
     radius: float = 0.0
     ground: GroundNorm = GroundNorm.EUCLIDEAN
+    views: tuple[View, ...] = ()
+    covariance: CovarianceModel = CovarianceModel.LEDOIT_WOLF
 
     def __post_init__(self) -> None:
         checks = (
@@ -104,6 +114,8 @@ class Mandate:
                     "further_caps": tuple(TailCap(**cap) for cap in values["further_caps"]),
                     "rivals": tuple(ScenarioRecipe.from_record(rival) for rival in values["rivals"]),
                     "ground": GroundNorm(values["ground"]),
+                    "views": tuple(View(**view) for view in values.get("views", ())),
+                    "covariance": CovarianceModel(values.get("covariance", CovarianceModel.LEDOIT_WOLF)),
                 }
             )
         except (KeyError, TypeError, ValueError) as error:

@@ -1,8 +1,8 @@
-"""Expected returns: the sample mean, and the shrunk mean a sane allocation uses.
+"""Expected returns: the sample mean, and the shrunk means a sane allocation uses.
 
 Sample means of crypto returns are mostly noise over any window a desk uses, and a maximiser buys the noise.
-Jorion's estimator (1986) pulls them towards the mean of the minimum-variance portfolio, the more so the less
-the sample tells them apart.
+Jorion's estimator (1986) pulls them towards the mean of the minimum-variance portfolio, James and Stein's
+(1961) towards their average, the more so the less the sample tells them apart.
 """
 
 from __future__ import annotations
@@ -42,6 +42,31 @@ def bayes_stein_mean(returns: Floats) -> Floats:
     distance = float(away @ inverse @ away)
     shrinkage = (count + 2) / (count + 2 + observations * distance)
     shrunk: Floats = (1 - shrinkage) * sample + shrinkage * target
+    return shrunk
+
+
+def james_stein_mean(returns: Floats) -> Floats:
+    """James-Stein expected returns, shape (N,): the sample mean pulled towards its average.
+
+    Correlated returns count as the `trace / largest eigenvalue` directions that their covariance has (Bock
+    1975). With two or fewer the sample mean cannot be improved on and is returned, as for most sets of coins,
+    which move as one. The share is kept between 0 and 1 (Baranchik's positive part).
+
+    Parameters
+    ----------
+    returns
+        Shape (T, N).
+    """
+    sample: Floats = returns.mean(axis=0)
+    if returns.shape[1] == 1:
+        return sample
+    variances = np.linalg.eigvalsh(np.cov(returns, rowvar=False))
+    away = sample - sample.mean()
+    distance = returns.shape[0] * float(away @ away)
+    if distance == 0.0:
+        return sample
+    share = min(max(float(variances.sum() - 2.0 * variances[-1]) / distance, 0.0), 1.0)
+    shrunk: Floats = sample - share * away
     return shrunk
 
 

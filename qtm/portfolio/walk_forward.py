@@ -196,4 +196,5 @@ def _benchmark(scenarios: ScenarioSet, mandate: Mandate, book: Book) -> Floats:
     count = len(scenarios.symbols)
     if book is Book.EQUAL_WEIGHT:
         return np.full(count, 1.0 / count)
-    return minimum_variance(scenarios.returns, max(mandate.max_weight, 1.0 / count))
+    most = max(mandate.max_weight, 1.0 / count)
+    return minimum_variance(scenarios.returns, most, mandate.covariance)

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import brentq, minimize_scalar
 
 from qtm.errors import RiskError
 from qtm.risk.measures import Floats
 
 _LEAST_EXCESSES: Final = 20
+_LEAST_SHAPE: Final = -0.5
+"""Below it the maximum likelihood estimator is not regular (Smith 1985)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,17 +130,20 @@ def fit_generalised_pareto(excesses: Floats) -> tuple[float, float]:
         raise RiskError("excesses over a threshold are positive", where=f"{excesses.shape}")
     unit = float(excesses.mean())
     scaled = excesses / unit
-    lowest = -1.0 / float(scaled.max())
+
+    def shape_at(theta: float) -> float:
+        return float(np.mean(np.log1p(theta * scaled)))
 
     def loss(theta: float) -> float:
         if abs(theta) < 1e-9:
             return 1.0
-        shape = float(np.mean(np.log1p(theta * scaled)))
-        if shape <= -0.5 or shape / theta <= 0.0:
-            return math.inf
+        shape = shape_at(theta)
         return math.log(shape / theta) + shape + 1.0
 
-    grid = np.concatenate((lowest * np.geomspace(0.999, 1e-4, 60), [0.0], np.geomspace(1e-4, 50.0, 120)))
+    lowest = -0.999 / float(scaled.max())
+    if shape_at(lowest) < _LEAST_SHAPE:  # the shape rises with theta: begin where it is allowed
+        lowest = float(brentq(lambda theta: shape_at(theta) - _LEAST_SHAPE, lowest, 0.0))
+    grid = np.concatenate((lowest * np.geomspace(1.0, 1e-4, 60), [0.0], np.geomspace(1e-4, 50.0, 120)))
     values = [loss(float(theta)) for theta in grid]
     best = int(np.argmin(values))
     low, high = float(grid[max(best - 1, 0)]), float(grid[min(best + 1, grid.shape[0] - 1)])
@@ -146,5 +151,5 @@ def fit_generalised_pareto(excesses: Floats) -> tuple[float, float]:
     theta = float(found.x) if found.fun <= values[best] else float(grid[best])
     if abs(theta) < 1e-9:
         return 0.0, unit
-    shape = float(np.mean(np.log1p(theta * scaled)))
+    shape = shape_at(theta)
     return shape, shape / theta * unit

@@ -12,6 +12,7 @@ from qtm.market.bars import BAR_SCHEMA, FUNDING_SCHEMA
 from qtm.market.instruments import Market
 from qtm.market.intervals import Interval
 from qtm.market.lake import Lake
+from qtm.portfolio.covariance import CovarianceModel
 from qtm.portfolio.daily import allocate_daily, daily_mean, daily_scenarios
 from qtm.portfolio.history import daily_history
 from qtm.portfolio.mandate import Mandate, MeanModel
@@ -19,6 +20,7 @@ from qtm.portfolio.means import after_funding, funding_carry
 from qtm.portfolio.problem import GroundNorm, Objective, TailCap
 from qtm.portfolio.scenarios.recipe import ScenarioModel, ScenarioRecipe
 from qtm.portfolio.scenarios.storage import load_scenarios, store_scenarios
+from qtm.portfolio.views import View
 from qtm.portfolio.walk_forward import walk_forward
 from tests.portfolio.lake import DAY_MS, FIRST_MS, SYMBOLS, daily_lake
 
@@ -83,10 +85,25 @@ def test_a_mandate_survives_its_record():
         radius=0.001,
         ground=GroundNorm.LARGEST,
         turnover_cap=0.3,
+        views=(View("S0", 0.001, "S1", 0.7),),
+        covariance=CovarianceModel.OAS,
     )
     assert Mandate.from_record(json.loads(json.dumps(asdict(mandate)))) == mandate
     with pytest.raises(DataError, match="mandate"):
         Mandate.from_record({"alpha": 0.95})
+
+
+@pytest.mark.parametrize("model", list(MeanModel))
+def test_every_mean_has_a_book_and_views_move_it(history, model):
+    plain = daily_mean(history, replace(MANDATE, mean=model))
+    scenarios = daily_scenarios(history, MANDATE)
+    first, second = scenarios.symbols[:2]
+    view = View(first, 0.02, second, confidence=1.0)
+    moved = daily_mean(history, replace(MANDATE, mean=model, views=(view,)))
+    assert np.isfinite(plain).all() and plain.shape == moved.shape == (len(scenarios.symbols),)
+    assert moved[0] - moved[1] == pytest.approx(0.02)
+    answer = allocate_daily(history, replace(MANDATE, mean=model, views=(view,)))
+    assert answer.scenarios.cvar(answer.allocation.weights, 0.95) <= 0.03 + 1e-7
 
 
 @pytest.mark.parametrize(

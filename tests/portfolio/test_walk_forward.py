@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from qtm.errors import RiskError
+from qtm.portfolio.covariance import CovarianceModel, covariance
 from qtm.portfolio.history import daily_history
 from qtm.portfolio.mandate import Mandate
-from qtm.portfolio.minimum_variance import minimum_variance, shrunk_covariance
+from qtm.portfolio.minimum_variance import minimum_variance
 from qtm.portfolio.walk_forward import Book, walk_forward
 from tests.portfolio.lake import SYMBOLS, daily_lake
 from tests.portfolio.problems import heavy_tailed_returns
@@ -69,20 +70,10 @@ def test_a_history_shorter_than_the_window_is_an_error(history):
 
 def test_minimum_variance_is_the_closed_form_when_no_bound_binds():
     returns = heavy_tailed_returns(3, 2000, 8) * [1.0, 0.8, 1.2]
-    inverse = np.linalg.inv(shrunk_covariance(returns)).sum(axis=1)
+    inverse = np.linalg.inv(covariance(returns, CovarianceModel.LEDOIT_WOLF)).sum(axis=1)
     free = inverse / inverse.sum()
     assert (free > 0).all()
     assert minimum_variance(returns, 1.0) == pytest.approx(free, abs=1e-5)
     assert minimum_variance(returns, 0.4).max() <= 0.4 + 1e-9
     with pytest.raises(RiskError, match="sum to one"):
         minimum_variance(returns, 0.2)
-
-
-def test_shrinkage_is_strong_with_few_rows_and_weak_with_many():
-    few, many = heavy_tailed_returns(20, 30, 9), heavy_tailed_returns(20, 50_000, 9)
-
-    def spread(matrix):
-        return np.ptp(np.linalg.eigvalsh(matrix))
-
-    assert spread(shrunk_covariance(few)) < 0.9 * spread(np.cov(few.T, bias=True))
-    assert spread(shrunk_covariance(many)) == pytest.approx(spread(np.cov(many.T, bias=True)), rel=0.01)

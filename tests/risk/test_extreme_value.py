@@ -41,6 +41,15 @@ def test_likelihood_is_at_least_that_of_scipys_fit(shape, seed):
     assert mine >= genpareto.logpdf(sample, theirs[0], scale=theirs[2]).sum() - 1e-4
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("power", [0.2, 0.5, 1.0, 3.0])
+def test_tails_that_end_early_are_fitted_down_to_the_least_shape_without_a_warning(power):
+    excesses = np.linspace(0.01, 1.0, 60) ** power
+    shape, scale = fit_generalised_pareto(excesses)
+    assert shape >= -0.5 - 1e-9 and scale > 0.0
+    assert 1.0 + shape / scale * excesses.max() > 0.0  # no excess lies beyond the fitted end
+
+
 def test_inside_the_data_the_tail_agrees_with_history():
     returns = np.random.default_rng(3).standard_t(4, size=20_000) * 0.02
     tail = fit_pareto_tail(returns)

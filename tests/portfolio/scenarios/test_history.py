@@ -5,7 +5,6 @@ import polars as pl
 import pytest
 
 from qtm.errors import DataError, RiskError
-from qtm.portfolio.means import bayes_stein_mean
 from qtm.portfolio.scenarios.history import historical_scenarios
 from qtm.portfolio.scenarios.reshaped import filtered_historical
 from tests.portfolio.problems import heavy_tailed_returns
@@ -99,19 +98,3 @@ def test_filtering_scales_the_past_to_todays_volatility():
 def test_a_symbol_that_never_moves_keeps_zero_returns_when_filtered():
     table = closes(S0=np.full(400, 5.0))
     assert (filtered_historical(historical_scenarios(table)).column("S0") == 0.0).all()
-
-
-def test_shrunk_means_lie_between_the_sample_and_one_target():
-    returns = heavy_tailed_returns(6, 300, 4)
-    sample, shrunk = returns.mean(axis=0), bayes_stein_mean(returns)
-    assert np.ptp(shrunk) < np.ptp(sample)
-    assert (np.argsort(shrunk) == np.argsort(sample)).all()
-    many = heavy_tailed_returns(6, 200_000, 4)
-    assert np.ptp(bayes_stein_mean(many)) > 0.9 * np.ptp(many.mean(axis=0))
-
-
-def test_shrinkage_survives_a_duplicated_asset_and_refuses_too_few_rows():
-    returns = heavy_tailed_returns(3, 100, 5)
-    assert np.isfinite(bayes_stein_mean(np.column_stack([returns, returns[:, 0]]))).all()
-    with pytest.raises(RiskError, match="too few"):
-        bayes_stein_mean(returns[:5])
