@@ -76,7 +76,7 @@ class StreamConfig:
     @property
     def run_dir(self) -> Path:
         """Where this run keeps its frames, snapshots and signals."""
-        return self.state_dir / "streams" / f"{self.account}-{self.strategy}"
+        return self.state_dir / "streams" / f"{self.account}-{Path(self.strategy).stem}"
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -64,7 +64,8 @@ def _row(decision: Any, sent: Any, paid: Any, one: Any) -> Row:
     status = "REFUSED" if sent is None else sent.status
     price = float(paid[0]) if paid else None
     assert len(paid) <= 1, "the replayed book is deep enough for one execution per order"
-    return (decision.decided_ms, record["side"], lots, ticks, status, decision.controls, price)
+    controls = ",".join(decision.controls.split())
+    return (decision.decided_ms, record["side"], lots, ticks, status, controls, price)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +92,54 @@ def test_a_refusal_by_the_gate_is_the_same_refusal_in_the_engine(tmp_path: Path)
     assert {row[5] for row in rows if row[4] == "REFUSED"} == {"PT-03"}
 
 
+LADDER = """
+from typing import NamedTuple
+import numpy as np
+from qtm.strategies.contract import step_strategy
+
+class Params(NamedTuple):
+    rung: int = 10
+
+@step_strategy(name="ladder", summary="Enters by thirds, leaves at once.", params=Params,
+               bounds={"rung": (1, 99)}, state={"bars": "i8"})
+def strategy(params, state, bar, account):
+    at = (state.bars // params.rung) % 5
+    state.bars += 1
+    return 0.3 * at if at < 4 else 0.0
+"""
+
+
+def ladder(folder: Path) -> str:
+    """A strategy whose exits are three times its entries, as a file."""
+    path = folder / "ladder.py"
+    path.write_text(LADDER)
+    return str(path)
+
+
+def test_an_exit_above_the_order_limit_leaves_in_the_same_parts_at_the_same_bars(tmp_path: Path) -> None:
+    risk = RiskSettings(max_order_value=Decimal(35_000))
+    rows = check_parity(tmp_path, ladder(tmp_path), {}, risk, QTM_RISK__MAX_ORDER_VALUE="35000")
+    assert {row[4] for row in rows} == {"FILLED"}
+    sales = [row for row in rows if row[1] == "SELL" and row[2] > 0]
+    most = [lots * ticks * 1e-7 for _, _, lots, ticks, *_ in sales]  # a lot of 1e-5 at a tick of 0.01
+    assert max(most) <= 35_000 < max(most) * 1.001
+    starts = [row[0] for row in sales]
+    assert starts[1] == starts[0] + 60_000 and starts[2] == starts[0] + 120_000
+
+
+@pytest.mark.parametrize("word", ["reduce", "halt"])
+def test_a_loss_above_its_limit_does_the_same_in_engine_and_stream(tmp_path: Path, word: str) -> None:
+    # The gate looks at every price, the engine at closes: this loss is passed by both within the same bar.
+    risk = RiskSettings(max_drawdown=Decimal("0.0065"), at_loss_limit=word)  # type: ignore[arg-type]
+    rows = check_parity(
+        tmp_path, ladder(tmp_path), {"rung": 7}, risk,
+        QTM_RISK__MAX_DRAWDOWN="0.0065", QTM_RISK__AT_LOSS_LIMIT=word,
+    )  # fmt: skip
+    refused = [row for row in rows if row[4] == "REFUSED"]
+    assert {row[1] for row in refused} == ({"BUY"} if word == "reduce" else {"BUY", "SELL"})
+    assert all("PT-09" in row[5] or row[5] == "KS-03" for row in refused)
+
+
 def check_parity(
     folder: Path,
     name: str,
@@ -105,7 +154,7 @@ def check_parity(
     one = instrument("BTCUSDT")
     sizing = Sizing(SIZE_BY_UNITS, units) if units else Sizing()
     settings = [word for pair in params.items() for word in ("--param", "{}={}".format(*pair))]
-    limits = load_limits(risk, [one]).effective(name, "BTCUSDT").limits
+    limits = load_limits(risk, [one]).effective(strategy.name, "BTCUSDT").limits
     floats = GateLimits(*(float(value) for value in limits))._replace(rounding=1e-12)
     result = run_backtest(
         strategy, strategy.params(params), bars, one, cash=CASH, costs=SPOT_COSTS, sizing=sizing,
