@@ -33,6 +33,28 @@ MEANING = {
     "scenario": "number of the scenario within its day",
     "probability": "chance of the scenario; a day's sum to one",
     "returns": "the scenario's return of every symbol of the record, in its order, as fractions",
+    "engine": "how the tail is measured, with the horizon where it is not a day",
+    "alpha": "confidence level",
+    "var": "value at risk, fraction of capital; null where the engine refuses",
+    "cvar": "mean loss beyond it, fraction of capital; null where the engine refuses",
+    "note": "what the engine saw or fitted, or why it refuses",
+    "event": "the dated event",
+    "on_closes": "loss on closes, fraction of capital",
+    "on_lows": "loss with every coin at its low at once",
+    "on_lows_longs_only": "loss on lows with the short legs gone",
+    "on_extremes": "loss with longs at lows and shorts at highs",
+    "worst_symbol": "the position that loses most",
+    "model": "engine judged",
+    "days": "forecasts judged",
+    "exceptions": "days that lost more than VaR 99 %",
+    "expected": "exceptions a true model has on average",
+    "kupiec_p": "p-value of the share of exceptions",
+    "christoffersen_p": "p-value of share and clustering together",
+    "z1": "Acerbi-Szekely Z1 of ES 97.5 %; null without an exception",
+    "z2": "Acerbi-Szekely Z2 of ES 97.5 %",
+    "var_light": "Basel zone of the exceptions",
+    "es_light": "zone of Z2 against its simulated critical values",
+    "light": "the worse of the two, which acts on a running stream",
     "record": "symbols, model, window and origin as JSON, the same in every row of a day",
 }
 
@@ -55,6 +77,11 @@ def scenarios_table() -> dict[str, Any]:
 def weights_table() -> dict[str, Any]:
     """Definition metadata of the weights."""
     return _table(WEIGHTS, WEIGHTS_SCHEMA)
+
+
+def risk_table(dataset: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """Definition metadata of a table of the risk group; `schema` is what it holds beside the day."""
+    return _table(dataset, {"open_time_ms": "Int64", **schema})
 
 
 SCENARIOS_SCHEMA = {

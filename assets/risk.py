@@ -10,7 +10,7 @@ from assets.failures import failures_in_words
 from assets.live_record import journal_metadata, read_journal
 from assets.partitions import DAILY, run_window
 from assets.portfolio import weights
-from assets.presentation import page_path
+from assets.presentation import figure, page_path, table
 from assets.resources import MarketLake, OperationalStore, ReportFolder
 from assets.risk_facts import report_metadata, report_plots
 from qtm.market.instruments import Market
@@ -95,6 +95,44 @@ def risk_report(
             verdict_over_days("risk_models_hold", window.days, red, severity=dg.AssetCheckSeverity.WARN),
         ],
     )
+
+
+@dg.asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"plotly"},
+    deps=[risk_report],
+    description=(
+        "The week and the month up to the newest daily risk report, summed up from the reports themselves: "
+        "CVaR, P&L, breaches, lights, positions, and the days without a report. HTML, PDF and JSON."
+    ),
+)
+def risk_roll_ups(reports: ReportFolder) -> dg.MaterializeResult:
+    """A weekly and a monthly roll-up; nothing is measured again."""
+    from qtm.clock import SystemClock
+    from qtm.reports.pdf import write_pdf
+    from qtm.reports.risk_roll_up import Period, newest_report
+    from qtm.reports.risk_roll_up_page import roll_up_document, write_roll_up
+
+    folder = reports.path("risk")
+    shown: dict[str, dg.MetadataValue] = {}
+    with failures_in_words():
+        last = newest_report(folder)
+        for period in Period:
+            page, summed = write_roll_up(folder, last, period)
+            write_pdf(page.with_suffix(".pdf"), roll_up_document(summed), made_ms=SystemClock().now_ms())
+            body = summed.body()
+            shown |= {
+                f"{period} report": page_path(page),
+                f"{period} days": dg.MetadataValue.text(f"{summed.first} to {summed.last}"),
+                f"{period} highest CVaR %": figure(100 * body["cvar"]["highest"]),
+                f"{period} P&L %": figure(100 * body["pnl"]),
+                f"{period} days without a report": dg.MetadataValue.int(len(summed.missing)),
+                f"{period} breaches": table(
+                    [{"limit": name, "days": len(days)} for name, days in summed.breaches.items()]
+                ),
+            }
+    return dg.MaterializeResult(metadata=shown)
 
 
 @dg.asset(

@@ -13,11 +13,12 @@ import polars as pl
 
 from assets.books import books_of_run
 from assets.checks import verdict_over_days
+from assets.columns import risk_table
 from assets.failures import failures_in_words
 from assets.partitions import DAILY, Window, run_window
 from assets.portfolio import weights
-from assets.presentation import table
 from assets.resources import MarketLake
+from assets.risk_facts import measures_metadata, models_metadata, stress_metadata
 from qtm.market.lake import Lake, months_between
 from qtm.settings import settings
 
@@ -92,7 +93,7 @@ TABLES = (MEASURES, STRESS, MODEL_BACKTESTS)
             owners=OWNERS,
             kinds={"numpy", "deltalake"},
             description=one.description,
-            metadata={"dagster/table_name": one.name},
+            metadata=risk_table(one.name, one.columns),
         )
         for one in TABLES
     ],
@@ -142,14 +143,15 @@ def risk_tables(context: dg.AssetExecutionContext, lake: MarketLake) -> Iterator
             parts = sum(line.component for line in figures.exposures)
             if abs(parts - answer.scenarios.cvar(answer.allocation.weights, answer.mandate.alpha)) > ROUNDING:
                 torn[day.first] = f"components sum to {parts:.6%}, CVaR is {answer.allocation.cvar:.6%}"
+            pictures = window.is_recent(day.start_ms)
+            shown = {
+                MEASURES.name: measures_metadata(figures, pictures=pictures),
+                STRESS.name: stress_metadata(figures, pictures=pictures),
+                MODEL_BACKTESTS.name: models_metadata(figures, pictures=pictures),
+            }
             for one in TABLES:
                 rows[one.name] += [(day.start_ms, *row) for row in found[one.name]]
-                shown = pl.DataFrame(found[one.name], schema=one.columns, orient="row")
-                context.add_asset_metadata(
-                    {"rows": len(shown), "of the day": table(shown)},
-                    asset_key=one.name,
-                    partition_key=day.first,
-                )
+                context.add_asset_metadata(shown[one.name], asset_key=one.name, partition_key=day.first)
         versions = {one.name: _write(opened, one, rows[one.name], window) for one in TABLES}
     for one in TABLES:
         measured = [

@@ -8,7 +8,7 @@ DAILY_CLOSE = dg.define_asset_job(
     "daily_close",
     selection=(
         dg.AssetSelection.groups("market", "quality", "portfolio", "risk")
-        - dg.AssetSelection.assets("live_trading", "lake_coverage", "compacted_months")
+        - dg.AssetSelection.assets("live_trading", "lake_coverage", "compacted_months", "risk_roll_ups")
     ),
     description=(
         "One closed UTC day from the venue to the risk report: fetch, check, transform, weights, report. "
@@ -43,4 +43,10 @@ UPKEEP = dg.define_asset_job(
     description="Join the files of every month that is over into one sorted file.",
 )
 
-JOBS = (DAILY_CLOSE, HISTORY, RESEARCH, LIVE_RECORD, COVERAGE, UPKEEP)
+ROLL_UPS = dg.define_asset_job(
+    "roll_ups",
+    selection=dg.AssetSelection.assets("risk_roll_ups"),
+    description="The week and the month of risk, summed up from the daily reports.",
+)
+
+JOBS = (DAILY_CLOSE, HISTORY, RESEARCH, LIVE_RECORD, COVERAGE, UPKEEP, ROLL_UPS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from pipelines.jobs import COVERAGE, DAILY_CLOSE, UPKEEP
+from pipelines.jobs import COVERAGE, DAILY_CLOSE, ROLL_UPS, UPKEEP
 
 DAILY_SCHEDULE = dg.build_schedule_from_partitioned_job(
     DAILY_CLOSE,
@@ -33,4 +33,12 @@ UPKEEP_SCHEDULE = dg.ScheduleDefinition(
     description="On the 2nd of each month at 06:30 UTC, when the month before is complete.",
 )
 
-SCHEDULES = (DAILY_SCHEDULE, COVERAGE_SCHEDULE, UPKEEP_SCHEDULE)
+ROLL_UP_SCHEDULE = dg.ScheduleDefinition(
+    name="roll_up_schedule",
+    job=ROLL_UPS,
+    cron_schedule=["45 6 * * 1", "45 6 1 * *"],
+    execution_timezone="UTC",
+    description="Mondays and on the 1st of each month at 06:45 UTC, when the last daily report is there.",
+)
+
+SCHEDULES = (DAILY_SCHEDULE, COVERAGE_SCHEDULE, UPKEEP_SCHEDULE, ROLL_UP_SCHEDULE)

@@ -113,6 +113,7 @@ def made(tmp_path_factory):
             (("bars_1m", "bars_1h", "um_bars_5m", "um_funding"), {"days": MINUTE_DAYS}),
             (("bars_1d",), {"days": HISTORY_DAYS}),
             (("scenarios", "weights", *RISK_TABLES, "risk_report"), {"days": BOOK_DAYS}),
+            (("risk_roll_ups",), {}),
             (("lake_coverage",), {}),
             (("backtests",), {"strategy": "trend", "config": minutes}),
             (("parameter_sweep",), {"strategy": "trend", "config": {**minutes, "grid": GRID}}),

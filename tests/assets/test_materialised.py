@@ -77,6 +77,28 @@ def test_reports_are_pages_that_exist(made):
     assert Path(sheet).is_file()
 
 
+def test_roll_ups_sum_the_reports_that_were_made(made):
+    shown = metadata(made.results["risk_roll_ups"], "risk_roll_ups")
+    assert shown["weekly days"] == "2024-06-24 to 2024-06-30"
+    assert (shown["weekly days without a report"], shown["monthly days without a report"]) == (5, 28)
+    for period in ("weekly", "monthly"):
+        assert Path(shown[f"{period} report"]).with_suffix(".pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_a_risk_tables_page_shows_the_figures_and_names_its_columns(made):
+    measures = metadata(made.results["risk_measures"], "risk_measures")
+    cvar = made.lake.sql(
+        "SELECT cvar FROM risk_measures WHERE engine = 'Historical' AND alpha = 0.975 ORDER BY open_time_ms"
+    )["cvar"][-1]
+    assert measures["CVaR 97.5 %, historical, % of capital"] == pytest.approx(100 * cvar, abs=1e-5)
+    assert f"{100 * cvar:.2f}" in measures["next day, % of capital"]
+    specs = {spec.key.to_user_string(): spec for one in defs.assets for spec in one.specs}
+    for name in ("risk_measures", "model_backtests"):
+        columns = specs[name].metadata["dagster/column_schema"].columns
+        held = made.lake.sql(f"SELECT * FROM {name} LIMIT 1").columns
+        assert {column.name for column in columns} == set(held) - {"month"}
+
+
 def test_a_sweep_has_one_row_per_combination(made):
     shown = metadata(made.results["parameter_sweep"], "parameter_sweep")
     assert shown["combinations"] == 4

@@ -121,5 +121,5 @@ def test_the_daily_job_runs_from_the_venue_to_the_report():
 
 def test_schedules_that_touch_the_venue_wait_for_a_person():
     stopped = {s.name for s in defs.schedules or [] if s.default_status is dg.DefaultScheduleStatus.STOPPED}
-    assert stopped == {"daily_close_schedule", "coverage_schedule", "upkeep_schedule"}
+    assert stopped == {"daily_close_schedule", "coverage_schedule", "upkeep_schedule", "roll_up_schedule"}
     assert journal_sensor.default_status is dg.DefaultSensorStatus.RUNNING

@@ -45,7 +45,7 @@ def test_a_selection_follows_the_graph():
     keys = selected_assets(defs, 'key:"bars_1d"+')
     assert {key.to_user_string() for key in keys} == {
         "bars_1d", "scenarios", "weights", "risk_report", "lake_coverage", "compacted_months",
-        "risk_measures", "stress", "model_backtests",
+        "risk_measures", "stress", "model_backtests", "risk_roll_ups",
     }  # fmt: skip
 
 

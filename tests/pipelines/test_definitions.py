@@ -26,6 +26,7 @@ overfitting      research   strategy  bars_1h bars_1m instruments
 parameter_sweep  research   strategy  bars_1h bars_1m instruments
 risk_measures    risk       day       weights
 risk_report      risk       day       weights
+risk_roll_ups    risk       -         risk_report
 scenarios        portfolio  day       bars_1d
 stress           risk       day       weights
 um_bars_5m       market     day       binance
