@@ -151,9 +151,10 @@ def _print_run(run: ResearchRun, path: Path) -> None:
     from qtm.reports.formats import money, percent, ratio
 
     made_from, figures = run.result.lineage, run.statistics
+    size = "" if made_from.interval == "trades" else f", {made_from.bars:,} bars"
     refused = int((run.orders["status"] == "REFUSED").sum())
     table = Table(
-        title=f"{made_from.strategy} on {made_from.symbol} {made_from.interval}, {made_from.bars:,} bars",
+        title=f"{made_from.strategy} on {made_from.symbol} {made_from.interval}{size}",
         show_header=False,
     )
     table.add_column(justify="left")

@@ -269,6 +269,15 @@ def _maintenance(margin: dict[str, Any]) -> str:
     return percent(rates[0]) if len(rates) == 1 else f"{percent(rates[0])} to {percent(rates[-1])}"
 
 
+def _data(result: SymbolResult) -> str:
+    """What the market was known by; the trades of a tape are counted beside its depth."""
+    made_from = result.lineage
+    named = f"{made_from.market} {made_from.symbol} {made_from.interval}"
+    if isinstance(result, OrdersResult) and not result.tape.of_bars:
+        return f"{named}, equity sampled every {result.tape.interval}"
+    return f"{named}, {made_from.bars:,} bars"
+
+
 def _lineage_table(result: SymbolResult) -> Block:
     made_from = result.lineage
     costs, limits, margin = made_from.costs, made_from.limits, made_from.margin
@@ -277,8 +286,7 @@ def _lineage_table(result: SymbolResult) -> Block:
             {
                 "Strategy": f"{made_from.strategy}, source version {made_from.strategy_version}",
                 "Parameters": ", ".join(f"{name}={value:g}" for name, value in made_from.params.items()),
-                "Data": f"{made_from.market} {made_from.symbol} {made_from.interval}, "
-                f"{made_from.bars:,} bars",
+                "Data": _data(result),
                 "Period": f"{iso_utc(made_from.first_ms)} to {iso_utc(made_from.last_ms)} (open times)",
                 "Lake version": _version(result),
                 "Waivers": "; ".join(made_from.waivers) or "none",

@@ -13,7 +13,7 @@ from qtm.backtest.conditions.bars import BarConditions
 from qtm.backtest.conditions.contract import Conditions
 from qtm.backtest.conditions.tape import TapeConditions
 from qtm.backtest.funding import FundingRates
-from qtm.backtest.tape.events import tape_of_bars, tape_of_trades
+from qtm.backtest.tape.events import TRADES, tape_of_bars, tape_of_trades
 from qtm.errors import ConfigError, DataError
 from qtm.market.columns import ColumnFiles
 from qtm.market.datasets import trades_dataset
@@ -34,8 +34,7 @@ from qtm.trading.costs import SPOT_COSTS, UM_COSTS, CostModel
 
 __all__ = ["Inputs", "funding_of", "gather", "gather_account", "parse_market", "parse_time"]
 
-TRADES = "trades"
-"""Stands for an interval where an order strategy is to run on every trade of the lake."""
+_NS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +141,14 @@ def _gather_trades(
         )
     instrument = lake.instrument(market, symbol)
     limits = load_limits(settings().risk, [instrument]) if options.get("gated", True) else None
+    tape = tape_of_trades(frame, instrument)
     return TapeConditions(
-        tape_of_trades(frame, instrument),
+        tape,
         instrument,
         _cash(**options),
         _costs(instrument, **options),
         limits=_limits(limits, strategy, instrument),
+        funding=funding_of(lake, market, symbol, tape.start_ns // _NS, tape.end_ns // _NS),
         data_version=version,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from qtm.backtest.funding import FundingRates
 from qtm.backtest.session import DAY_MS
 from qtm.backtest.tape.engine import run_orders_backtest
 from qtm.backtest.tape.events import Tape
+from qtm.backtest.tape.funding import with_payments
 from qtm.backtest.tape.result import OrdersResult
 from qtm.backtest.tape.rules import Latency, Queue
 from qtm.market.instruments import Instrument
@@ -49,7 +51,7 @@ class TapeConditions:
         tape, step_ms = self.tape, self.tape.interval.ms
         first_ms, end_ms = tape.start_ns // _NS, tape.end_ns // _NS
         return Place(
-            str(self.instrument.market), tape.symbol, (tape.symbol,), str(tape.interval), first_ms,
+            str(self.instrument.market), tape.symbol, (tape.symbol,), tape.resolution, first_ms,
             end_ms - step_ms, (end_ms - first_ms) // step_ms, self.data_version,
         )  # fmt: skip
 
@@ -59,6 +61,11 @@ class TapeConditions:
         place = self.place
         return np.arange(place.first_ms // DAY_MS, place.last_ms // DAY_MS + 1)
 
+    @cached_property
+    def _paid(self) -> Tape:
+        """The tape with its funding payments, merged once for all runs."""
+        return with_payments(self.tape, self.funding)
+
     def run(
         self, strategy: OrderStrategy, params: Any, *, trade_from_ms: int | None = None, debug: bool = False
     ) -> OrdersResult:
@@ -66,7 +73,7 @@ class TapeConditions:
         return run_orders_backtest(
             strategy,
             params,
-            self.tape,
+            self._paid,
             self.instrument,
             cash=self.cash,
             costs=self.costs,
@@ -74,7 +81,6 @@ class TapeConditions:
             queue=self.queue,
             limits=self.limits,
             margin=self.margin,
-            funding=self.funding,
             trade_from_ms=trade_from_ms,
             data_version=self.data_version,
             waivers=self.waivers,

@@ -7,7 +7,6 @@ the request reaches the venue after the order latency and works from the next ev
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,38 +15,24 @@ from numba.core.errors import NumbaError
 
 from qtm.backtest.engine import Lineage
 from qtm.backtest.funding import FundingRates
-from qtm.backtest.tape.events import MARK, NO_DEPTH, Tape, merge, timed_events
-from qtm.backtest.tape.funding import funding_events
+from qtm.backtest.tape.events import NO_DEPTH, Tape
+from qtm.backtest.tape.funding import with_payments
 from qtm.backtest.tape.kernels import engine_calls, run_kernel
 from qtm.backtest.tape.ledger import END_ROW, FILL_ROW, ROOM
 from qtm.backtest.tape.loop import FULL, WAKE
+from qtm.backtest.tape.memory import TapeSnapshot, memory_of, settled
 from qtm.backtest.tape.result import OrdersResult
-from qtm.backtest.tape.rules import NEVER_NS, Latency, Queue, make_rules
-from qtm.clock import iso_utc
+from qtm.backtest.tape.rules import Latency, Queue, make_rules
 from qtm.errors import ConfigError, DataError, StrategyError
 from qtm.market.instruments import Instrument, Market
 from qtm.risk.rules import GateLimits
 from qtm.strategies.compile_errors import explain_compile_error
 from qtm.strategies.order_contract import OrderStrategy
 from qtm.trading.costs import CostModel
-from qtm.trading.desk import DESK
-from qtm.trading.exact import units_of
 from qtm.trading.margin import NO_MARGIN, UM_MARGIN, Margin
 
 _NS = 1_000_000
 _MOST_CASH = 4e10
-
-
-@dataclass(frozen=True, slots=True)
-class TapeSnapshot:
-    """All memory of a run after its tape, as bytes; a run given it goes on as if it had never stopped."""
-
-    strategy_version: str
-    end_ns: int
-    base_ticks: int
-    state: bytes
-    desk: bytes
-    levels: bytes
 
 
 def run_orders_backtest(
@@ -84,7 +69,8 @@ def run_orders_backtest(
         Leverage, brackets and liquidation of a futures account (`UM_MARGIN` by default on USD-M, none on
         spot). A leverage of 0 on USD-M trades without margin.
     funding
-        Funding payments of a perpetual; None charges none (a delivery contract, or a deliberate omission).
+        Funding payments of a perpetual; None charges what the tape holds (see `funding.with_payments`), else
+        none (a delivery contract, or a deliberate omission).
     marks
         Times in ns and mark prices in ticks; they then decide liquidation and mark-price triggers.
     trade_from_ms
@@ -105,13 +91,13 @@ def run_orders_backtest(
     _check(strategy, tape, cash)
     account = margin or (NO_MARGIN if instrument.market is Market.SPOT else UM_MARGIN)
     latency, queue = latency or Latency(), queue or Queue()
-    whole = _with_payments(tape, funding, marks)
+    whole = with_payments(tape, funding, marks)
     rules = make_rules(
         whole, instrument, costs, latency, queue, limits, account,
         wakes=strategy.wakes, period_ns=strategy.period_ns(values),
-        trade_from_ns=0 if trade_from_ms is None else trade_from_ms * _NS, marked=marks is not None,
+        trade_from_ns=0 if trade_from_ms is None else trade_from_ms * _NS, marked=whole.marked,
     )  # fmt: skip
-    state, desk, levels = _memory(strategy, whole, rules, cash, resume)
+    state, desk, levels = memory_of(strategy, whole, rules, cash, resume)
     start = desk["books"][0].copy()
     equity = np.empty((whole.end_ns - whole.start_ns) // int(rules["sample_ns"][0]))
     fills, ends = _run(strategy, values, state, desk, rules, levels, whole, equity, compiled=compiled)
@@ -136,7 +122,7 @@ def run_orders_backtest(
             params=dict(values._asdict()),
             market=str(instrument.market),
             symbol=whole.symbol,
-            interval=str(whole.interval),
+            interval=whole.resolution,
             first_ms=first_ms,
             last_ms=whole.end_ns // _NS - step_ms,
             bars=len(equity),
@@ -145,14 +131,14 @@ def run_orders_backtest(
             sizing={},
             limits=_as_judged(rules) if limits is not None else None,
             margin=account.as_dict() if account.leverage > 0 else None,
-            funded=funding is not None,
+            funded=whole.funded,
             band=0.0,
             data_version=data_version,
             waivers=waivers,
         ),
         snapshot=TapeSnapshot(
             strategy.version, whole.end_ns, int(rules["base_ticks"][0]), state.tobytes(),
-            _settled(desk), levels.tobytes(),
+            settled(desk), levels.tobytes(),
         ),
         latency=latency,
         queue=queue,
@@ -162,28 +148,6 @@ def run_orders_backtest(
 def _as_judged(rules: npt.NDArray[np.void]) -> dict[str, float]:
     """The limits as the gate of the run knows them, under the names every engine's lineage has."""
     return {name: float(rules["limits"][0][name]) for name in GateLimits._fields}
-
-
-def _settled(desk: npt.NDArray[np.void]) -> bytes:
-    """The desk's bytes without what belongs to one tape only."""
-    copy = desk.copy()
-    for name in ("cursor", "fills_told", "fill_rows", "end_rows", "sample_rows", "invested"):
-        copy[name] = 0
-    return bytes(copy.tobytes())
-
-
-def _with_payments(
-    tape: Tape,
-    funding: FundingRates | None,
-    marks: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None,
-) -> Tape:
-    """The tape with its funding payments and mark prices."""
-    added = []
-    if funding is not None:
-        added.append(funding_events(tape, funding))
-    if marks is not None:
-        added.append(timed_events(marks[0], MARK, marks[1], 0))
-    return merge(tape, *added) if added else tape
 
 
 def _run(
@@ -279,57 +243,3 @@ def _mapping(params: Any) -> Mapping[str, Any]:
     if params is None:
         return {}
     return params._asdict() if hasattr(params, "_asdict") else dict(params)
-
-
-def _memory(
-    strategy: OrderStrategy,
-    tape: Tape,
-    rules: npt.NDArray[np.void],
-    cash: float,
-    resume: TapeSnapshot | None,
-) -> tuple[Any, Any, Any]:
-    """State, desk and levels, fresh or from a snapshot."""
-    levels = np.zeros(tape.price_range[1] - tape.price_range[0] + 1, np.int64)
-    if resume is None:
-        return strategy.new_state(), _new_desk(tape, rules, cash), levels
-    if resume.strategy_version != strategy.version:
-        raise StrategyError(
-            f"the snapshot is of version {resume.strategy_version}, the strategy is {strategy.version}",
-            where=strategy.name,
-            remedy="start afresh, or run the version that made the snapshot",
-        )
-    if tape.start_ns < resume.end_ns:
-        raise DataError(
-            "the tape begins before the snapshot ends",
-            where=f"{tape.symbol} {iso_utc(tape.start_ns // _NS)}",
-            remedy=f"give a tape from {iso_utc(resume.end_ns // _NS)} on",
-        )
-    _lay_over(levels, int(rules["base_ticks"][0]), np.frombuffer(resume.levels, np.int64), resume.base_ticks)
-    desk = np.frombuffer(resume.desk, DESK).copy()
-    desk["next_sample_ns"] = tape.start_ns + rules["sample_ns"] - 1
-    return np.frombuffer(resume.state, strategy.state_dtype).copy(), desk, levels
-
-
-def _lay_over(levels: Any, base: int, old: Any, old_base: int) -> None:
-    """Copy the levels of a snapshot to where they belong in another span of ticks."""
-    first, last = max(base, old_base), min(base + len(levels), old_base + len(old))
-    if first < last:
-        levels[first - base : last - base] = old[first - old_base : last - old_base]
-
-
-def _new_desk(tape: Tape, rules: npt.NDArray[np.void], cash: float) -> npt.NDArray[np.void]:
-    """A desk before its first event."""
-    desk = np.zeros(1, DESK)
-    record = desk[0]
-    record["tick_size"], record["step_size"] = rules["tick_size"][0], rules["step_size"][0]
-    record["free"] = np.arange(len(record["free"]))
-    record["next_expiry_ns"] = record["fire_above"] = NEVER_NS
-    record["next_sample_ns"] = tape.start_ns + rules["sample_ns"][0] - 1
-    period = int(rules["period_ns"][0])
-    # A timer wakes nobody before there is a market to look at.
-    first = int(tape.events["ts_ns"][0]) if len(tape) else tape.start_ns
-    record["next_timer_ns"] = NEVER_NS if period == 0 else -(-first // period) * period + period
-    books = record["books"]
-    books["cash"] = books["peak"] = books["day_start"] = books["last_worth"] = units_of(cash)
-    books["day"] = -1
-    return desk

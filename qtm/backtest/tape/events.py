@@ -6,6 +6,7 @@ payments and mark prices are merged in by time.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -39,6 +40,12 @@ TAPE_BAR = np.dtype(
 )
 """A bar in ticks and lots; `close_ns` is its last millisecond, as Binance names it."""
 
+_PRICES_AND_VOLUME = ("open", "high", "low", "close", "volume")
+GRID_BAR = np.dtype([(name, "i8") for name in _PRICES_AND_VOLUME], align=True)
+
+TRADES = "trades"
+"""Stands for an interval where every trade is known."""
+
 NO_DEPTH, TOP_OF_BOOK, FULL_DEPTH = 0, 1, 2
 
 _NS = 1_000_000
@@ -60,6 +67,8 @@ class Tape:
         The grid equity is sampled on; the bars' own interval for a tape of bars.
     start_ns, end_ns
         The span, half open, on that grid.
+    funded, marked
+        Whether funding payments and mark prices are among the events.
     """
 
     symbol: str
@@ -69,6 +78,8 @@ class Tape:
     interval: Interval
     start_ns: int
     end_ns: int
+    funded: bool = False
+    marked: bool = False
 
     def __len__(self) -> int:
         return len(self.events)
@@ -77,6 +88,11 @@ class Tape:
     def of_bars(self) -> bool:
         """True when the market is known by its bars only."""
         return len(self.bars) > 0
+
+    @property
+    def resolution(self) -> str:
+        """How closely the market is known: the bars' interval, or `trades`."""
+        return str(self.interval) if self.of_bars else TRADES
 
     @cached_property
     def price_range(self) -> tuple[int, int]:
@@ -91,6 +107,37 @@ class Tape:
         reach = max(4096, high - low, high // 50)
         return max(1, low - reach), high + reach
 
+    @cached_property
+    def on_grid(self) -> npt.NDArray[np.void]:
+        """Prices in ticks and volume in lots on the tape's grid, shape (T,) of `GRID_BAR`.
+
+        An interval without a trade stands at the last price; those before the first one at its price.
+        """
+        step_ns = self.interval.ms * _NS
+        grid = np.zeros((self.end_ns - self.start_ns) // step_ns, GRID_BAR)
+        if self.of_bars:
+            rows = self.events[self.events["kind"] == BAR_ROW]
+            at = (rows["ts_ns"] - self.start_ns) // step_ns
+            for name in _PRICES_AND_VOLUME:
+                grid[name][at] = self.bars[name][rows["ticks"]]
+        else:
+            kinds = self.events["kind"]
+            trades = self.events[(kinds == BUY_TRADE) | (kinds == SELL_TRADE)]
+            which = (trades["ts_ns"] - self.start_ns) // step_ns
+            first = np.flatnonzero(np.append(True, which[1:] != which[:-1]))
+            last = np.append(first[1:], len(which)) - 1
+            at, ticks = which[first], trades["ticks"]
+            grid["open"][at], grid["close"][at] = ticks[first], ticks[last]
+            grid["high"][at] = np.maximum.reduceat(ticks, first)
+            grid["low"][at] = np.minimum.reduceat(ticks, first)
+            grid["volume"][at] = np.add.reduceat(trades["lots"], first)
+        empty = grid["close"] == 0
+        seen = np.maximum.accumulate(np.where(empty, 0, np.arange(len(grid))))
+        stands = np.where(empty[seen], grid["open"][at[0]], grid["close"][seen])
+        for name in ("open", "high", "low", "close"):
+            grid[name][empty] = stands[empty]
+        return grid
+
     def split(self, at_ns: int) -> tuple[Tape, Tape]:
         """The tape before and from `at_ns` on, a moment on its grid."""
         step = self.interval.ms * _NS
@@ -99,7 +146,7 @@ class Tape:
         cut = int(np.searchsorted(self.events["ts_ns"], at_ns))
         parts = ((self.events[:cut], self.start_ns, at_ns), (self.events[cut:], at_ns, self.end_ns))
         first, second = (
-            Tape(self.symbol, events, self.bars, self.depth, self.interval, start, end)
+            dataclasses.replace(self, events=events, start_ns=start, end_ns=end)
             for events, start, end in parts
         )
         if not self.of_bars:  # both keep the levels the whole would keep
@@ -197,7 +244,7 @@ def merge(tape: Tape, *others: npt.NDArray[np.void]) -> Tape:
     order = np.argsort(every["ts_ns"], kind="stable")
     inside = every[order]
     kept = inside[(inside["ts_ns"] >= tape.start_ns) & (inside["ts_ns"] < tape.end_ns)]
-    return Tape(tape.symbol, kept, tape.bars, tape.depth, tape.interval, tape.start_ns, tape.end_ns)
+    return dataclasses.replace(tape, events=kept)
 
 
 def timed_events(

@@ -1,15 +1,42 @@
-"""Funding payments as events of a tape; a missing one is an error, never zero."""
+"""Funding payments and mark prices as events of a tape; a missing payment is an error, never zero."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import numpy as np
 import numpy.typing as npt
 
 from qtm.backtest.funding import FundingRates, due_payments
-from qtm.backtest.tape.events import FUNDING, Tape, timed_events
+from qtm.backtest.tape.events import FUNDING, MARK, Tape, merge, timed_events
 from qtm.trading.exact import UNITS
 
 _NS = 1_000_000
+
+Marks = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+"""Times in ns and mark prices in ticks."""
+
+
+def with_payments(tape: Tape, funding: FundingRates | None, marks: Marks | None = None) -> Tape:
+    """The tape with funding payments and mark prices; itself when neither is given.
+
+    Raises
+    ------
+    DataError
+        Naming the first payment that is missing.
+    """
+    if funding is None and marks is None:
+        return tape
+    added = []
+    if funding is not None:
+        added.append(funding_events(tape, funding))
+    if marks is not None:
+        added.append(timed_events(marks[0], MARK, marks[1], 0))
+    return dataclasses.replace(
+        merge(tape, *added),
+        funded=tape.funded or funding is not None,
+        marked=tape.marked or marks is not None,
+    )
 
 
 def funding_events(tape: Tape, funding: FundingRates) -> npt.NDArray[np.void]:

@@ -21,7 +21,7 @@ from qtm.backtest.intrabar import CAUSES
 from qtm.backtest.session import EXPIRED, FILLED, REFUSED, REJECTED
 from qtm.backtest.sinks import ORDER_ROW
 from qtm.backtest.statistics import Statistics, round_trips, statistics_of
-from qtm.backtest.tape.events import BAR_ROW, BUY_TRADE, SELL_TRADE, Tape
+from qtm.backtest.tape.events import Tape
 from qtm.backtest.tape.ledger import REASONS
 from qtm.backtest.tape.rules import Latency, Queue
 from qtm.market.bars import BarSeries
@@ -31,7 +31,7 @@ from qtm.trading import desk as words
 from qtm.trading.exact import UNITS, scale_of
 
 if TYPE_CHECKING:
-    from qtm.backtest.tape.engine import TapeSnapshot
+    from qtm.backtest.tape.memory import TapeSnapshot
 
 Floats = npt.NDArray[np.float64]
 
@@ -214,43 +214,11 @@ SymbolResult = BacktestResult | OrdersResult
 
 def bars_of(tape: Tape, instrument: Instrument) -> BarSeries:
     """The trades (or bars) of a tape on its grid."""
-    step_ns = tape.interval.ms * _NS
-    count = (tape.end_ns - tape.start_ns) // step_ns
-    times, prices, volumes, row = _points(tape)
+    grid = tape.on_grid
     tick, lot = float(instrument.tick_size), float(instrument.step_size)
-    opened, high, low, close = (np.full(count, np.nan) for _ in range(4))
-    volume = np.zeros(count)
-    which = (times - tape.start_ns) // step_ns
-    if tape.of_bars:
-        for column, name in ((opened, "open"), (high, "high"), (low, "low"), (close, "close")):
-            column[which] = tape.bars[name][row] * tick
-        volume[which] = volumes * lot
-    else:
-        first = np.flatnonzero(np.append(True, which[1:] != which[:-1]))
-        last = np.append(first[1:], len(which)) - 1
-        at = which[first]
-        opened[at], close[at] = prices[first] * tick, prices[last] * tick
-        high[at] = np.maximum.reduceat(prices, first) * tick
-        low[at] = np.minimum.reduceat(prices, first) * tick
-        np.add.at(volume, which, volumes * lot)
-    seen = np.maximum.accumulate(np.where(np.isnan(close), 0, np.arange(count)))
-    filled = np.where(np.isnan(close[seen]), opened[which[0]], close[seen])
-    empty = np.isnan(close)
-    for column in (opened, high, low, close):
-        column[empty] = filled[empty]
-    opens_ms = (tape.start_ns + np.arange(count, dtype=np.int64) * step_ns) // _NS
-    return BarSeries(tape.symbol, tape.interval, opens_ms, opened, high, low, close, volume)
-
-
-def _points(tape: Tape) -> tuple[Any, Any, Any, Any]:
-    """Time, price, volume and row of every trade or bar of a tape."""
-    events = tape.events
-    if tape.of_bars:
-        rows = events[events["kind"] == BAR_ROW]
-        row = rows["ticks"]
-        return rows["ts_ns"], tape.bars["close"][row], tape.bars["volume"][row], row
-    trades = events[(events["kind"] == BUY_TRADE) | (events["kind"] == SELL_TRADE)]
-    return trades["ts_ns"], trades["ticks"], trades["lots"], np.arange(len(trades))
+    opens_ms = tape.start_ns // _NS + np.arange(len(grid), dtype=np.int64) * tape.interval.ms
+    opened, high, low, close = (grid[name] * tick for name in ("open", "high", "low", "close"))
+    return BarSeries(tape.symbol, tape.interval, opens_ms, opened, high, low, close, grid["volume"] * lot)
 
 
 def _rows_of_fills(fills: npt.NDArray[np.void], run: OrdersResult) -> npt.NDArray[np.void]:

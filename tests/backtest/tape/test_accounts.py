@@ -204,6 +204,31 @@ def test_funding_over_a_year_adds_up_to_the_last_unit() -> None:
     assert result.statistics.funding == pytest.approx(paid / E8)
 
 
+def test_funding_on_trades_falls_due_between_two_trades_at_the_price_before_it() -> None:
+    eight = 8 * 3_600
+    rows = [
+        (eight - 2, "B", 10_000, 5_000),
+        (eight - 1, "B", 10_000, 5_000),
+        (eight - 0.5, "B", 10_100, 5_000),
+        (eight + 0.003, "S", 12_000, 5_000),
+        (eight + 5, "S", 10_050, 5_000),
+        (eight + 6, "S", 10_050, 5_000),
+    ]
+    funding = FundingRates(
+        np.array([START_NS // 1_000_000 + eight * 1_000 + 3]), np.array([0.0001]), np.array([8])
+    )
+    # bought at 100.00 before the payment, marked for it at 101.00, not at 120.00 of its own millisecond
+    long = run(rows, [buy(eight - 2, 1, 1_000, **TAKE)], funding=funding)
+    assert long.books["funding"] == 1_010_000  # 0.0001 of 101.00
+    assert long.books["cash"] == (10_000 - 100) * E8 - 1_010_000
+    # a short receives it; one opened a second later neither pays nor receives
+    short = run(rows, [sell(eight - 2, 1, 1_000, **TAKE)], funding=funding)
+    assert short.books["funding"] == -1_010_000
+    late = run(rows, [buy(eight + 5, 1, 1_000, **TAKE)], funding=funding)
+    assert late.books["funding"] == 0 and len(late.fill_rows) == 1
+    assert long.lineage.funded and not run(rows, []).lineage.funded
+
+
 def test_a_missing_payment_is_an_error() -> None:
     bars, funding = year_of_funding()
     keep = np.arange(len(funding.time_ms)) != 500
