@@ -11,7 +11,7 @@ from qtm.market.delta import DeltaTables, first_line, quoted
 
 
 def answer(tables: DeltaTables, datasets: Sequence[str], query: str) -> pl.DataFrame:
-    """Answer one SELECT; each dataset is a view of its own name, at its newest version.
+    """Answer one SELECT; each dataset is a view of its own name, at its newest version, also without rows.
 
     Raises
     ------
@@ -19,7 +19,7 @@ def answer(tables: DeltaTables, datasets: Sequence[str], query: str) -> pl.DataF
         When the query is not one SELECT or DuckDB refuses it.
     """
     import duckdb
-    from arro3.core import RecordBatchReader
+    from arro3.core import RecordBatchReader, Table
 
     connection = duckdb.connect(":memory:", config={"memory_limit": "512MB", "threads": "2"})
     try:
@@ -29,6 +29,10 @@ def answer(tables: DeltaTables, datasets: Sequence[str], query: str) -> pl.DataF
                 listed = ", ".join(quoted(uri) for uri in uris)
                 source = f"read_parquet([{listed}], hive_partitioning=false)"
                 connection.execute(f'CREATE VIEW "{name}" AS SELECT * FROM {source}')
+            else:
+                connection.register(
+                    name, Table.from_batches([], schema=tables.open(name).schema().to_arrow())
+                )
         if tables.is_local:
             connection.execute(f"SET allowed_directories=[{quoted(tables.root)}]")
             connection.execute("SET enable_external_access=false")

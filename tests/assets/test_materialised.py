@@ -11,7 +11,7 @@ from pipelines.definitions import defs
 from qtm.market.instruments import Market
 from qtm.market.intervals import Interval
 from qtm.settings import settings
-from tests.assets.conftest import BOOK_DAYS, HISTORY_DAYS, MINUTE_DAYS, metadata
+from tests.assets.conftest import BOOK_DAYS, HISTORY_DAYS, MINUTE_DAYS, RISK_TABLES, metadata
 
 EVERY_ASSET = sorted(key.to_user_string() for key in defs.resolve_asset_graph().materializable_asset_keys)
 
@@ -93,7 +93,7 @@ def test_a_risk_tables_page_shows_the_figures_and_names_its_columns(made):
     assert measures["CVaR 97.5 %, historical, % of capital"] == pytest.approx(100 * cvar, abs=1e-5)
     assert f"{100 * cvar:.2f}" in measures["next day, % of capital"]
     specs = {spec.key.to_user_string(): spec for one in defs.assets for spec in one.specs}
-    for name in ("risk_measures", "model_backtests"):
+    for name in RISK_TABLES:
         columns = specs[name].metadata["dagster/column_schema"].columns
         held = made.lake.sql(f"SELECT * FROM {name} LIMIT 1").columns
         assert {column.name for column in columns} == set(held) - {"month"}

@@ -170,6 +170,12 @@ def test_sql_answers_over_every_dataset(lake: Lake) -> None:
     assert answer.rows() == [("BTCUSDT", 3, 300.0)]
 
 
+def test_a_table_without_rows_answers_with_none(lake: Lake) -> None:
+    empty = pl.DataFrame(schema={"event": pl.String, "month": pl.String})
+    lake.tables.overwrite("stress", empty, predicate=None, partition_by=["month"])
+    assert lake.sql("SELECT count(*) AS n FROM stress")["n"].to_list() == [0]
+
+
 @pytest.mark.parametrize(
     "query",
     ["SELEC 1", "DROP VIEW spot_bars_1m", "COPY (SELECT 1) TO '/tmp/out.csv'", "SELECT 1; SELECT 2",
