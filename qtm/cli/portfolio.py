@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -141,7 +142,7 @@ def optimize(
     from qtm.portfolio.covariance import CovarianceModel
     from qtm.portfolio.mandate import Mandate, MeanModel
     from qtm.portfolio.problem import Objective
-    from qtm.portfolio.scenarios.copula import Margins
+    from qtm.portfolio.scenarios.margins import Margins
     from qtm.portfolio.scenarios.recipe import ScenarioModel, ScenarioRecipe
     from qtm.portfolio.views import View
 
@@ -403,7 +404,10 @@ def _body(answer: DailyAllocation) -> dict[str, Any]:
 
 def _print(answer: DailyAllocation) -> None:
     allocation = answer.allocation
+    from qtm.portfolio.problem import Objective
+
     console = Console()
+    say = partial(console.print, soft_wrap=True)
     table = Table(title=f"Daily book as of {iso_utc(answer.as_of_ms)[:10]} ({allocation.outcome.value})")
     for heading, justify in (("symbol", "left"), ("weight", "right"), ("share of CVaR", "right")):
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]
@@ -418,19 +422,20 @@ def _print(answer: DailyAllocation) -> None:
     table.add_row("cash", f"{summary['cash']:.2%}", "")
     console.print(table)
     level = f"{allocation.problem.alpha * 100:g} %"
-    console.print(
-        f"CVaR {level} {allocation.cvar:.3%} a day (cap {answer.mandate.cvar_cap:.2%}), "
-        f"VaR {allocation.var:.3%}, expected return {allocation.expected_return:.3%} a day"
+    capped = allocation.problem.objective is not Objective.MIN_CVAR
+    cap = f" (cap {answer.mandate.cvar_cap:.2%})" if capped else ""
+    say(
+        f"CVaR {level} {allocation.cvar:.3%} a day{cap}, VaR {allocation.var:.3%}, "
+        f"expected return {allocation.expected_return:.3%} a day"
     )
     if allocation.tail_risk > allocation.cvar * (1.0 + 1e-9):
-        console.print(f"worst over the models and the distance they may be wrong: {allocation.tail_risk:.3%}")
-    console.print(f"scenarios: {answer.scenarios.model}, {len(answer.scenarios.returns):,} rows")
-    console.print(
-        f"solver {allocation.solver}, proven gap {allocation.gap:.1e}, lake version {answer.lake_version}"
-    )
+        say(f"worst over the models and the distance they may be wrong: {allocation.tail_risk:.3%}")
+    say(f"scenarios: {answer.scenarios.model}, {len(answer.scenarios.returns):,} rows")
+    gap = "" if math.isnan(allocation.gap) else f", proven gap {allocation.gap:.1e}"
+    say(f"solver {allocation.solver}{gap}, lake version {answer.lake_version}")
     for binding in allocation.binding:
-        console.print(f"binds: {binding.words}")
+        say(f"binds: {binding.words}")
     for entry in answer.scenarios.excluded:
-        console.print(f"left out: {entry.symbol}, {entry.reason}")
+        say(f"left out: {entry.symbol}, {entry.reason}")
     if allocation.reason:
-        console.print(f"[bold yellow]{allocation.reason}[/bold yellow]")
+        say(f"[bold yellow]{allocation.reason}[/bold yellow]")

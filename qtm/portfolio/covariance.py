@@ -10,6 +10,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from qtm.errors import RiskError
 from qtm.risk.measures import Floats
 
 
@@ -27,7 +28,13 @@ def covariance(returns: Floats, model: CovarianceModel) -> Floats:
     Ledoit and Wolf (2004) estimate the best intensity for any distribution; the oracle approximating
     shrinkage of Chen, Wiesel, Eldar and Hero (2010) takes the returns for normal and is the better of the two
     where they are and T is small.
+
+    Raises
+    ------
+    RiskError
+        If a return is missing or infinite.
     """
+    require_finite(returns)
     centred = returns - returns.mean(axis=0)
     sample: Floats = centred.T @ centred / returns.shape[0]
     match model:
@@ -38,6 +45,23 @@ def covariance(returns: Floats, model: CovarianceModel) -> Floats:
         case CovarianceModel.SAMPLE:
             return sample
     return (1.0 - share) * sample + share * _spherical(sample)
+
+
+def require_finite(returns: Floats) -> None:
+    """Refuse returns (T, N) with a hole.
+
+    Raises
+    ------
+    RiskError
+        If a return is missing or infinite, naming the first.
+    """
+    if not np.isfinite(returns).all():
+        row, column = np.argwhere(~np.isfinite(returns))[0]
+        raise RiskError(
+            "a return is missing or infinite",
+            where=f"column {column}, row {row}",
+            remedy="build scenarios with qtm.portfolio.scenarios, which says what it does with gaps",
+        )
 
 
 def _spherical(sample: Floats) -> Floats:

@@ -12,6 +12,7 @@ import itertools
 import numpy as np
 
 from qtm.errors import RiskError
+from qtm.portfolio.covariance import require_finite
 from qtm.risk.measures import Floats
 
 
@@ -22,7 +23,13 @@ def bayes_stein_mean(returns: Floats) -> Floats:
     ----------
     returns
         Shape (T, N) with T > N + 2; a singular covariance is handled by the pseudo-inverse.
+
+    Raises
+    ------
+    RiskError
+        If there are too few rows, or a return is missing or infinite.
     """
+    require_finite(returns)
     observations, count = returns.shape
     sample: Floats = returns.mean(axis=0)
     if count == 1:
@@ -56,7 +63,13 @@ def james_stein_mean(returns: Floats) -> Floats:
     ----------
     returns
         Shape (T, N).
+
+    Raises
+    ------
+    RiskError
+        If a return is missing or infinite.
     """
+    require_finite(returns)
     sample: Floats = returns.mean(axis=0)
     if returns.shape[1] == 1:
         return sample

@@ -83,8 +83,10 @@ def solve_as_posed(problem: PortfolioProblem, *, start: Floats | None = None) ->
     Infeasible
         If no weights satisfy the constraints.
     RiskError
-        If the objective is unbounded or every solver failed.
+        If the objective is unbounded or every solver failed, or `start` has not one weight per symbol.
     """
+    if start is not None and start.shape != (len(problem.symbols),):
+        raise RiskError("a start needs one weight per symbol", where=f"shape {start.shape}")
     given_up: list[Attempt] = []
     for name, attempt in (("fast", solve_fast), ("reduced", _reduced)):
         started = time.perf_counter()

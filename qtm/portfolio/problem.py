@@ -255,9 +255,9 @@ class PortfolioProblem:
                     "scenario probabilities must be one per scenario, not negative, and sum to one",
                     where=f"{which}s: shape {chances.shape}, sum {float(chances.sum()):.9f}",
                 )
-        for index, value in enumerate(self.mean):
-            if not np.isfinite(value):
-                raise RiskError("an expected return is missing or infinite", where=self.symbols[index])
+        for what, vector in (("an expected return", self.mean), ("a held weight", self.held)):
+            for index in () if vector is None else np.flatnonzero(~np.isfinite(vector)):
+                raise RiskError(f"{what} is missing or infinite", where=self.symbols[index])
 
     def _require_sane_bounds(self) -> None:
         for index in np.flatnonzero(~(self.lower <= self.upper)):
@@ -277,3 +277,11 @@ class PortfolioProblem:
             value = getattr(self, name)
             if value is not None and not value >= 0.0:
                 raise RiskError(f"{name} must not be negative", where=str(value))
+        caps = [(cap.name, cap.cap) for cap in self.tail_caps]
+        if self.drawdown_cap is not None:
+            caps.append((self.drawdown_cap.name, self.drawdown_cap.cap))
+        if self.return_floor is not None:
+            caps.append(("return floor", self.return_floor))
+        for name, value in caps:
+            if np.isnan(value):
+                raise RiskError(f"{name} must be a number", where=str(value))

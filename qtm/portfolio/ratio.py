@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from qtm.errors import RiskError
 from qtm.portfolio.allocation import Allocation
+from qtm.portfolio.constraints import portfolio_rows, violated
 from qtm.portfolio.optimise import solve_as_posed
 from qtm.portfolio.problem import Objective, PortfolioProblem
 
@@ -19,6 +22,9 @@ PRECISION = 1e-8
 
 def maximise_ratio(problem: PortfolioProblem) -> Allocation:
     """Weights of most expected return per CVaR under the constraints of `problem`.
+
+    Where cash is allowed a portfolio and half of it have the same ratio; the answer is then the largest that
+    the constraints allow, unless trading costs make the size matter.
 
     Raises
     ------
@@ -42,10 +48,26 @@ def maximise_ratio(problem: PortfolioProblem) -> Allocation:
         if best.expected_return <= 0.0 or best.tail_risk <= 0.0:
             break
         if utility <= PRECISION * best.expected_return:
-            return best
+            return best if problem.has_trading_terms else _scaled_up(problem, best)
         theta = best.expected_return / best.tail_risk
     raise RiskError(
         "no portfolio has a positive return per unit of CVaR",
         where=f"best expected return {best.expected_return:.2e}",
         remedy="check the expected returns, or minimise CVaR",
     )
+
+
+def _scaled_up(problem: PortfolioProblem, best: Allocation) -> Allocation:
+    """`best` times the largest number that keeps it inside the constraints.
+
+    All of them grow in proportion to the portfolio, so the first upper bound to be reached decides.
+    """
+    rows = [row for row in portfolio_rows(problem, best.weights) if row.at_most and not row.exactly]
+    limits = [(row.value, row.bound) for row in rows]
+    limits += [(w, u) for w, u in zip(best.weights, problem.upper, strict=True) if w > 0.0]
+    limits += [(-w, -b) for w, b in zip(best.weights, problem.lower, strict=True) if w < 0.0]
+    factor = min((bound / value for value, bound in limits if value > 0.0), default=1.0)
+    larger = best.weights * max(factor, 1.0)
+    if not np.isfinite(factor) or violated(problem, larger):
+        return best
+    return replace(best, weights=larger, binding=())  # room for more of the same changes no ratio

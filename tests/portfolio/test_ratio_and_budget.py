@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from qtm.errors import RiskError
+from qtm.portfolio.constraints import violated
 from qtm.portfolio.optimise import optimise
-from qtm.portfolio.problem import Objective
+from qtm.portfolio.problem import Objective, TailCap
 from qtm.portfolio.ratio import maximise_ratio
 from qtm.portfolio.reference import solve_reference
 from qtm.portfolio.risk_budget import risk_budget_weights
@@ -50,6 +51,18 @@ def test_no_portfolio_beats_the_best_ratio():
     for weights in np.random.default_rng(0).dirichlet(np.ones(6), 2000):
         if weights.max() <= 0.6:
             assert posed.mean @ weights / historical_cvar(returns @ weights, 0.95) <= ratio + 1e-9
+
+
+def test_of_portfolios_of_one_ratio_the_largest_within_the_constraints_is_taken():
+    returns = heavy_tailed_returns(6, 400, 33)
+    whole = maximise_ratio(problem(returns, upper=0.6))
+    cash = maximise_ratio(problem(returns, upper=0.6, invested=(0.0, 1.0)))
+    assert cash.weights.sum() == pytest.approx(1.0) or cash.weights.max() == pytest.approx(0.6)
+    assert cash.expected_return / cash.cvar >= whole.expected_return / whole.cvar * (1 - 1e-6)
+    small = (TailCap(0.95, 0.5 * cash.cvar),)
+    capped = maximise_ratio(problem(returns, upper=0.6, invested=(0.0, 1.0), tail_caps=small))
+    assert capped.cvar == pytest.approx(0.5 * cash.cvar, rel=1e-6)
+    assert not violated(capped.problem, capped.weights)
 
 
 def test_a_ratio_without_a_maximum_or_without_gain_is_an_error():

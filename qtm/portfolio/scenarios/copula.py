@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -19,6 +18,7 @@ from scipy.special import gammaln, ndtr, stdtr, stdtrit
 from scipy.stats import kendalltau, rankdata
 
 from qtm.errors import RiskError
+from qtm.portfolio.scenarios.margins import Margins
 from qtm.portfolio.scenarios.scenario_set import NO_DAY, ScenarioSet
 from qtm.risk.extreme_value import ParetoTail, fit_pareto_tail
 from qtm.risk.measures import Floats
@@ -27,17 +27,6 @@ from qtm.risk.parametric import student_t_freedom
 LEAST_ROWS = 60
 FEWEST_FREEDOM, MOST_FREEDOM = 1.5, 200.0
 _WORST_RETURN = -0.999
-
-
-class Margins(StrEnum):
-    """Distribution of each symbol's own return."""
-
-    EMPIRICAL = "empirical"
-    """The history, interpolated between neighbouring returns; nothing worse than the worst day."""
-    STUDENT_T = "student-t"
-    """A location-scale t with the sample's mean and deviation."""
-    PARETO_TAILS = "pareto-tails"
-    """The history between its outer tenths, generalised Pareto losses and gains beyond them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,7 @@ from typing import Any
 
 from qtm.errors import ConfigError
 from qtm.portfolio.scenarios.bootstrap import Blocks, block_bootstrap
-from qtm.portfolio.scenarios.copula import Margins, t_copula_scenarios
-from qtm.portfolio.scenarios.reshaped import (
-    exponentially_weighted,
-    filtered_historical,
-    garch_filtered,
-    with_stressed_window,
-)
+from qtm.portfolio.scenarios.margins import Margins
 from qtm.portfolio.scenarios.scenario_set import ScenarioSet
 
 
@@ -101,19 +95,17 @@ def make_scenarios(
         return made
     if long_history is None:
         raise ConfigError("a stressed window needs all the history", where="stressed-rows")
+    from qtm.portfolio.scenarios.reshaped import with_stressed_window
+
     return with_stressed_window(made, long_history, rows=recipe.stressed_rows)
 
 
 def _by_model(historical: ScenarioSet, recipe: ScenarioRecipe) -> ScenarioSet:
+    # The models that need SciPy or a compiler are imported when they are asked for: the rest start in a
+    # fraction of the time.
     match recipe.model:
         case ScenarioModel.HISTORICAL:
             return historical
-        case ScenarioModel.WEIGHTED:
-            return exponentially_weighted(historical, half_life=recipe.half_life)
-        case ScenarioModel.FILTERED:
-            return filtered_historical(historical, decay=recipe.decay)
-        case ScenarioModel.GARCH:
-            return garch_filtered(historical)
         case ScenarioModel.BOOTSTRAP:
             return block_bootstrap(
                 historical,
@@ -123,6 +115,20 @@ def _by_model(historical: ScenarioSet, recipe: ScenarioRecipe) -> ScenarioSet:
                 seed=recipe.seed,
             )
         case ScenarioModel.T_COPULA:
+            from qtm.portfolio.scenarios.copula import t_copula_scenarios
+
             return t_copula_scenarios(
                 historical, draws=recipe.draws, margins=recipe.margins, seed=recipe.seed
             )
+        case _:
+            return _reshaped(historical, recipe)
+
+
+def _reshaped(historical: ScenarioSet, recipe: ScenarioRecipe) -> ScenarioSet:
+    from qtm.portfolio.scenarios import reshaped
+
+    if recipe.model is ScenarioModel.WEIGHTED:
+        return reshaped.exponentially_weighted(historical, half_life=recipe.half_life)
+    if recipe.model is ScenarioModel.FILTERED:
+        return reshaped.filtered_historical(historical, decay=recipe.decay)
+    return reshaped.garch_filtered(historical)

@@ -5,7 +5,8 @@ import pytest
 from scipy import stats
 
 from qtm.errors import RiskError
-from qtm.portfolio.scenarios.copula import Margins, TCopula, fit_t_copula, t_copula_scenarios
+from qtm.portfolio.scenarios.copula import TCopula, fit_t_copula, t_copula_scenarios
+from qtm.portfolio.scenarios.margins import Margins
 from qtm.portfolio.scenarios.reshaped import exponentially_weighted
 from tests.portfolio.problems import heavy_tailed_returns
 from tests.portfolio.scenarios.sets import scenario_set
