@@ -1,0 +1,70 @@
+"""Published optima and measures, reached through the optimiser.
+
+Rockafellar and Uryasev (2000), tables 4 and 5; AAPL's daily returns of 1990 to 2022, whose measures skfolio's
+own tests assert: an optimiser that may hold cash under half of a published measure holds half of AAPL.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.special import ndtri
+from scipy.stats import qmc
+
+from qtm.portfolio.optimise import optimise
+from qtm.portfolio.problem import DrawdownCap, Objective, PortfolioProblem, TailCap
+from qtm.risk.parametric import normal_cvar, normal_var
+from tests.portfolio import rockafellar_uryasev as published
+from tests.portfolio.problems import problem
+
+
+@pytest.mark.parametrize("alpha", [0.90, 0.95, 0.99])
+def test_rockafellar_uryasev_table_4_in_closed_form(alpha):
+    weights = published.MINIMUM_VARIANCE
+    variance = weights @ published.COVARIANCE @ weights
+    assert variance == pytest.approx(published.VARIANCE, abs=1e-8)
+    assert published.MEAN @ weights == pytest.approx(published.REQUIRED_RETURN, abs=1e-7)
+    mean, deviation = published.MEAN @ weights, np.sqrt(variance)
+    assert normal_var(mean, deviation, alpha) == pytest.approx(published.VAR[alpha], abs=2e-6)
+    assert normal_cvar(mean, deviation, alpha) == pytest.approx(published.CVAR[alpha], abs=2e-6)
+
+
+@pytest.mark.parametrize("alpha", [0.90, 0.95, 0.99])
+def test_rockafellar_uryasev_table_5_from_sobol_points(alpha):
+    points = qmc.Sobol(3, scramble=True, seed=11).random_base2(14)
+    normal = ndtri(np.clip(points, 1e-9, 1 - 1e-9))
+    answer = optimise(
+        PortfolioProblem(
+            symbols=("S&P", "Government", "Small cap"),
+            scenarios=published.MEAN + normal @ np.linalg.cholesky(published.COVARIANCE).T,
+            mean=published.MEAN,
+            lower=np.zeros(3),
+            upper=np.ones(3),
+            alpha=alpha,
+            objective=Objective.MIN_CVAR,
+            return_floor=published.REQUIRED_RETURN,
+        )
+    )
+    weights, var, cvar = published.SOBOL_20000[alpha]
+    assert answer.weights == pytest.approx(weights, abs=0.02)
+    assert answer.var == pytest.approx(var, rel=0.01)
+    assert answer.cvar == pytest.approx(cvar, rel=0.01)
+
+
+@pytest.fixture(scope="module")
+def aapl():
+    return np.load(Path(__file__).parents[1] / "risk" / "aapl_daily_returns.npz")["returns"][:, None]
+
+
+@pytest.mark.parametrize(
+    "cap",
+    [
+        {"tail_caps": (TailCap(0.95, 0.5 * 0.059240073),)},
+        {"drawdown_cap": DrawdownCap(0.95, 0.5 * 0.92763054)},
+        {"drawdown_cap": DrawdownCap(0.99999, 0.5 * 1.24805324)},
+    ],
+    ids=["CVaR", "CDaR", "maximum drawdown"],
+)
+def test_half_of_a_measure_of_aapl_holds_half_of_aapl(aapl, cap):
+    answer = optimise(problem(aapl, mean=np.array([0.001]), invested=(0.0, 1.0), **cap))
+    assert answer.weights == pytest.approx([0.5], rel=1e-4)
