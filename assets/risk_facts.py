@@ -63,16 +63,17 @@ def report_plots(figures: RiskFigures) -> dict[str, dg.MetadataValue]:
 
 
 def measures_metadata(figures: RiskFigures, *, pictures: bool) -> dict[str, dg.MetadataValue]:
-    """CVaR by level to plot over the days, and the day's engines by horizon."""
+    """CVaR 97.5 % to plot over the days, and the day's engines by horizon."""
     from qtm.risk.tails import HORIZONS
 
     shown: dict[str, dg.MetadataValue] = {
-        f"CVaR {100 * one.alpha:g} %, {one.engine.lower()}, % of capital": figure(100 * one.cvar)
+        f"{one.engine} CVaR 97.5, %": figure(100 * one.cvar)
         for one in figures.tails
-        if one.engine in HEADLINE_ENGINES
+        if one.engine in HEADLINE_ENGINES and one.alpha == 0.975
     }
     for horizon in HORIZONS:
-        shown[f"next {horizon.removeprefix('1 ')}, % of capital"] = table(_engine_rows(figures, horizon))
+        if any(one.cvar == one.cvar for one in figures.tails if one.horizon == horizon):
+            shown[f"next {horizon.removeprefix('1 ')}, %"] = table(_engine_rows(figures, horizon))
     refused = {one.engine: one.note for one in figures.tails if one.cvar != one.cvar}
     if refused:
         shown["refused"] = dg.MetadataValue.md("\n".join(f"- {name}: {why}" for name, why in refused.items()))
@@ -86,8 +87,8 @@ def stress_metadata(figures: RiskFigures, *, pictures: bool) -> dict[str, dg.Met
     worst = figures.stress[0]
     shown: dict[str, dg.MetadataValue] = {
         "worst event": dg.MetadataValue.text(worst.name),
-        "worst loss, % of capital": figure(100 * worst.worst),
-        "events, % of capital": table(
+        "worst loss, %": figure(100 * worst.worst),
+        "events, %": table(
             [
                 {
                     "event": loss.name,

@@ -90,8 +90,8 @@ def test_a_risk_tables_page_shows_the_figures_and_names_its_columns(made):
     cvar = made.lake.sql(
         "SELECT cvar FROM risk_measures WHERE engine = 'Historical' AND alpha = 0.975 ORDER BY open_time_ms"
     )["cvar"][-1]
-    assert measures["CVaR 97.5 %, historical, % of capital"] == pytest.approx(100 * cvar, abs=1e-5)
-    assert f"{100 * cvar:.2f}" in measures["next day, % of capital"]
+    assert measures["Historical CVaR 97.5, %"] == pytest.approx(100 * cvar, abs=1e-5)
+    assert f"{100 * cvar:.2f}" in measures["next day, %"]
     specs = {spec.key.to_user_string(): spec for one in defs.assets for spec in one.specs}
     for name in RISK_TABLES:
         columns = specs[name].metadata["dagster/column_schema"].columns

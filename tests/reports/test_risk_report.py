@@ -7,14 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from qtm.execution.day_record import DayRecord, GateWord, Refusal
 from qtm.portfolio.daily import allocate_daily
 from qtm.portfolio.history import daily_history
 from qtm.portfolio.mandate import Mandate
 from qtm.reports.blocks import Cell
 from qtm.reports.limit_use import LimitUse
+from qtm.reports.live_section import breaches_section
 from qtm.reports.risk_measurement import measure_book
 from qtm.reports.risk_report import verdict, write_risk_report
 from qtm.reports.risk_tables import limits_table
+from qtm.reports.surroundings import Surroundings
 from qtm.settings import RiskSettings
 from tests.portfolio.lake import DAY_MS, FIRST_MS, SYMBOLS, daily_lake
 
@@ -119,6 +122,27 @@ def test_what_broke_since_the_last_report_and_what_no_longer_does_is_named(histo
     assert again.figures.change.new_breaches == ("Largest position",)
     assert "filtered: green, was red" in again.figures.change.lights
     assert "New breach: Largest position." in again.page.read_text()
+
+
+def test_refusals_and_gates_that_the_lights_have_tightened_are_named(history, answer):
+    record = DayRecord(
+        (),
+        refusals=(Refusal("PT-07", "trend", "BTCUSDT", 3),),
+        kills=("firm by A. Officer: drill",),
+        gates=(
+            GateWord("paper", "trend", "ACTIVE", "7-9ba098f3x0.85", history.as_of_ms),
+            GateWord("paper", "dip", "REDUCING", "7-9ba098f3", history.as_of_ms),
+            GateWord("paper", "calm", "ACTIVE", "7-9ba098f3", history.as_of_ms),
+        ),
+    )
+    figures = measure_book(history, answer, SETTINGS, around=Surroundings(record=record))
+    shown = [" ".join(cell.text for cell in row) for row in breaches_section(figures).blocks[0].rows]
+    assert shown == [
+        "Gate PT-07 worst-case position refused 3 orders of trend in BTCUSDT",
+        "Gate trend on paper ACTIVE at 00:00, limits 7-9ba098f3x0.85, tightened by the lights of the risk models",
+        "Gate dip on paper REDUCING at 00:00, limits 7-9ba098f3",
+        "Kill in force firm by A. Officer: drill ",
+    ]
 
 
 def test_a_damaged_earlier_report_is_passed_over(history, answer, tmp_path):

@@ -9,9 +9,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from qtm.execution.day_record import read_day
 from qtm.market.lake import Lake
 from qtm.portfolio.scenarios.scenario_set import ScenarioSet
 from qtm.portfolio.scenarios.storage import store_scenarios
+from qtm.settings import RiskSettings
+from qtm.store.database import open_database
 from tests.parity.market import START_MS, Exchange, Stream, minute_bars
 from tests.streaming.test_stream_process import TREND, command
 
@@ -78,6 +81,21 @@ def test_red_lights_let_the_stream_only_shrink_positions(tmp_path: Path) -> None
     broken = [f["control"] for f in told["findings"] if not f["passed"]]  # type: ignore[attr-defined]
     assert broken == ["PT-20"]
     assert str(told["limits_version"]).endswith("x0.85")
+
+
+def test_yellow_lights_tighten_the_running_stream_and_the_record_of_the_day_says_so(tmp_path: Path) -> None:
+    keep_scenarios(tmp_path)
+    keep_light(tmp_path, "yellow")
+    with Exchange([minute_bars("BTCUSDT", 60, history=20)]) as exchange:
+        stream = Stream(tmp_path, exchange, *TREND, "--lockstep", *limit_file(tmp_path, "0.5"))
+        summary = stream.run()
+    assert summary["state"] == "ACTIVE"
+    told = command(stream, "explain", "trend-BTCUSDT-0000001", "--json")
+    position = next(f for f in told["findings"] if f["control"] == "PT-07")  # type: ignore[attr-defined]
+    assert float(position["bound"]) == 0.85 * float(RiskSettings().max_position_value)
+    with open_database(f"sqlite:///{tmp_path / 'state' / 'qtm.db'}").read() as connection:
+        (word,) = read_day(connection, START_MS, START_MS + DAY).gates
+    assert word.tightened and word.state == "ACTIVE"
 
 
 def test_live_starts_only_with_a_promoted_strategy(tmp_path: Path) -> None:
