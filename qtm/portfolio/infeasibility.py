@@ -12,6 +12,7 @@ import numpy as np
 from qtm.portfolio import constraints as named
 from qtm.portfolio.allocation import Relaxation
 from qtm.portfolio.bands import bands_around, grown
+from qtm.portfolio.drawdown import DrawdownTail
 from qtm.portfolio.problem import PortfolioProblem
 from qtm.portfolio.programme import Bands, constraint_rows, run, tails_of
 from qtm.risk.measures import Floats
@@ -75,7 +76,10 @@ def _least_slack_on(
     slack = {name: cp.Variable(nonneg=True) for name in relaxed}
     weights = cp.Variable(len(problem.symbols))
     tails = tails_of(problem, weights, bands)
-    rows, side = constraint_rows(problem, weights, tails, slack)
+    cap = problem.drawdown_cap
+    drawdown = None if cap is None else DrawdownTail.of(problem.scenarios, weights, cap)
+    rows, side = constraint_rows(problem, weights, tails, slack, drawdown and drawdown.expression)
+    side += () if drawdown is None else drawdown.side
     total = cp.sum(cp.hstack(list(slack.values())))
     programme = cp.Problem(cp.Minimize(total), [*rows.values(), *side])
     if run(programme, solver) in ("infeasible", "infeasible_inaccurate"):

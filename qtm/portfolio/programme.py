@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qtm.portfolio import constraints as named
-from qtm.portfolio.problem import Distribution, DrawdownCap, Objective, PortfolioProblem
+from qtm.portfolio.problem import Distribution, Objective, PortfolioProblem
 from qtm.risk.measures import Floats
 
 Indices = npt.NDArray[np.int64]
@@ -128,24 +128,6 @@ def _margin(problem: PortfolioProblem, weights: cp.Variable, alpha: float) -> An
     return problem.radius / (1.0 - alpha) * cp.norm(weights, "inf" if np.isinf(order) else int(order))
 
 
-def _drawdown_tail(scenarios: Floats, weights: cp.Variable, cap: DrawdownCap) -> tuple[Any, list[Any]]:
-    """CDaR of the running sum of portfolio returns (Chekhlov, Uryasev and Zabarankin 2005)."""
-    count = scenarios.shape[0]
-    path = cp.Variable(count)
-    peak = cp.Variable(count, nonneg=True)
-    threshold = cp.Variable()
-    excess = cp.Variable(count, nonneg=True)
-    returns = scenarios @ weights
-    side = [
-        path[0] == returns[0],
-        path[1:] == path[:-1] + returns[1:],
-        peak >= path,
-        peak[1:] >= peak[:-1],
-        excess >= peak - path - threshold,
-    ]
-    return threshold + cp.sum(excess) / ((1.0 - cap.alpha) * count), side
-
-
 def net_return(problem: PortfolioProblem, weights: cp.Variable) -> Any:
     """Expected return less proportional costs and square-root impact."""
     net = problem.mean @ weights
@@ -162,8 +144,12 @@ def constraint_rows(
     weights: cp.Variable,
     tails: Mapping[float, Tail],
     slack: Mapping[str, cp.Variable],
+    drawdown: Any = None,
 ) -> tuple[dict[str, Any], list[Any]]:
-    """Every named constraint as a cvxpy constraint, and the unnamed ones that define tails."""
+    """Every named constraint as a cvxpy constraint, and the unnamed ones that define tails.
+
+    `drawdown` is the expression that the drawdown cap bounds; None leaves the cap out.
+    """
     rows: dict[str, Any] = {}
     side = [constraint for tail in tails.values() for constraint in tail.side]
 
@@ -175,10 +161,8 @@ def constraint_rows(
 
     for cap in problem.tail_caps:
         at_most(cap.name, tails[cap.alpha].expression, cap.cap)
-    if problem.drawdown_cap is not None:
-        expression, definitions = _drawdown_tail(problem.scenarios, weights, problem.drawdown_cap)
-        side += definitions
-        at_most(problem.drawdown_cap.name, expression, problem.drawdown_cap.cap)
+    if problem.drawdown_cap is not None and drawdown is not None:
+        at_most(problem.drawdown_cap.name, drawdown, problem.drawdown_cap.cap)
     if problem.return_floor is not None:
         at_least(named.RETURN_FLOOR, net_return(problem, weights), problem.return_floor)
     total = cp.sum(weights)

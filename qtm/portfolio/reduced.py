@@ -62,7 +62,7 @@ def solve_reduced(problem: PortfolioProblem, *, start: Floats | None = None) -> 
             solution = solve_programme(problem, SOLVER, bands=bands)
             weights = named.polished(problem, solution.weights)
             if not named.violated(problem, weights):
-                gap = proven_gap(problem, weights, solution.gradients, SOLVER)
+                gap = proven_gap(problem, weights, solution)
                 if gap <= PROVEN:
                     return _answer(problem, solution, weights, gap, time.perf_counter() - started)
             wider = grown(problem, bands, solution.thresholds, weights)
