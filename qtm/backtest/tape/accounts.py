@@ -139,7 +139,7 @@ def fee_of(side: int, lots: int, value: int, maker: int, rules: Any) -> tuple[in
     return 0, share_of(value, rate)
 
 
-@unit
+@either_way
 def book_fill(desk: Any, rules: Any, side: int, lots: int, ticks: int, maker: int) -> int:
     """Book a fill; answers with its fee in quote units."""
     books = desk.books
@@ -219,7 +219,7 @@ def working_lots(desk: Any, side: int) -> int:
     return total
 
 
-@unit
+@either_way
 def is_carried(desk: Any, rules: Any, side: int, lots: int, ticks: int) -> bool:
     """True when equity carries the position that this order and all working ones of its side lead to."""
     if rules.leverage == 0:
@@ -280,7 +280,7 @@ def is_ruined(books: Any, ticks: int, rules: Any) -> bool:
     return books.cash + value < maintenance_of(abs(value), rules)  # type: ignore[no-any-return]
 
 
-@unit
+@either_way
 def mark_account(desk: Any, rules: Any) -> None:
     """Bring what the strategy sees of its account up to date."""
     books, account = desk.books, desk.account

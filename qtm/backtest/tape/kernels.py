@@ -12,9 +12,8 @@ from qtm.strategies.machine_code import load_kernel
 from qtm.strategies.order_contract import OrderStrategy
 
 _UNITS = (
-    "find_ruin", "book_fill", "mark_account", "is_carried", "refresh", "end_order", "fill", "liquidate",
-    "enter", "print_reaches", "sweep", "trigger", "settle_families", "fire_triggers", "judge", "dispatch",
-    "arrive", "expire_due", "walk", "live_through", "take_sample", "do_due", "advance",
+    "find_ruin", "refresh", "end_order", "fill", "liquidate", "enter", "print_reaches", "trigger",
+    "fire_triggers", "dispatch", "arrive", "walk", "live_through", "take_sample", "advance",
 )  # fmt: skip
 """The engine's units, those that are called before those that call."""
 

@@ -108,7 +108,7 @@ def plan_due(desk: Any, rules: Any) -> None:
     desk.next_due_ns = due
 
 
-@unit
+@either_way
 def do_due(desk: Any, rules: Any, levels: Any, fills: Any, ends: Any, equity: Any) -> bool:
     """Do the one thing that is due next; True when the strategy must be asked."""
     due = desk.next_due_ns

@@ -350,7 +350,7 @@ def level_changed(desk: Any, rules: Any, side: int, ticks: int, before: int, lot
             order.ahead = queue_after(order.ahead, before, lots, rules)
 
 
-@unit
+@either_way
 def sweep(desk: Any, rules: Any, levels: Any, fills: Any, ends: Any, side: int) -> None:
     """Fill own resting orders of a side that the market's new depth has reached, at their own prices."""
     own = best_own(desk, side)
@@ -435,7 +435,7 @@ def trigger(desk: Any, rules: Any, levels: Any, fills: Any, ends: Any, order: An
     work(desk, rules, levels, fills, ends, order)
 
 
-@unit
+@either_way
 def settle_families(desk: Any, rules: Any, levels: Any, fills: Any, ends: Any) -> None:
     """Place what a parent's fill has made due; end the children of parents that ended otherwise."""
     desk.family_due = 0

@@ -125,7 +125,7 @@ def _pass_gate(desk: Any, rules: Any, ends: Any, request: Any) -> None:
         end_order(desk, ends, order, REFUSED, BREACH, breached)
 
 
-@unit
+@either_way
 def judge(desk: Any, rules: Any, order: Any, lots: int, ticks: int) -> int:
     """The gate's answer to an order: 0, or the mask of breached controls.
 
@@ -236,7 +236,7 @@ def _amend(
         enter(desk, rules, levels, fills, ends, order)
 
 
-@unit
+@either_way
 def expire_due(desk: Any, ends: Any, now_ns: int) -> None:
     """End the orders whose date is over."""
     k = desk.count - 1

@@ -28,7 +28,14 @@ from qtm.trading.desk import DESK, ORDER
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-SOURCES = ("qtm.backtest.tape",)
+SOURCES = tuple(
+    f"qtm.backtest.tape.{name}"
+    for name in (
+        "accounts", "bar_path", "events", "ledger", "loop", "market", "matching", "orders", "requests",
+        "rules", "units",
+    )
+)  # fmt: skip
+"""Modules that machine code is made of."""
 
 _ARGUMENTS: dict[str, types.Type] = {
     "desk": numba.from_dtype(DESK),
