@@ -2,6 +2,7 @@
 
     python -m benchmarks.cvar                                  three sizes
     python -m benchmarks.cvar --sizes 500x50000                one size
+    python -m benchmarks.cvar --sizes 500x200000 --methods ours --bare
 
 The packaged peers are installed into an environment of their own on first use. Every method runs in its own
 process, one after another, on the same scenarios. Ratios are of processor time, which other work on the
@@ -58,8 +59,8 @@ def run_method(method: str, file: Path, repetitions: int, interpreter: str) -> d
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def compare(symbols: int, count: int, methods: list[tuple[str, str]], folder: Path) -> Size:
-    """Time every method at one size, and what else a desk does with ours."""
+def compare(symbols: int, count: int, methods: list[tuple[str, str]], folder: Path, bare: bool) -> Size:
+    """Time every method at one size and, unless `bare`, what else a desk does with ours."""
     returns = scenarios(symbols, count)
     file = folder / f"scenarios_{symbols}_{count}.npy"
     np.save(file, returns)
@@ -80,7 +81,10 @@ def compare(symbols: int, count: int, methods: list[tuple[str, str]], folder: Pa
             f"{line['cvar'] / first['cvar'] - 1:13.1e} {line['peak_mb']:9.0f}",
             flush=True,
         )
-    return Size(f"{symbols:,} x {count:,}", lines, _own_uses(returns), _general(returns))
+    name = f"{symbols:,} x {count:,}"
+    if bare:
+        return Size(name, lines, {}, [])
+    return Size(name, lines, _own_uses(returns), _general(returns))
 
 
 def _own_uses(returns: np.ndarray) -> dict[str, str]:
@@ -145,12 +149,14 @@ def print_tables(sizes: list[Size]) -> None:
         ["symbols x scenarios", *methods, "fastest peer / ours", "memory, ours", "leanest peer", "share"],
         [_compared(size, methods, peers) for size in sizes],
     )
-    print()
-    _table(
-        ["", *(size.name for size in sizes)],
-        [[use, *(size.uses[use] for size in sizes)] for use in sizes[0].uses],
-    )
-    for size in sizes:
+    whole = [size for size in sizes if size.uses]
+    if whole:
+        print()
+        _table(
+            ["", *(size.name for size in whole)],
+            [[use, *(size.uses[use] for size in whole)] for use in whole[0].uses],
+        )
+    for size in whole:
         print(f"\n{size.name}, processor seconds:\n")
         heads = ["mandate", "product", "by", "gap", "reference", "relative difference"]
         _table(heads[: len(size.general[0])], [list(row) for row in size.general])
@@ -235,6 +241,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cvar")
     parser.add_argument("--sizes", default=DEFAULT_SIZES, help="symbols x scenarios, e.g. 20x1000,500x50000")
     parser.add_argument("--methods", default="", help="only these, separated by semicolons")
+    parser.add_argument("--bare", action="store_true", help="the comparison alone")
     chosen = parser.parse_args()
     peers = peer_python("peers-portfolio", PORTFOLIO_PACKAGES)
     methods = [(name, sys.executable) for name in METHODS if name not in PACKAGED]
@@ -246,7 +253,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         for size in chosen.sizes.split(","):
             symbols, count = (int(part) for part in size.split("x"))
-            sizes.append(compare(symbols, count, kept, Path(folder)))
+            sizes.append(compare(symbols, count, kept, Path(folder), chosen.bare))
     print_tables(sizes)
     return 0
 

@@ -115,3 +115,21 @@ def test_scenario_model_further_cap_rival_and_radius_reach_the_answer(run):
 def test_a_cap_that_names_no_level_is_refused(run):
     answer = run("optimize", "--cap-at", "0.07")
     assert isinstance(answer.exception, ConfigError) and "0.99:0.07" in str(answer.exception)
+
+
+def test_a_view_and_the_mean_it_moves_reach_the_answer(run):
+    words = ("optimize", "--mean", "equilibrium", "--covariance", "oas", "--window", "365", "--json")
+    plain = json.loads(run(*words).stdout)
+    first, second = list(plain["weights"])[:2]
+    told = json.loads(run(*words, "--view", f"{first}-{second}:-0.05@1").stdout)
+    assert told["weights"].get(first, 0.0) < plain["weights"][first]
+    wrong = run(*words, "--view", "much of BTCUSDT")
+    assert isinstance(wrong.exception, ConfigError) and "SOLUSDT-BTCUSDT:0.001@0.6" in str(wrong.exception)
+
+
+def test_what_stands_in_for_an_impossible_mandate_shows_no_gap_and_a_least_cvar_no_cap(run):
+    words = ("--window", "365", "--max-weight", "0.4")
+    fallback = run("optimize", "--cap", "0.0001", "--fully-invested", *words).stdout
+    assert "relax CVaR 95 % cap" in fallback.replace("\n", " ") and "gap" not in fallback
+    least = run("optimize", "--objective", "min-cvar", *words).stdout
+    assert "proven gap" in least and "(cap" not in least
