@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
 from qtm.errors import ConfigError
@@ -43,6 +43,8 @@ class Book:
 
 def read_book(held: Path | None, as_of: str | None) -> Book:
     """The weights of a file, or equal ones, with the prices of their symbols; ConfigError for bad weights."""
+    import numpy as np
+
     from qtm.market.lake import Lake
     from qtm.portfolio.history import daily_history
     from qtm.risk.mark_prices import daily_marks
@@ -82,7 +84,7 @@ def _weights(path: Path) -> dict[str, float]:
         raise ConfigError(
             f"weights cannot be read: {error}", where=str(path), remedy='write JSON like {"BTCUSDT": 0.25}'
         ) from None
-    if not weights or not all(np.isfinite(list(weights.values()))):
+    if not weights or not all(math.isfinite(weight) for weight in weights.values()):
         raise ConfigError("weights must be numbers, at least one", where=str(path), remedy="mend the file")
     return weights
 

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -20,6 +19,10 @@ if TYPE_CHECKING:
     from qtm.risk.composite_stress import ScenarioLoss
     from qtm.risk.reverse_stress import Breach
     from qtm.risk.stress import StressLoss
+
+
+PARTS = ("price", "funding", "basis", "exit_cost", "stablecoin", "outage", "venue")
+"""What the loss of a scenario is made of."""
 
 
 def register(app: typer.Typer) -> None:
@@ -91,13 +94,15 @@ def stress(
         return
     console = Console()
     console.print(f"[bold]Stress[/bold] of {book.title}, prices to {iso_utc(book.history.as_of_ms)[:10]}")
-    _print_events(console, events, missing)
+    _print_events(console, events, missing, short=bool((book.weights < 0.0).any()))
     _print_scenarios(console, losses)
     _print_breaches(console, breaches, by_beta)
 
 
 def _betas(book: Book) -> dict[str, float]:
     """Slope of each symbol's last 730 returns against BTCUSDT's, or the mean's where the book has no BTC."""
+    import numpy as np
+
     from qtm.risk.concentration import betas
 
     returns = book.prices.closes[1:] / book.prices.closes[:-1] - 1.0
@@ -113,35 +118,40 @@ def _betas(book: Book) -> dict[str, float]:
     return slopes
 
 
-def _print_events(console: Console, events: tuple[StressLoss, ...], missing: list[str]) -> None:
+def _print_events(
+    console: Console, events: tuple[StressLoss, ...], missing: list[str], *, short: bool
+) -> None:
+    """Every way to look at the events that concerns the book: what befalls shorts only where it holds some."""
+    ways = {"closes": "on_closes", "lows": "on_lows"}
+    if short:
+        ways |= {"no hedges": "on_lows_longs_only", "highs": "on_extremes"}
+        ways |= {"marks": "on_marks"} if any(event.on_marks is not None for event in events) else {}
     table = Table(title="Dated events: loss of capital")
-    ways = ("on closes", "on lows", "lows, hedges gone", "shorts at highs", "on marks")
-    for heading in ("event", *ways, "worst symbol"):
-        table.add_column(heading, justify="left" if heading in ("event", "worst symbol") else "right")
+    for heading in ("event", *ways, "largest"):
+        table.add_column(heading, justify="right" if heading in ways else "left")
     for event in events:
-        table.add_row(
-            event.name,
-            f"{event.on_closes:.1%}",
-            f"{event.on_lows:.1%}",
-            f"{event.on_lows_longs_only:.1%}",
-            f"{event.on_extremes:.1%}",
-            "" if event.on_marks is None else f"{event.on_marks:.1%}",
-            f"{event.worst_symbol} {event.worst_symbol_loss:.1%}",
-        )
+        losses = (getattr(event, way) for way in ways.values())
+        largest = f"{event.worst_symbol.removesuffix('USDT')} {event.worst_symbol_loss:.1%}"
+        table.add_row(event.name, *("" if loss is None else f"{loss:.1%}" for loss in losses), largest)
     console.print(table)
+    if short:
+        console.print(
+            "[dim]no hedges: on lows with the short legs closed before; highs: shorts at their highs, longs at "
+            "their lows; marks: the same with shorts at their highest mark price[/dim]"
+        )
     if missing:
         console.print(f"[dim]no prices in the lake for: {'; '.join(missing)}[/dim]")
 
 
 def _print_scenarios(console: Console, losses: tuple[ScenarioLoss, ...]) -> None:
-    parts = ("price", "funding", "basis", "exit_cost", "stablecoin", "outage", "venue", "total")
     table = Table(title="Composite and own scenarios: loss of capital")
-    table.add_column("scenario")
-    for part in parts:
-        table.add_column(part.replace("_", " "), justify="right")
+    for heading in ("scenario", "total", "made of"):
+        table.add_column(heading, justify="right" if heading == "total" else "left")
     for loss in losses:
-        cells = (getattr(loss, part) for part in parts)
-        table.add_row(loss.name, *(f"{value:.1%}" if value else "" for value in cells))
+        parts = (
+            f"{part.replace('_', ' ')} {getattr(loss, part):.1%}" for part in PARTS if getattr(loss, part)
+        )
+        table.add_row(loss.name, f"{loss.total:.1%}", ", ".join(parts))
     console.print(table)
 
 

@@ -139,7 +139,8 @@ def test_refusals_and_gates_that_the_lights_have_tightened_are_named(history, an
     shown = [" ".join(cell.text for cell in row) for row in breaches_section(figures).blocks[0].rows]
     assert shown == [
         "Gate PT-07 worst-case position refused 3 orders of trend in BTCUSDT",
-        "Gate trend on paper ACTIVE at 00:00, limits 7-9ba098f3x0.85, tightened by the lights of the risk models",
+        "Gate trend on paper ACTIVE at 00:00, limits 7-9ba098f3x0.85, tightened by the lights of the risk "
+        "models",
         "Gate dip on paper REDUCING at 00:00, limits 7-9ba098f3",
         "Kill in force firm by A. Officer: drill ",
     ]
