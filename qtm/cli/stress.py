@@ -121,7 +121,7 @@ def _betas(book: Book) -> dict[str, float]:
 def _print_events(
     console: Console, events: tuple[StressLoss, ...], missing: list[str], *, short: bool
 ) -> None:
-    """Every way to look at the events that concerns the book: what befalls shorts only where it holds some."""
+    """Every way to look at the events that concerns the book; what befalls shorts only where it is short."""
     ways = {"closes": "on_closes", "lows": "on_lows"}
     if short:
         ways |= {"no hedges": "on_lows_longs_only", "highs": "on_extremes"}
@@ -136,8 +136,8 @@ def _print_events(
     console.print(table)
     if short:
         console.print(
-            "[dim]no hedges: on lows with the short legs closed before; highs: shorts at their highs, longs at "
-            "their lows; marks: the same with shorts at their highest mark price[/dim]"
+            "[dim]no hedges: on lows with the short legs closed before; highs: shorts at their highs, longs "
+            "at their lows; marks: the same with shorts at their highest mark price[/dim]"
         )
     if missing:
         console.print(f"[dim]no prices in the lake for: {'; '.join(missing)}[/dim]")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -61,6 +62,24 @@ class RollUp:
                     found.setdefault(limit["name"], []).append(day)
         return found
 
+    @property
+    def accounts(self) -> dict[str, list[float]]:
+        """Equity of each running account: at the close before its first report, then at every one."""
+        found: dict[str, list[float]] = {}
+        for body in self.bodies:
+            for one in body.get("accounts", ()):
+                path = found.setdefault(str(one["account"]), [float(one["day_start"])])
+                path.append(float(one["equity"]))
+        return found
+
+    @property
+    def refusals(self) -> dict[str, int]:
+        """Orders refused over the period, by control."""
+        counted: Counter[str] = Counter()
+        for body in self.bodies:
+            counted.update(body.get("refusals", {}))
+        return dict(sorted(counted.items()))
+
     def body(self) -> dict[str, Any]:
         """The roll-up as plain data."""
         known = [pnl for pnl in self.pnl if math.isfinite(pnl)]
@@ -78,6 +97,8 @@ class RollUp:
             },
             "pnl": sum(known),
             "breaches": {name: [day.isoformat() for day in days] for name, days in self.breaches.items()},
+            "accounts": self.accounts,
+            "refusals": self.refusals,
             "lights": {
                 name: [light.name.lower() for light in row] for name, row in lights_by_model(self).items()
             },

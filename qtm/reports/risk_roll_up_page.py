@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from qtm.reports.blocks import (
     Cell,
     Document,
     Section,
+    Tone,
     cards,
     figure,
     numbers,
@@ -51,6 +52,7 @@ def roll_up_sections(roll_up: RollUp) -> list[Section]:
             "Risk and result by day", [_chart(roll_up)], "CVaR against its cap, and the P&L between reports."
         ),
         Section("Limits", [_limits_table(roll_up)], "Every limit: its highest use, and the days beyond it."),
+        *_accounts(roll_up),
         Section(
             "Risk models",
             [_lights_table(roll_up), lights_paragraph(last_lights)],
@@ -146,15 +148,51 @@ def _limits_table(roll_up: RollUp) -> Block:
         for limit in body["limits"]:
             use = math.inf if limit["use"] is None else float(limit["use"])
             highest[limit["name"]] = max(highest.get(limit["name"], 0.0), use)
-    rows = [
+    rows: list[tuple[str | Cell, ...]] = []
+    for name, use in highest.items():
+        days = roll_up.breaches.get(name, [])
+        shown = percent(use, 0) if math.isfinite(use) else "unknown"
+        tone: Tone = "bad" if days else "warn" if use > 1.0 + 1e-6 else ""
+        rows.append((name, spans(days), str(len(days)) if days else "", Cell(shown, tone)))
+    return table(("Limit", "Breached on", "Days", "Highest use"), rows, text_columns=2)
+
+
+def spans(days: Sequence[date]) -> str:
+    """Days in order, runs of them as their first and last."""
+    runs: list[list[date]] = []
+    for day in days:
+        if runs and day - runs[-1][-1] == timedelta(days=1):
+            runs[-1].append(day)
+        else:
+            runs.append([day])
+    return ", ".join(f"{run[0]}" if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
+
+
+def _accounts(roll_up: RollUp) -> list[Section]:
+    """What the running accounts made; nothing where none ran."""
+    if not roll_up.accounts:
+        return []
+    rows: list[tuple[str | Cell, ...]] = [
         (
             name,
-            Cell(percent(use, 0) if math.isfinite(use) else "no limit", "bad" if use > 1.0 + 1e-6 else ""),
-            ", ".join(day.isoformat() for day in roll_up.breaches.get(name, ())),
+            money(path[0]),
+            money(path[-1]),
+            Cell(money(path[-1] - path[0], signed=True), "good" if path[-1] > path[0] else "bad"),
+            percent(path[-1] / path[0] - 1.0, signed=True),
+            money(min(path)),
+            str(len(path) - 1),
         )
-        for name, use in highest.items()
+        for name, path in roll_up.accounts.items()
     ]
-    return table(("Limit", "Highest use", "Breached on"), rows)
+    headers = ("Account", "Equity before", "Equity", "Change", "of it", "Lowest close", "Reports")
+    refused = ", ".join(f"{control} {count:,}" for control, count in roll_up.refusals.items())
+    return [
+        Section(
+            "The running accounts",
+            [table(headers, rows), paragraph(f"Orders refused: {refused or 'none'}.", "muted")],
+            "Marked at daily closes; an account is in the reports of the days on which it traded or held.",
+        )
+    ]
 
 
 def _lights_table(roll_up: RollUp) -> Block:

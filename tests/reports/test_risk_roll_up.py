@@ -15,7 +15,7 @@ from qtm.reports.model_lights import action_words, engines_section, lights_parag
 from qtm.reports.page import render_page
 from qtm.reports.risk_report import write_risk_report
 from qtm.reports.risk_roll_up import Period, newest_report, read_roll_up
-from qtm.reports.risk_roll_up_page import roll_up_document, write_roll_up
+from qtm.reports.risk_roll_up_page import roll_up_document, spans, write_roll_up
 from qtm.risk.engines import Historical, Normal
 from qtm.risk.lights import Light, action_for
 from qtm.risk.rolling_backtest import judge_engine, roll
@@ -72,6 +72,31 @@ def test_breaches_and_lights_are_counted_by_day(reports, tmp_path):
     assert breached == days[1:]
     assert "review of the model" in render_page(roll_up_document(week))
     assert next(iter(week.body()["lights"].values()))[-1] == "red"
+
+
+def test_days_in_a_row_are_named_by_their_ends():
+    days = [date(2024, 2, day) for day in (1, 3, 4, 5, 28, 29)]
+    assert (
+        spans([*days, date(2024, 3, 1)]) == "2024-02-01, 2024-02-03 to 2024-02-05, 2024-02-28 to 2024-03-01"
+    )
+    assert spans([]) == ""
+
+
+def test_running_accounts_are_followed_from_the_close_before_their_first_report(reports, tmp_path):
+    folder, days = reports
+    equities = {days[0]: (100.0, 90.0), days[1]: (90.0, 120.0), days[2]: None}
+    for day, body in zip(days, bodies(folder, days), strict=True):
+        known = equities[day]
+        body["refusals"] = {"PT-07": 2}
+        body["accounts"] = [{"account": "paper", "day_start": known[0], "equity": known[1]}] if known else []
+        (tmp_path / f"risk-{day}.json").write_text(json.dumps(body))
+    week = read_roll_up(tmp_path, days[-1], Period.WEEKLY)
+    assert week.accounts == {"paper": [100.0, 90.0, 120.0]}
+    assert week.refusals == {"PT-07": 6}
+    assert "The running accounts" in render_page(roll_up_document(week))
+    assert "The running accounts" not in render_page(
+        roll_up_document(read_roll_up(folder, days[-1], Period.WEEKLY))
+    )
 
 
 def test_page_and_data_are_written_and_agree(reports):
