@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from qtm.compiled import compiled, either_way
+from qtm.compiled import either_way
 from qtm.trading.costs import price_of
 
 STOP, TAKE_PROFIT, TRAIL = 1, 2, 3
@@ -33,7 +33,7 @@ EXITS = np.dtype(
 """
 
 
-@compiled
+@either_way
 def take_over(exits: Any, plan: Any) -> None:
     """Take over the exits a step answered with; NaN leaves a level as it is."""
     if not np.isnan(plan.stop):
