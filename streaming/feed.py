@@ -21,7 +21,7 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from qtm.execution.outbox import Sender
 from qtm.execution.updates import OrderUpdate
 from qtm.risk.decisions import ApprovedOrder, Refused
-from qtm.trading.orders import OrderIntent
+from qtm.trading.orders import OrderIntent, OrderStatus
 from streaming.connection import keep_connected, user_stream_greeting
 from streaming.frames import KLINE, USER, FrameJournal, decode, frame, refusal_frame, report_frame
 from streaming.history import History
@@ -126,7 +126,7 @@ class Feed(StatefulSourcePartition[Message, Position]):
         """
         if received_ns:
             self.triggers[order.intent.client_order_id] = received_ns
-        self._in_background(order, self.sender.dispatch(order))
+        self._in_background(order.intent.client_order_id, self.sender.dispatch(order))
 
     def _on_wire(self, intent: OrderIntent) -> None:
         received_ns = self.triggers.pop(intent.client_order_id, 0)
@@ -147,7 +147,23 @@ class Feed(StatefulSourcePartition[Message, Position]):
             self._push(report_frame(update))
         elif client_order_id not in self.sending:
             order = self.session.journal.approved(client_order_id)
-            self._in_background(order, self.sender.resolve(order))
+            self._in_background(client_order_id, self.sender.resolve(order))
+
+    def cancel(self, intent: OrderIntent) -> None:
+        """Have an order cancelled in the background; what had become of it by then comes back as a frame."""
+        update = self.session.journal.report(intent.client_order_id)
+        if update.status.is_terminal:
+            self._push(report_frame(update))
+        else:
+            self._in_background(f"{intent.client_order_id} cancel", self.sender.cancel(intent))
+
+    async def look_at_resting(self) -> None:
+        """Ask the venue what became of every order that rests there; reports may have been missed."""
+        for order in self.session.journal.open_orders():
+            if order.status in (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED):
+                update = await self.sender.look(order.intent)
+                if update.status is not order.status or update.fills:
+                    self._push(report_frame(update))
 
     def refuse(self, refused: Refused) -> None:
         """Bring the gate's refusal back to the strategy."""
@@ -158,19 +174,19 @@ class Feed(StatefulSourcePartition[Message, Position]):
         """End as soon as every order's outcome is known."""
         self.stopping = True
 
-    def _in_background(self, order: ApprovedOrder, work: Any) -> None:
-        client_order_id = order.intent.client_order_id
+    def _in_background(self, name: str, work: Any) -> None:
+        """Find out in the background what becomes of an order; nothing is settled before."""
 
         async def run() -> None:
             update: OrderUpdate = await work
             self._push(report_frame(update))
 
-        task = self.loop.create_task(run(), name=client_order_id)
-        self.sending[client_order_id] = task
-        task.add_done_callback(lambda done: self._sent(client_order_id, done))
+        task = self.loop.create_task(run(), name=name)
+        self.sending[name] = task
+        task.add_done_callback(lambda done: self._sent(name, done))
 
-    def _sent(self, client_order_id: str, task: asyncio.Task[None]) -> None:
-        self.sending.pop(client_order_id, None)
+    def _sent(self, name: str, task: asyncio.Task[None]) -> None:
+        self.sending.pop(name, None)
         self._watch(task)
 
     def _watch(self, task: asyncio.Task[Any]) -> None:
@@ -290,13 +306,18 @@ class Feed(StatefulSourcePartition[Message, Position]):
         if self.history.held is not None:
             self.history.held.append(payload)
             return
-        if self.lockstep is not None:
-            self.lockstep.saw(payload)
+        if self.lockstep is None or not self.lockstep.keeps(payload):
+            self.pass_on(payload)
+
+    def pass_on(self, payload: bytes) -> None:
+        """Let a frame of the market stream enter the dataflow."""
         self._push(frame(KLINE, payload))
 
     def _on_user(self, payload: bytes) -> None:
         if b'"event"' in payload:
             self._push(frame(USER, payload))
+        elif b'"result"' in payload:  # subscribed: what happened while we did not listen is asked for
+            self.run_in_background(self.look_at_resting(), "resting orders")
         elif b'"error"' in payload:
             log.error("the user stream was refused: %s", payload.decode())
 

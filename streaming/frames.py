@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from qtm.execution.trader import ClosedBar
+from qtm.execution.signals import ClosedBar
 from qtm.execution.updates import OrderUpdate
 from qtm.execution.venue_answers import update_of_report
 from streaming.messages import BarMessage, Message, PriceMessage, RefusalMessage, ReportMessage

@@ -24,17 +24,21 @@ class Lockstep:
         self.session = session
         self.done = False
         self.idle = True
-        self._seen = 0
+        self._closes: list[bytes] = []
         self._changed = asyncio.Event()
 
-    def saw(self, payload: bytes) -> None:
-        """A frame of the market stream has arrived."""
-        if b'"x":true' in payload:
-            self._seen += 1
-            self._changed.set()
+    def keeps(self, payload: bytes) -> bool:
+        """Whether a frame of the market stream is a close that is kept until `advance` lets it go."""
+        if self.idle or b'"x":true' not in payload:
+            return False
+        self._closes.append(payload)
+        self._changed.set()
+        return True
 
     async def advance(self) -> None:
         """Let one bar of market time pass; returns when its closes are here.
+
+        What the bar did to resting orders is reported before its close, as it happened.
 
         Raises
         ------
@@ -43,19 +47,22 @@ class Lockstep:
         """
         self.idle = False
         before = await self.session.time.paper("GET", "status")
-        expected = self._seen - before["klines_published"]
         after = await self.session.time.paper("POST", "advance", {"bars": 1})
-        expected += after["klines_published"]
+        expected = after["klines_published"] - before["klines_published"]
         try:
             async with asyncio.timeout(PATIENCE_S):
-                while self._seen < expected:
+                while len(self._closes) < expected:
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
             raise VenueError(
-                f"{expected - self._seen} closed bars did not arrive within {PATIENCE_S:g} s",
+                f"{expected - len(self._closes)} closed bars did not arrive within {PATIENCE_S:g} s",
                 where=self.session.config.stream_url,
                 remedy="is the paper exchange in step mode, with the same symbols?",
             ) from None
+        await self.session.feed.look_at_resting()
+        for payload in self._closes:
+            self.session.feed.pass_on(payload)
+        self._closes.clear()
         self.done = after["advanced"] == 0
         self.idle = True

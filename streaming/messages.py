@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
-from qtm.execution.trader import ClosedBar, Signal
+from qtm.execution.signals import Cancel, ClosedBar, Request, Signal
 from qtm.execution.updates import OrderUpdate
 
 
 @dataclass(slots=True)
 class BarMessage:
-    """A closed bar; `close` is its exact closing price, `signal` what the strategy made of it."""
+    """A closed bar; `close` is its exact closing price, `signal` what the strategy made of it.
+
+    `requests` is, here and below, what the message has led to: orders to judge and orders to cancel.
+    """
 
     bar: ClosedBar
     close: Decimal
@@ -19,6 +22,7 @@ class BarMessage:
     received_ns: int
     tradable: bool
     signal: Signal | None = None
+    requests: list[Request | Cancel] = field(default_factory=list)
 
     @property
     def symbol(self) -> str:
@@ -40,6 +44,7 @@ class ReportMessage:
     """What became of an order, from the venue's answer, its user stream, or a query."""
 
     update: OrderUpdate
+    requests: list[Request | Cancel] = field(default_factory=list)
 
     @property
     def symbol(self) -> str:
@@ -54,6 +59,7 @@ class RefusalMessage:
     symbol: str
     client_order_id: str
     controls: tuple[str, ...]
+    requests: list[Request | Cancel] = field(default_factory=list)
 
 
 @dataclass(slots=True)

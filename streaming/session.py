@@ -7,6 +7,8 @@ import json
 import logging
 import os
 from collections import Counter
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,6 +112,9 @@ class Session:
         self.watch = None if terms is None else ModelWatch(lake, tree, terms)
         tail = None if self.watch is None else self.watch.tail_limit(now_ms)
         self.gate = Gate(tree, self.instruments.values(), exposure, tail, venue=config.venue)
+        for left in self.journal.open_orders():  # they rest at the venue
+            filled = sum((fill.qty for fill in self.journal.fills(left.intent.client_order_id)), Decimal(0))
+            self.gate.restore(replace(left.intent, qty=left.intent.qty - filled), now_ms)
         self.door = Door(self.gate, self.journal, self.run.run_id)
         if any(latch.scope == "firm" for latch in self.gate.latches):
             raise VenueError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bytewax.operators import StatefulBatchLogic
@@ -14,7 +14,8 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from qtm.clock import iso_utc
 from qtm.execution.door import DecidedBefore
 from qtm.execution.kill import kill
-from qtm.execution.trader import Signal, SymbolTrader
+from qtm.execution.signals import Cancel, Request, Signal
+from qtm.execution.trader import SymbolTrader
 from qtm.risk.decisions import ApprovedOrder, Refused
 from qtm.risk.gate import StateChange
 from qtm.trading.orders import OrderStatus
@@ -31,12 +32,15 @@ from streaming.session import Session
 log = logging.getLogger(__name__)
 
 
+Outcome = ApprovedOrder | Refused | DecidedBefore | Cancel
+
+
 @dataclass(slots=True)
 class Handled:
-    """A message at the end of the line, with the gate's answer to the order it led to."""
+    """A message at the end of the line, with the gate's answers to the orders it led to, and cancels."""
 
     message: Message
-    outcome: ApprovedOrder | Refused | DecidedBefore | None = None
+    outcomes: list[Outcome] = field(default_factory=list)
     halted: StateChange | None = None
 
 
@@ -63,6 +67,9 @@ class StrategyStage(StatefulBatchLogic[Message, Message, bytes]):
                 self.trader.on_report(message.update)
             elif isinstance(message, RefusalMessage):
                 self.trader.on_gate_refusal(message.client_order_id, message.controls)
+            else:
+                continue
+            message.requests = self.trader.take_requests()
         return values, StatefulBatchLogic.RETAIN
 
     def snapshot(self) -> bytes:
@@ -78,16 +85,21 @@ class GateStage:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.door = session.door
+        self.market_ms = 0
 
     def __call__(self, message: Message) -> Handled:
         """Handle one message."""
+        halted = None
         if isinstance(message, BarMessage):
+            self.market_ms = message.now_ms
             self.session.keep_up_with_models(message.now_ms)
             halted = self.door.on_price(message.symbol, message.close, message.bar.close_time_ms)
-            return Handled(message, self._judge(message), halted)
-        if isinstance(message, PriceMessage):
+            if message.signal is not None:
+                self.session.counts["signals"] += message.signal.target == message.signal.target
+        elif isinstance(message, PriceMessage):
+            self.market_ms = message.now_ms
             return Handled(message, halted=self.door.on_price(message.symbol, message.price, message.now_ms))
-        if isinstance(message, ReportMessage):
+        elif isinstance(message, ReportMessage):
             applied = self.door.on_report(message.update)
             self.session.counts["fills"] += len(applied.new_fills)
             if applied.changed and applied.status.is_terminal:
@@ -96,27 +108,20 @@ class GateStage:
             self.door.refresh_latches()
             self.session.keep_up_with_models(message.now_ms)
             self.session.heartbeat()
-        return Handled(message)
+            return Handled(message)
+        return Handled(message, [self._judge(one) for one in message.requests], halted)
 
-    def _judge(self, message: BarMessage) -> ApprovedOrder | Refused | DecidedBefore | None:
-        signal = message.signal
-        if signal is None:
-            return None
-        self.session.counts["signals"] += signal.target == signal.target
-        if signal.intent is None:
-            return None
+    def _judge(self, request: Request | Cancel) -> Outcome:
+        """The gate's answer to an order; a cancel passes as it is."""
+        if isinstance(request, Cancel):
+            return request
         inputs = {
-            "bar": signal.open_time_ms,
-            "close": str(message.close),
-            "target": signal.target.hex(),
-            "book_equity": signal.equity.hex(),
-            "lots": signal.lots,
-            "limit_ticks": signal.limit_ticks,
+            **request.inputs,
             "strategy_version": self.session.strategy.version,
             "params": dict(self.session.params._asdict()),
             "sizing": list(self.session.config.sizing),
         }
-        return self.door.decide(signal.intent, message.now_ms, inputs)
+        return self.door.decide(request.intent, self.session.time.now_ms(self.market_ms), inputs)
 
     def _tell(self, message: ReportMessage, status: OrderStatus) -> None:
         self.session.counts[status.value.lower()] += 1
@@ -144,22 +149,31 @@ class _Outbox(StatelessSinkPartition[Handled]):
 
     def write_batch(self, items: list[Handled]) -> None:
         for item in items:
-            message, outcome, feed = item.message, item.outcome, self.session.feed
+            message = item.message
             if isinstance(message, BarMessage) and message.signal is not None:
                 self._keep(message.signal)
-            if isinstance(outcome, ApprovedOrder):
-                self.session.counts["approved"] += 1
-                feed.send(outcome, message.received_ns if isinstance(message, BarMessage) else 0)
-                _announce("approved", outcome)
-            elif isinstance(outcome, Refused):
-                self.session.counts["refused"] += 1
-                feed.refuse(outcome)
-                _announce("REFUSED", outcome)
-            elif isinstance(outcome, DecidedBefore):
-                feed.bring_back(outcome.intent.symbol, outcome.intent.client_order_id)
+            received_ns = message.received_ns if isinstance(message, BarMessage) else 0
+            for outcome in item.outcomes:
+                self._hand_on(outcome, received_ns)
             if item.halted is not None:
                 self._halt(item.halted)
-            feed.acknowledge()
+            self.session.feed.acknowledge()
+
+    def _hand_on(self, outcome: Outcome, received_ns: int) -> None:
+        """An order to the sender, a refusal back to its strategy."""
+        feed, counts = self.session.feed, self.session.counts
+        if isinstance(outcome, ApprovedOrder):
+            counts["approved"] += 1
+            feed.send(outcome, received_ns)
+            _announce("approved", outcome)
+        elif isinstance(outcome, Refused):
+            counts["refused"] += 1
+            feed.refuse(outcome)
+            _announce("REFUSED", outcome)
+        elif isinstance(outcome, Cancel):
+            feed.cancel(outcome.intent)
+        else:
+            feed.bring_back(outcome.intent.symbol, outcome.intent.client_order_id)
 
     def close(self) -> None:
         self.signals.close()
@@ -184,14 +198,16 @@ class _Outbox(StatelessSinkPartition[Handled]):
 
 def _announce(word: str, outcome: ApprovedOrder | Refused) -> None:
     intent = outcome.intent
+    levels = {"stop at": intent.stop_price, "take-profit at": intent.take_profit}
     log.info(
-        "%s %s %s %s %s at %s%s",
+        "%s %s %s %s %s at %s%s%s",
         intent.client_order_id,
         word,
         intent.side.value,
         f"{intent.qty:f}",
         intent.symbol,
         f"{intent.price:f}" if intent.price is not None else "market",
+        "".join(f", {name} {level:f}" for name, level in levels.items() if level is not None),
         f": {outcome.decision.reason}" if outcome.decision.reason else "",
     )
 

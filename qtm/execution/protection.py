@@ -132,11 +132,8 @@ class Protection:
 
     def send(self, levels: Levels, decided_ms: int) -> OrderIntent:
         """The order of `levels`, which is out from now on."""
-        one, kind, in_force = self.instrument, OrderType.LIMIT, TimeInForce.IOC
-        if levels.stop:
-            kind, in_force = OrderType.STOP_LOSS_LIMIT, TimeInForce.GTC
-        elif levels.take_profit:
-            kind, in_force = OrderType.LIMIT_MAKER, None
+        one = self.instrument
+        kind, in_force = _form_of(levels)
         self.made += 1
         intent = OrderIntent(
             client_order_id=protective_order_id(self.strategy, one.symbol, self.first_sequence + self.made),
@@ -165,3 +162,12 @@ class Protection:
         self.memory = np.frombuffer(bytearray(held["exits"]), EXITS)
         self.out = held["out"]
         self.made = held["made"]
+
+
+def _form_of(levels: Levels) -> tuple[OrderType, TimeInForce | None]:
+    """Order type and time in force of the order itself, or of a pair's stop."""
+    if levels.stop:
+        return OrderType.STOP_LOSS_LIMIT, TimeInForce.GTC
+    if levels.take_profit:
+        return OrderType.LIMIT_MAKER, None
+    return OrderType.LIMIT, TimeInForce.IOC

@@ -141,8 +141,7 @@ class Gateway:
     def order_counts(self, account: Any) -> list[tuple[RateLimit, int]]:
         """The account's order windows and what is used in them."""
         limits: OrderLimits = account.limits
-        now_s = self.wall.now_ms() / 1000
-        return [(counter.limit, counter.roll(now_s)) for counter in limits.counters]
+        return limits.counts(self.wall.now_ms() / 1000)
 
     def answered(
         self, door: str, operation: Operation, account: Any, params: Params, status: int, answer: Any,

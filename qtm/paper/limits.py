@@ -6,6 +6,7 @@ UTC). Weight belongs to an IP address, order counts to an account.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from qtm.paper.errors import ApiError
@@ -158,10 +159,18 @@ class AddressLimits:
 
 
 class OrderLimits:
-    """Unfilled-order counts of one account."""
+    """Unfilled-order counts of one account.
 
-    def __init__(self, limits: tuple[RateLimit, ...]) -> None:
+    `ahead_s` tells how far a replayed market has run ahead of the wall clock: its windows pass as fast as it.
+    """
+
+    def __init__(self, limits: tuple[RateLimit, ...], ahead_s: Callable[[], float] = lambda: 0.0) -> None:
         self.counters = [Counter(limit) for limit in limits if limit.kind == "ORDERS"]
+        self._ahead_s = ahead_s
+
+    def counts(self, now_s: float) -> list[tuple[RateLimit, int]]:
+        """Every window and what is used in it."""
+        return [(counter.limit, counter.roll(now_s + self._ahead_s())) for counter in self.counters]
 
     def charge(self, orders: int, now_s: float) -> None:
         """Count new orders; raises -1015 when a window is full (and then counts nothing)."""
@@ -171,8 +180,9 @@ class OrderLimits:
 
     def check(self, orders: int, now_s: float) -> None:
         """Raise -1015 when a window has no room for `orders` more."""
+        ahead_s = self._ahead_s()
         for counter in self.counters:
-            if counter.roll(now_s) + orders > counter.limit.limit:
+            if counter.roll(now_s + ahead_s) + orders > counter.limit.limit:
                 limit = counter.limit
                 unit = limit.interval + ("S" if limit.interval_num > 1 else "")
                 raise ApiError(
@@ -180,14 +190,14 @@ class OrderLimits:
                     f"Too many new orders; current limit is {limit.limit} orders per "
                     f"{limit.interval_num} {unit}.",
                     status=429,
-                    headers=(("Retry-After", str(counter.retry_after(now_s))),),
-                    data=_retry_data(now_s, now_s + counter.retry_after(now_s)),
+                    headers=(("Retry-After", str(counter.retry_after(now_s + ahead_s))),),
+                    data=_retry_data(now_s, now_s + counter.retry_after(now_s + ahead_s)),
                 )
 
     def give_back(self, orders: int, now_s: float) -> None:
         """A fill gives the order's place back."""
         for counter in self.counters:
-            if counter.roll(now_s):
+            if counter.roll(now_s + self._ahead_s()):
                 counter.add(-orders)
 
 

@@ -89,6 +89,7 @@ class MarketClock:
     def __init__(self, wall: Clock) -> None:
         self._wall = wall
         self._replay_us: int | None = None
+        self._began_us = (0, 0)
 
     @property
     def replaying(self) -> bool:
@@ -103,8 +104,17 @@ class MarketClock:
         """Market time in milliseconds."""
         return self.now_us() // 1000
 
+    def ahead_s(self) -> float:
+        """Seconds by which a replay has passed faster than the wall clock since it began."""
+        if self._replay_us is None:
+            return 0.0
+        market, wall = self._began_us
+        return max(0, self._replay_us - market - (self._wall.now_ns() // 1000 - wall)) / 1e6
+
     def set_ms(self, ts_ms: int) -> None:
         """Let replay time stand at `ts_ms`; it never goes back."""
+        if self._replay_us is None:
+            self._began_us = (ts_ms * 1000, self._wall.now_ns() // 1000)
         self._replay_us = max(self._replay_us or 0, ts_ms * 1000)
 
 

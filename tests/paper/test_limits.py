@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import aiohttp
 import pytest
 
 from qtm.paper.errors import ApiError
 from qtm.paper.limits import AddressLimits, OrderLimits, RateLimit
+from qtm.paper.spot.orders import NewOrder
 from qtm.paper.spot.venue import RATE_LIMITS
+from qtm.paper.wire import E8
 from tests.paper.clients import Rest
-from tests.paper.worlds import exchange
+from tests.paper.worlds import exchange, replay
 
 NOON_S = 1_717_243_200.0
 
@@ -101,3 +105,25 @@ def test_a_full_order_window_counts_nothing_more() -> None:
         limits.charge(1, NOON_S)
     limits.give_back(1, NOON_S)
     limits.charge(1, NOON_S)
+
+
+async def test_the_order_windows_of_a_replay_pass_as_fast_as_its_market() -> None:
+    feed = replay(count=30)
+    async with exchange(feed, rate_limits=(RateLimit("ORDERS", "SECOND", 10, 2), *RATE_LIMITS[:1])) as ex:
+        venue, account, numbers = ex.venue, ex.venue.accounts["desk"], count()
+
+        def sell() -> None:
+            request = NewOrder(
+                symbol="BTCUSDT", buy=False, type="LIMIT", qty=E8 // 10, price=90_000 * E8, stp="NONE",
+                client_id=f"sale-{next(numbers)}",
+            )  # fmt: skip
+            venue.place(account, request)
+
+        for _ in range(3):
+            sell()
+            sell()
+            free = account.balance("BTC").free
+            with pytest.raises(ApiError, match="Too many new orders"):
+                sell()
+            assert account.balance("BTC").free == free, "a refused order locks nothing"
+            ex.advance(1)

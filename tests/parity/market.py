@@ -10,8 +10,11 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
 
 from qtm.market.bars import BarSeries
 from qtm.market.instruments import Instrument
@@ -35,6 +38,13 @@ def minute_bars(symbol: str, count: int, *, history: int = 0, seed: int = 11) ->
     start = START_MS - history * MINUTE_MS
     frame = synthetic_bars(symbol, Interval.M1, start, START_MS + count * MINUTE_MS, seed)
     return BarSeries.from_frame(frame, symbol, Interval.M1)
+
+
+def with_gaps(bars: BarSeries, *, seed: int = 3) -> BarSeries:
+    """The same bars, each opening a few ticks away from the close before it, as real ones do."""
+    rng = np.random.default_rng(seed)
+    opens = np.round(bars.open + rng.integers(-900, 901, len(bars)) / 100, 2)
+    return replace(bars, open=opens, high=np.maximum(bars.high, opens), low=np.minimum(bars.low, opens))
 
 
 class Execution(NamedTuple):
@@ -100,6 +110,14 @@ class Exchange:
                         Execution(trade.id, client_order_id, symbol, trade.buyer, trade.qty, trade.price)
                     )
             return sorted(found)
+
+        return self.ask(collect)
+
+    def open_orders(self) -> list[str]:
+        """Client ids of what rests at the exchange."""
+
+        def collect(exchange: PaperExchange) -> list[str]:
+            return sorted(one.client_id for one in exchange.venue.accounts["paper"].open_orders.values())
 
         return self.ask(collect)
 

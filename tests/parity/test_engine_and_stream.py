@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import select
 
 from qtm.backtest.engine import BacktestResult, run_backtest
+from qtm.market.bars import BarSeries
 from qtm.risk.limits import load_limits
 from qtm.risk.rules import GateLimits
 from qtm.settings import RiskSettings
@@ -22,18 +23,20 @@ from qtm.store.schema import decisions, fills, orders
 from qtm.strategies.registry import load_strategy
 from qtm.trading.book import SIZE_BY_UNITS, Sizing
 from qtm.trading.costs import SPOT_COSTS
-from tests.parity.market import START_MS, Exchange, Stream, instrument, minute_bars
+from tests.parity.market import START_MS, Exchange, Stream, instrument, minute_bars, with_gaps
 
 CASH = 100_000.0
 BARS = 240
 HISTORY = 60
 
+GUARDED = str(Path(__file__).with_name("guarded.py"))
+
 Row = tuple[int, str, int, int, str, str, float | None]
 
 
 def engine_orders(result: BacktestResult) -> list[Row]:
-    """(decided, side, lots, limit ticks, status, control, price) of every order the engine finished."""
-    rows = result.orders.sort("decided_ms").iter_rows(named=True)
+    """(decided, side, lots, limit ticks, status, control, price) of every order towards a target."""
+    rows = result.orders.filter(result.orders["cause"] == "target").sort("decided_ms").iter_rows(named=True)
     return [
         (
             row["decided_ms"], row["side"], int(row["lots"]), int(row["limit_ticks"]), row["status"],
@@ -51,6 +54,8 @@ def stream_orders(stream: Stream, symbol: str) -> list[Row]:
         for decision in connection.execute(select(decisions).where(decisions.c.symbol == symbol)):
             mine = orders.c.client_order_id == decision.client_order_id
             sent = connection.execute(select(orders).where(mine)).first()
+            if json.loads(decision.record)["purpose"] != "TARGET":
+                continue
             paid = connection.execute(
                 select(fills.c.price).where(fills.c.client_order_id == decision.client_order_id)
             ).scalars().all()  # fmt: skip
@@ -140,6 +145,46 @@ def test_a_loss_above_its_limit_does_the_same_in_engine_and_stream(tmp_path: Pat
     assert all("PT-09" in row[5] or row[5] == "KS-03" for row in refused)
 
 
+Exit = tuple[int, str, int, float]
+
+
+def engine_exits(result: BacktestResult) -> list[Exit]:
+    """(bar, side, lots, price) of every exit inside a bar."""
+    rows = result.orders.filter(result.orders["cause"] != "target").iter_rows(named=True)
+    return [(row["decided_ms"], row["side"], int(row["lots"]), row["fill_price"]) for row in rows]
+
+
+def stream_exits(stream: Stream, symbol: str) -> list[Exit]:
+    """The same of every protective order that was filled."""
+    with open_database(stream.database_url).read() as connection:
+        filled = connection.execute(
+            select(orders, fills.c.price.label("paid"), fills.c.qty.label("traded"), fills.c.ts_ms)
+            .join(fills, fills.c.client_order_id == orders.c.client_order_id)
+            .where(orders.c.purpose == "PROTECTION", orders.c.symbol == symbol)
+            .order_by(fills.c.trade_id)
+        ).all()  # fmt: skip
+    lots = instrument(symbol).lots
+    return [
+        (row.ts_ms // 60_000 * 60_000, row.side, lots(Decimal(row.traded)), float(row.paid)) for row in filled
+    ]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "params", "causes"),
+    [
+        (GUARDED, {"stop": 0.001}, {"stop"}),
+        (GUARDED, {"take_profit": 0.001, "stop": 0.002}, {"stop", "take-profit"}),
+        (GUARDED, {"trail": 0.0015, "take_profit": 0.002}, {"trailing stop", "take-profit"}),
+        ("breakout", {"channel": 8, "ranges": 5, "width": 1.5}, {"trailing stop"}),
+    ],
+)
+def test_protective_exits_fill_where_the_engine_fills_them(
+    tmp_path: Path, strategy: str, params: dict[str, float], causes: set[str]
+) -> None:
+    bars = with_gaps(minute_bars("BTCUSDT", BARS, history=HISTORY))
+    check_parity(tmp_path, strategy, params, RiskSettings(), bars=bars, causes=causes)
+
+
 def check_parity(
     folder: Path,
     name: str,
@@ -147,9 +192,11 @@ def check_parity(
     risk: RiskSettings,
     *,
     units: float = 0.0,
+    bars: BarSeries | None = None,
+    causes: set[str] | None = None,
     **environment: str,
 ) -> list[Row]:
-    bars = minute_bars("BTCUSDT", BARS, history=HISTORY)
+    bars = bars or minute_bars("BTCUSDT", BARS, history=HISTORY)
     strategy = load_strategy(name)
     one = instrument("BTCUSDT")
     sizing = Sizing(SIZE_BY_UNITS, units) if units else Sizing()
@@ -176,6 +223,8 @@ def check_parity(
     last_close = int(bars.open_time_ms[-1]) + 60_000  # no next open: the engine leaves that order open
     mine = [row for row in stream_orders(stream, "BTCUSDT") if row[0] < last_close]
     assert mine == [row for row in engine_orders(result) if row[0] < last_close]
+    assert stream_exits(stream, "BTCUSDT") == engine_exits(result)
+    assert set(result.orders["cause"]) >= (causes or set()), "every kind of exit was met"
     assert len(mine) > 3, "a parity test that trades nothing proves nothing"
     assert summary["bars"] == BARS + HISTORY
     return mine

@@ -183,10 +183,7 @@ class AccountData:
     def order_counts(self, call: Call) -> list[dict[str, Any]]:
         """GET rateLimit/order, account.rateLimits.orders."""
         now_s = self.venue.wall.now_ms() / 1000
-        return [
-            {**counter.limit.public(), "count": counter.roll(now_s)}
-            for counter in call.account.limits.counters
-        ]
+        return [{**limit.public(), "count": used} for limit, used in call.account.limits.counts(now_s)]
 
 
 def time_range(params: Params) -> tuple[int | None, int | None]:

@@ -84,6 +84,7 @@ class OrderLists:
             check_new(self.venue, account, request)
         group = self._new(account, above.symbol, client_id, "OCO")
         group.legs = [self._member(account, group, request) for request in (above, below)]
+        account.limits.check(2, self.venue.wall.now_ms() / 1000)
         self._lock_legs(account, group.legs)
         account.limits.charge(2, self.venue.wall.now_ms() / 1000)
         self.lists[group.id] = group
@@ -118,6 +119,7 @@ class OrderLists:
         group.pending = [self._member(account, group, request) for request in pending]
         if len(pending) == 2:
             group.legs = group.pending
+        account.limits.check(1 + len(pending), venue.wall.now_ms() / 1000)
         venue.lock_for(account, group.working)
         account.limits.charge(1 + len(pending), venue.wall.now_ms() / 1000)
         self.lists[group.id] = group

@@ -82,7 +82,7 @@ class SpotVenue(Venue):
             name,
             10_000_000 + len(self.accounts),
             fees or FeeRates.of(self.costs),
-            OrderLimits(self.rate_limits),
+            OrderLimits(self.rate_limits, self.clock.ahead_s),
             self.archive,
         )
         for market in self.symbols.values():
@@ -128,6 +128,7 @@ class SpotVenue(Venue):
         order = self.new_order(account, request)
         if request.type == "MARKET":
             quoting.size_market_order(self, order)
+        account.limits.check(1, self.wall.now_ms() / 1000)
         self.lock_for(account, order)
         account.limits.charge(1, self.wall.now_ms() / 1000)
         self.accept(account, order)

@@ -88,7 +88,9 @@ class UmVenue(Venue):
     def open_account(self, name: str) -> UmAccount:
         """Open an account with empty wallets."""
         rates = units_of(self.costs.maker_rate), units_of(self.costs.taker_rate)
-        account = UmAccount(name, 20_000_000 + len(self.accounts), *rates, OrderLimits(self.rate_limits))
+        account = UmAccount(
+            name, 20_000_000 + len(self.accounts), *rates, OrderLimits(self.rate_limits, self.clock.ahead_s)
+        )
         self.accounts[name] = account
         return account
 
