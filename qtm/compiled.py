@@ -102,9 +102,10 @@ def inlined(function: F) -> F:
 def either_way(function: F) -> F:
     """Leave `function` as plain Python and let compiled code call it as machine code too.
 
-    For rules that run over exact `Decimal`s on the live path and over floats inside compiled loops.
+    For rules that run over exact `Decimal`s on the live path and over floats inside compiled loops. It may
+    not make arrays: without any to count, its machine code counts no references to those it is given.
     """
-    return cast(F, register_jitable(**_PIECE)(function))
+    return cast(F, register_jitable(**_PIECE, _nrt=False)(function))
 
 
 class _Uncollected(event.Listener):  # type: ignore[misc]

@@ -132,17 +132,20 @@ def drawdown_of(equity: Floats, cash: float) -> tuple[float, int]:
 
 
 @compiled
-def _pair_fills(rows: Any, step_size: float, qty: float, cash: float, trades: Any) -> int:
-    """Fold fills into round trips; a position below one lot counts as flat.
+def _pair_fills(
+    rows: Any, cash_after: Any, chosen: Any, step_size: float, qty: float, cash: float, trades: Any
+) -> int:
+    """Fold the `chosen` fills into round trips; a position below one lot counts as flat.
 
     Profit is the cash that moved, with what is left below one lot marked at the price of the fill.
     """
     count, side, entry_bar = 0, 0, 0
     flow, fees, entered, entry_value, left, exit_value = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    for row in rows:
+    for at in chosen:
+        row = rows[at]
         if row.filled_lots == 0.0:
             continue
-        before, qty, moved, cash = qty, row.qty_after, row.cash_after - cash, row.cash_after
+        before, qty, moved, cash = qty, row.qty_after, cash_after[at] - cash, cash_after[at]
         traded, price = abs(row.filled_lots) * step_size, row.fill_price
         was_flat, is_flat = abs(before) < step_size, abs(qty) < step_size
         if side == 0 and not was_flat:
@@ -179,10 +182,23 @@ def _pair_fills(rows: Any, step_size: float, qty: float, cash: float, trades: An
     return count
 
 
-def round_trips(rows: Any, step_size: float, start_qty: float, start_cash: float) -> npt.NDArray[np.void]:
-    """The closed trades in order `rows`, as an array of `TRADE`; an open position at the end is left out."""
-    trades = np.empty(len(rows) + 1, TRADE)
-    return trades[: _pair_fills(rows, step_size, start_qty, start_cash, trades)].copy()
+def round_trips(
+    rows: Any,
+    step_size: float,
+    start_qty: float,
+    start_cash: float,
+    *,
+    cash_in: str = "cash_after",
+    chosen: npt.NDArray[np.int64] | None = None,
+) -> npt.NDArray[np.void]:
+    """The closed trades in order `rows`, as an array of `TRADE`; an open position at the end is left out.
+
+    `cash_in` names the column with the cash after an order; `chosen` are the rows of one book among many.
+    """
+    chosen = np.arange(len(rows)) if chosen is None else chosen
+    trades = np.empty(len(chosen) + 1, TRADE)
+    made = _pair_fills(rows, rows[cash_in], chosen, step_size, start_qty, start_cash, trades)
+    return trades[:made].copy()
 
 
 def statistics_of(

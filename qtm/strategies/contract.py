@@ -25,6 +25,7 @@ units; negative = short, futures only). NaN means "no change". A step may answer
 
 from __future__ import annotations
 
+import dis
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -75,6 +76,13 @@ class StepStrategy(WithState):
             strategy_module=self.step.__module__,
         )
         return cast(Step, kernel.one_step)
+
+    @cached_property
+    def looks_at_account(self) -> bool:
+        """False when the step never names its fourth argument: then it can be asked ahead of the account."""
+        name = self.step.__code__.co_varnames[3]
+        used = (operation.argval for operation in dis.get_instructions(self.step))
+        return any(one == name or (isinstance(one, tuple) and name in one) for one in used)
 
     @property
     def definition(self) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""What happens at a bar's close: the account is marked, and targets become orders for the next open.
+"""What a bar's close decides: targets become orders for the next open.
 
 An order is sized from its sleeve's equity. Orders that give up a position come first, because what they will
 bring in at their limit price may be spent; then the others in the order of the legs, each reserving what it
@@ -29,125 +29,11 @@ from qtm.backtest.account.memory import (
 from qtm.backtest.account.opening import grant
 from qtm.backtest.deciding import judge_change, largest_order
 from qtm.backtest.intrabar import ENTRY
-from qtm.backtest.session import DAY_MS, MESSAGE_RING, REFUSED, REJECTED
+from qtm.backtest.session import MESSAGE_RING, REFUSED, REJECTED
 from qtm.compiled import either_way
-from qtm.risk.rules import halts, loss_limit_passed
+from qtm.risk.rules import halts
 from qtm.trading.book import leaving_lots, limit_price_ticks, lots_towards, on_refused, wanted_qty
-from qtm.trading.costs import nearest_ticks, next_variance
 from qtm.trading.margin import is_covered, leverage_at
-
-
-@either_way
-def take_closes(
-    account: Any, quotes: Any, marks: Any, seen: Any, tick_sizes: Any, ticks: Any, closes: Any, opened_ms: int
-) -> None:
-    """Take over the closes of a bar, whose row this is."""
-    present = 0
-    for n in range(marks.size):
-        present += closes[n] == closes[n]
-        ticks[n] = nearest_ticks(closes[n], tick_sizes[n])
-    if account.impacted:
-        for n in range(marks.size):
-            quote = quotes[n]
-            if closes[n] == closes[n]:
-                before = 0.0 if quote.gone else marks[n]
-                quote.variance = next_variance(quote.variance, before, closes[n])
-    if present == marks.size and account.dead == 0:
-        account.absent = 0
-        for n in range(marks.size):
-            marks[n] = closes[n]
-            seen[n] = opened_ms
-    else:
-        take_some(account, quotes, marks, seen, closes, opened_ms)
-    account.seen_ms = opened_ms
-    account.bars += 1
-
-
-@either_way
-def take_some(account: Any, quotes: Any, marks: Any, seen: Any, closes: Any, opened_ms: int) -> None:
-    """Take over the closes of a bar that not every instrument has, or that raises one from the dead."""
-    account.absent = 0
-    for n in range(marks.size):
-        if np.isnan(closes[n]):
-            account.absent += seen[n] != 0 and not quotes[n].gone
-            continue
-        marks[n] = closes[n]
-        seen[n] = opened_ms
-        if quotes[n].gone:
-            quotes[n].gone = False
-            account.dead -= 1
-
-
-@either_way
-def show_closes(quotes: Any, marks: Any, seen: Any) -> None:
-    """Let the quotes' closes follow the marks."""
-    for n in range(marks.size):
-        quotes[n].close = marks[n]
-        quotes[n].seen_ms = seen[n]
-
-
-@either_way
-def mark_sleeves(
-    account: Any, sleeves: Any, sessions: Any, quotes: Any, legs: Any, marks: Any, opened_ms: int
-) -> tuple[float, float]:
-    """Mark every sleeve and the account at the last closes; returns (equity, sum of absolute positions)."""
-    whole = gross = 0.0
-    invested = False
-    for k in range(sleeves.size):
-        sleeve = sleeves[k]
-        worth = sleeve.cash[SPOT]
-        if account.margined:
-            worth += sleeve.cash[MARGIN]
-        for s in range(sleeve.first, sleeve.last):
-            qty = legs[s].qty
-            if qty != 0.0:
-                n = legs[s].instrument
-                value = qty * marks[n]
-                worth += value
-                gross += abs(value)
-                invested |= abs(qty) >= quotes[n].step_size
-        mark(sessions[k], opened_ms, worth)
-        if account.gated:
-            watch_losses(sessions[k], sleeve.limits, opened_ms + account.interval_ms)
-        whole = worth if k == 0 else whole + worth
-    firm = sessions[sleeves.size]
-    mark(firm, opened_ms, whole)
-    if account.gated:
-        watch_losses(firm, account.limits, opened_ms + account.interval_ms)
-    if invested:
-        firm.bars_invested += 1
-    return whole, gross
-
-
-@either_way
-def mark(session: Any, opened_ms: int, worth: float) -> None:
-    """Keep last, peak and start-of-day equity; a day starts with the equity of the close before it."""
-    if opened_ms >= session.day_end_ms:
-        session.day_start_equity = session.last_equity
-        session.day_end_ms = (opened_ms // DAY_MS + 1) * DAY_MS
-    session.last_equity = worth
-    if worth > session.peak_equity:
-        session.peak_equity = worth
-    session.bars += 1
-
-
-@either_way
-def watch_losses(session: Any, limits: Any, closed_ms: int) -> None:
-    """Keep the first close at which a loss is above its limit."""
-    if session.loss_limit_ms == 0 and loss_limit_passed(
-        session.last_equity, session.peak_equity, session.day_start_equity, limits_of(limits)
-    ):
-        session.loss_limit_ms = closed_ms
-
-
-@either_way
-def queue_unmet(account: Any, legs: Any, queue: Any, closes: Any) -> None:
-    """List the legs whose target is unmet and whose instrument has a bar, whose closes these are."""
-    account.queued = 0
-    for s in range(legs.size):
-        if legs[s].desired != legs[s].achieved and not np.isnan(closes[legs[s].instrument]):
-            queue[account.queued] = s
-            account.queued += 1
 
 
 @either_way

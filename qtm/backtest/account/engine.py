@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qtm.backtest.account.kernels import AWAKE, FULL, WATCHED, account_kernel
+from qtm.backtest.account.kernels import AWAKE, DYING, FULL, WATCHED, account_kernel, phase
 from qtm.backtest.account.ledger import AccountLedger, new_account_ledger
 from qtm.backtest.account.memory import Memory
 from qtm.backtest.account.panel import Panel
 from qtm.backtest.account.result import AccountLineage, AccountResult, AccountSnapshot, StrategyLine, words_of
 from qtm.backtest.account.seats import Seat, Sitting, sit_down
+from qtm.backtest.account.stepping import answering_kernel
 from qtm.backtest.account.terms import Conditions, new_memory
 from qtm.backtest.session import LossLimit
 from qtm.clock import iso_utc
@@ -158,45 +159,99 @@ def take_over(
 
 def _run(sitting: Sequence[Sitting], panel: Panel, memory: Memory, ledger: AccountLedger) -> AccountLedger:
     """Run the compiled loop from stop to stop; returns the ledger, which may have grown."""
-    strategies, margined = [one.compiled for one in sitting], panel.is_margined
-    kernel = account_kernel(strategies, margined=margined, watching=margined).run
-    arguments = [part for one in sitting for part in one.arguments]
-    columns = columns_of(panel)
-    for one in sitting:
+    for k, one in enumerate(sitting):
+        mine = memory.lines[memory.sleeves["first"][k] : memory.sleeves["last"][k]]
+        mine["compiled"] = one.compiled is not None
+        mine["stepped_ms"] = memory.seen[mine["instrument"]]
         one.start()
-    wake = _wake(sitting)
-    at, decided, told = 0, False, 0
+    loop = _Loop(sitting, panel, memory)
     for block in range(0, len(panel), _BLOCK):
         end = min(block + _BLOCK, len(panel))
-        while at < end:
-            at, why = _call(sitting, kernel, *memory, columns, ledger, wake, at, end, decided, *arguments)
-            decided = False
-            if why == FULL:
-                ledger = ledger.with_room()
-            elif why == WATCHED:
-                kernel = account_kernel(strategies, margined=margined, watching=True).run
-            elif why == AWAKE:
-                written = int(memory.account["written"][0])
-                for one in sitting:
-                    one.hear(ledger.orders[told:written], at)
-                told = written
-                for one in sitting:
-                    one.decide(at, ledger)
-                decided = True
+        for first in range(block, end, len(memory.changes)):
+            last = min(first + len(memory.changes), end)
+            loop.ask_ahead(ledger, first, last)
+            ledger = loop.run(ledger, first, last)
         panel.forget(block, end)
     return ledger
 
 
-def _call(sitting: Sequence[Sitting], kernel: Any, *arguments: Any) -> tuple[int, int]:
-    """Call the loop; what the compiler or a step complains about becomes a StrategyError."""
+class _Loop:
+    """The compiled loop and the strategies that sit around it."""
+
+    def __init__(self, sitting: Sequence[Sitting], panel: Panel, memory: Memory) -> None:
+        self.sitting, self.memory, self.columns = sitting, memory, columns_of(panel)
+        self.margined = panel.is_margined
+        self.inside = [one.compiled if not one.ahead else None for one in sitting]
+        self.arguments = [part for one in sitting if not one.ahead for part in one.arguments]
+        self.ahead = [
+            (k, one, answering_kernel(one.compiled).answer)
+            for k, one in enumerate(sitting)
+            if one.ahead and one.compiled is not None
+        ]
+        self.wake = _wake(sitting)
+        self.told = 0
+        self.kernel = self._kernel(watching=self.margined)
+
+    def _kernel(self, *, watching: bool) -> Any:
+        counting = any(not one.ahead for one in self.sitting)
+        return account_kernel(self.inside, margined=self.margined, watching=watching, counting=counting).run
+
+    def ask_ahead(self, ledger: AccountLedger, first: int, last: int) -> None:
+        """Let the steps that do not look at the account answer to bars `first` to `last` (exclusive)."""
+        m = self.memory
+        for k, one, answer in self.ahead:
+            _guarded(
+                [one], answer, *one.arguments, m.account[0], m.sleeves[k], m.legs, m.lines, m.targets,
+                m.exits, m.changes, ledger.signals, m.tick_sizes, self.columns, first, last,
+            )  # fmt: skip
+
+    def run(self, ledger: AccountLedger, first: int, last: int) -> AccountLedger:
+        """Run bars `first` to `last` (exclusive), whatever the loop comes back for; returns the ledger."""
+        at, decided = first, False
+        while at < last:
+            at, why = _guarded(
+                self.sitting, self.kernel, *self.memory, self.columns, ledger, self.wake, first, at, last,
+                decided, *self.arguments,
+            )  # fmt: skip
+            decided = False
+            if why == FULL:
+                ledger = ledger.with_room()
+            elif why == WATCHED:
+                self.kernel = self._kernel(watching=True)
+            elif why == DYING:
+                self._write_off(ledger, at)
+            elif why == AWAKE:
+                self._decide(ledger, at)
+                decided = True
+        return ledger
+
+    def _write_off(self, ledger: AccountLedger, at: int) -> None:
+        """Write off the symbols that have not traded for too long when bar `at` opens."""
+        m = self.memory
+        m.quotes["close"], m.quotes["seen_ms"] = m.marks, m.seen
+        phase("write_off_dead")(
+            m.account[0], m.sleeves, m.quotes, m.legs, m.waiting, ledger.orders, self.columns[0][at], at
+        )
+
+    def _decide(self, ledger: AccountLedger, at: int) -> None:
+        """Let the strategies in Python hear of their orders and decide at the close of bar `at`."""
+        written = int(self.memory.account["written"][0])
+        for one in self.sitting:
+            one.hear(ledger.orders[self.told : written], at)
+        self.told = written
+        for one in self.sitting:
+            one.decide(at, ledger)
+
+
+def _guarded(sitting: Sequence[Sitting], kernel: Any, *arguments: Any) -> Any:
+    """Call machine code; what the compiler or a step complains about becomes a StrategyError."""
     from numba.core.errors import NumbaError
 
     from qtm.strategies.compile_errors import explain_compile_error
 
     blamed = [one.compiled for one in sitting if one.compiled is not None]
     try:
-        at, why = kernel(*arguments)
-        return int(at), int(why)
+        return kernel(*arguments)
     except (NumbaError, KeyError) as error:
         if not blamed:
             raise

@@ -50,13 +50,13 @@ class AccountLedger(NamedTuple):
 
 
 def new_account_ledger(bars: int, strategies: int, legs: int, *, keep_signals: bool) -> AccountLedger:
-    """Room for a run; the orders grow as they come."""
+    """Room for a run; the orders grow as they come, beyond the pages a usual run touches."""
     return AccountLedger(
         np.empty(bars),
         np.empty(bars),
         np.empty((bars if strategies > 1 else 0, strategies)),
         np.full((bars if keep_signals else 0, legs), np.nan),
-        np.empty(max(1024, 4 * ROWS_PER_LEG * legs), ACCOUNT_ORDER_ROW),
+        np.empty(max(1024, 4 * ROWS_PER_LEG * legs, 2 * bars), ACCOUNT_ORDER_ROW),
     )
 
 

@@ -57,6 +57,9 @@ ACCOUNT = np.dtype(
         ("bars", "i8"),
         ("working", "i8"),
         ("queued", "i8"),
+        ("unmet", "i8"),
+        ("held", "i8"),
+        ("invested", "?"),
         ("watched", "?"),
         ("impacted", "?"),
         ("absent", "i8"),
@@ -69,10 +72,11 @@ ACCOUNT = np.dtype(
 )
 """The whole account: its rules and counters.
 
-`working` counts instruments with an order, `queued` legs with an unmet target; `watched` tells that an exit
-or a liquidation may be met inside the next bar; `absent` counts listed instruments without a bar, `dead`
-those written off; `insured` is the debt a venue's insurance fund took over at liquidations; `written` counts
-the orders in the ledger; `limits` are the firm's.
+`working` counts instruments with an order, `unmet` legs with an unmet target, `queued` those of them that
+have a close to trade on, `held` legs with a position; `invested` tells that one of them holds a lot or more,
+`watched` that an exit or a liquidation may be met inside the next bar; `absent` counts listed instruments
+without a bar, `dead` those written off; `insured` is the debt a venue's insurance fund took over at
+liquidations; `written` counts the orders in the ledger; `limits` are the firm's.
 """
 
 SLEEVE = np.dtype(
@@ -142,6 +146,32 @@ so `flow + qty x price` is its profit. `crossed` counts lots taken from other sl
 the functions of `qtm.backtest.intrabar` need.
 """
 
+LINE = np.dtype(
+    [
+        ("instrument", "i8"),
+        ("step_size", "f8"),
+        ("qty", "f8"),
+        ("held", "i8"),
+        ("held_qty", "f8"),
+        ("held_in", "i8"),
+        ("unmet", "?"),
+        ("compiled", "?"),
+        ("desired", "f8"),
+        ("stepped_ms", "i8"),
+    ],
+    align=True,
+)
+"""What every bar asks of a leg, close together; it follows from the records and is no part of a snapshot.
+
+`qty` follows the leg's. The first `account.held` rows list the legs with a position, ascending: which, how
+much and in what.
+`unmet` marks a target that is not achieved. `compiled` legs are a step's; where that step answers ahead,
+`desired` is its last target and `stepped_ms` the last bar it has seen.
+"""
+
+EXITS = np.dtype([("stop", "f8"), ("take_profit", "f8"), ("trail", "f8"), ("given", "?")], align=True)
+"""Protective exits a step has answered with."""
+
 CHANGING: dict[str, tuple[str, ...]] = {
     "account": ("bars", "working", "watched", "absent", "dead", "seen_ms", "insured"),
     "sleeves": ("cash",),
@@ -158,7 +188,10 @@ class Memory(NamedTuple):
     The last session is the whole account's. `marks` and `seen` are the last close and the open time of the
     last bar of each instrument, (N,), `ticks` the present closes counted in `tick_sizes`. `queue` (S,) lists
     the legs whose target is unmet at the present close, `waiting` (N,) the instruments with an order, both
-    ascending; the account counts them.
+    ascending; the account counts them. `lines` (S,) is the legs' short form.
+
+    `targets` and `exits` (R, S) are the answers of the steps that are asked R bars ahead, as far as they
+    change something, and `changes` (R, 2) how many of a bar do; the loop clears what it has taken over.
     """
 
     account: Records
@@ -172,6 +205,10 @@ class Memory(NamedTuple):
     ticks: npt.NDArray[np.float64]
     queue: npt.NDArray[np.int64]
     waiting: npt.NDArray[np.int64]
+    lines: Records
+    targets: npt.NDArray[np.float64]
+    exits: Records
+    changes: npt.NDArray[np.int64]
 
     def to_bytes(self) -> bytes:
         """All that changes, for a snapshot."""

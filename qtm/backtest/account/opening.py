@@ -37,10 +37,22 @@ _UNIT = 1e-8
 
 
 @either_way
+def is_dying(account: Any, quotes: Any, seen: Any, opened_ms: int) -> bool:
+    """True when an instrument that is not written off has not traded for too long."""
+    for n in range(seen.size):
+        if seen[n] != 0 and opened_ms - seen[n] > account.write_off_ms and not quotes[n].gone:
+            return True
+    return False
+
+
+@either_way
 def write_off_dead(
     account: Any, sleeves: Any, quotes: Any, legs: Any, waiting: Any, orders: Any, opened_ms: int, i: int
 ) -> None:
-    """Write off every instrument that has not traded for too long when bar `i` opens."""
+    """Write off every instrument that has not traded for too long when bar `i` opens.
+
+    The quotes show the last closes.
+    """
     for n in range(quotes.size):
         quote = quotes[n]
         if quote.seen_ms != 0 and not quote.gone and opened_ms - quote.seen_ms > account.write_off_ms:
@@ -120,7 +132,7 @@ def trade_at_open(
     for at in range(account.working):
         n = waiting[at]
         if quotes[n].side <= 0 and not np.isnan(opens[n]):
-            trade(account, sleeves, quotes[n], legs, orders, opens[n], volumes[n], i)
+            trade(account, sleeves, quotes[n], legs, orders, opens[n], depth_at(quotes[n], volumes, n), i)
     kept = 0
     for at in range(account.working):
         n = waiting[at]
@@ -128,8 +140,14 @@ def trade_at_open(
             waiting[kept] = n
             kept += 1
         elif quotes[n].side > 0:
-            trade(account, sleeves, quotes[n], legs, orders, opens[n], volumes[n], i)
+            trade(account, sleeves, quotes[n], legs, orders, opens[n], depth_at(quotes[n], volumes, n), i)
     account.working = kept
+
+
+@either_way
+def depth_at(quote: Any, volumes: Any, n: int) -> float:
+    """The volume of instrument `n` in a bar; 0.0, without a look at it, where no cost depends on it."""
+    return float(volumes[n]) if quote.impact > 0.0 or quote.participation > 0.0 else 0.0
 
 
 @either_way

@@ -31,6 +31,7 @@ class _InPython:
     """What they share: their legs, their names, and the account as they may see it."""
 
     compiled: StepStrategy | None = None
+    ahead = False
     arguments: tuple[Any, ...] = ()
 
     def __init__(self, k: int, panel: Panel, memory: Memory) -> None:
@@ -341,7 +342,7 @@ class DebuggedSitting(_InPython):
         self.states = np.zeros(self.columns.size, strategy.state_dtype)
 
     def decide(self, i: int, ledger: AccountLedger) -> None:
-        """As `qtm.backtest.account.kernels.run_step`."""
+        """As `qtm.backtest.account.stepping.run_step`."""
         records = self.states.view(np.recarray)
         for own, n in enumerate(self.columns):
             close, leg = float(self.panel.close[i, n]), self.legs[own]

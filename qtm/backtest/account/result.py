@@ -15,7 +15,6 @@ import polars as pl
 from qtm.backtest.account.memory import ACCOUNT_CAUSES, ACCOUNT_STATUS
 from qtm.backtest.account.panel import Panel
 from qtm.backtest.session import LossLimit
-from qtm.backtest.sinks import ORDER_ROW
 from qtm.backtest.statistics import Statistics, round_trips, statistics_of
 from qtm.market.bars import BarSeries
 from qtm.market.instruments import Instrument
@@ -250,18 +249,21 @@ class AccountResult:
     @cached_property
     def trades_by_leg(self) -> list[npt.NDArray[np.void]]:
         """The round trips of each leg."""
-        order = np.argsort(self.order_rows["leg"], kind="stable")
-        edges = np.searchsorted(self.order_rows["leg"][order], np.arange(len(self.legs) + 1))
-        found = []
-        for leg, (first, last) in enumerate(itertools.pairwise(edges)):
-            mine = self.order_rows[order[first:last]]
-            rows = np.empty(len(mine), ORDER_ROW)
-            for name in ORDER_ROW.names or ():
-                rows[name] = mine[name]
-            rows["cash_after"] = mine["flow_after"]
-            step = float(self.sizes[self.legs["instrument"][leg]])
-            found.append(round_trips(rows, step, float(self.start_qty[leg]), float(self.start_flow[leg])))
-        return found
+        count = len(self.legs)
+        legs = self.order_rows["leg"].astype(np.min_scalar_type(count))  # narrow numbers sort by their digits
+        order = np.argsort(legs, kind="stable")
+        edges = np.searchsorted(legs[order], np.arange(count + 1))
+        return [
+            round_trips(
+                self.order_rows,
+                float(self.sizes[self.legs["instrument"][leg]]),
+                float(self.start_qty[leg]),
+                float(self.start_flow[leg]),
+                cash_in="flow_after",
+                chosen=order[first:last],
+            )
+            for leg, (first, last) in enumerate(itertools.pairwise(edges))
+        ]
 
     @cached_property
     def statistics(self) -> Statistics:

@@ -78,11 +78,13 @@ class Seat:
 class Sitting(Protocol):
     """A strategy during a run.
 
-    A compiled one has `compiled` and the `arguments` its step needs in the loop, and nothing to decide here.
-    The others decide in Python after the bars of `wake`. `notes` are (time, strategy, words) for the record.
+    A compiled one has `compiled` and the `arguments` its step needs in the loop, and nothing to decide here;
+    `ahead` tells that it is asked ahead of the loop. The others decide in Python after the bars of `wake`.
+    `notes` are (time, strategy, words) for the record.
     """
 
     compiled: StepStrategy | None
+    ahead: bool
     arguments: tuple[Any, ...]
     wake: npt.NDArray[np.bool_]
     notes: list[tuple[int, str, str]]
@@ -108,6 +110,7 @@ class StepSitting:
 
     def __init__(self, seat: Seat, legs: int) -> None:
         self.compiled: StepStrategy | None = seat.strategy
+        self.ahead = not seat.strategy.looks_at_account
         self.states = np.zeros(legs, seat.strategy.state_dtype)
         self.arguments: tuple[Any, ...] = (seat.values, self.states, seat.strategy.new_state())
         self.wake = np.zeros(0, bool)

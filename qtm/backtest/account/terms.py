@@ -11,7 +11,9 @@ import numpy.typing as npt
 
 from qtm.backtest.account.memory import (
     ACCOUNT,
+    EXITS,
     LEG,
+    LINE,
     MARGIN,
     MOST_BRACKETS,
     NOBODY,
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
     from qtm.backtest.account.seats import Seat
 
 DAY_MS = 86_400_000
+
+_AHEAD = 32_768
+"""Most answers (bars x legs) that steps give ahead."""
 
 _ROUNDING = 1e-12
 """Relative slack of the gate's comparisons here, where money is a float; the live gate has none."""
@@ -133,7 +138,9 @@ def new_memory(seats: Sequence[Seat], panel: Panel, conditions: Conditions) -> M
         sessions[name] = np.append(worth, worth.sum())
     account, quotes = _account(seats, panel, conditions), _quotes(panel, conditions, legs)
     account["impacted"] = bool((quotes["impact"] > 0.0).any())
-    count = len(panel.instruments)
+    count, rows = len(panel.instruments), max(1, min(2048, _AHEAD // len(legs)))
+    lines = np.zeros(len(legs), LINE)
+    lines["instrument"], lines["step_size"] = legs["instrument"], quotes["step_size"][legs["instrument"]]
     return Memory(
         account,
         sleeves,
@@ -146,6 +153,10 @@ def new_memory(seats: Sequence[Seat], panel: Panel, conditions: Conditions) -> M
         ticks=np.zeros(count),
         queue=np.zeros(len(legs), np.int64),
         waiting=np.zeros(count, np.int64),
+        lines=lines,
+        targets=np.full((rows, len(legs)), np.nan),
+        exits=np.zeros((rows, len(legs)), EXITS),
+        changes=np.zeros((rows, 2), np.int64),
     )
 
 
