@@ -4,39 +4,22 @@ Every combination tried is counted in the trial registry of the operational stor
 wherever: the Sharpe ratio is deflated by the number of all of them.
 """
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import dagster as dg
-from pydantic import Field
 
 from assets.failures import failures_in_words
 from assets.partitions import STRATEGIES
 from assets.presentation import figure, page_path, table
-from assets.research import GROUP, OWNERS, READS, ResearchConfig, default_grid
-from assets.research_plots import walk_plot
+from assets.research import GROUP, OWNERS, READS
+from assets.research_config import ExaminationConfig, WalkConfig, strategy_of_partition, usual_grid
+from assets.research_plots import sharpe_plot, walk_plot
 from assets.resources import MarketLake, OperationalStore, ReportFolder
 from qtm.clock import iso_utc
 
 if TYPE_CHECKING:
     from qtm.backtest.overfitting.walk_forward import Step
-
-
-class GridConfig(ResearchConfig):
-    """A grid of parameters on one symbol; trials run without the gate: it is the signal that is judged."""
-
-    grid: dict[str, list[float]] = Field(
-        default_factory=dict,
-        description="Values per parameter; if left out, multiples of each whole-number default.",
-    )
-
-
-class WalkConfig(GridConfig):
-    """A walk forward over one or several symbols."""
-
-    symbols: list[str] = Field(default_factory=list, description="Symbols to choose among; else `symbol`.")
-    train_days: int = Field(180, description="Days to choose on.", ge=1)
-    test_days: int = Field(30, description="Days to trade the choice.", ge=1)
-    anchored: bool = Field(False, description="Choose on all days so far instead of the last ones.")
 
 
 @dg.asset(
@@ -56,36 +39,39 @@ class WalkConfig(GridConfig):
     description=(
         "The best of a grid examined for luck: Sharpe ratio deflated by every trial on record, probability "
         "of backtest overfitting (CSCV), superior ability (Hansen), doubled costs, parameter stability, "
-        "stress windows. Most strategies fail, and the verdict says at which gate and why."
+        "stress windows. Most strategies fail, and the verdict says at which gate and why; it goes on record "
+        "for `qtm promote`."
     ),
 )
 def overfitting(
     context: dg.AssetExecutionContext,
-    config: GridConfig,
+    config: ExaminationConfig,
     lake: MarketLake,
     reports: ReportFolder,
     store: OperationalStore,
 ) -> dg.MaterializeResult:
     """Examine the partition's strategy over a grid."""
     from qtm.backtest.registry import TrialRegistry
-    from qtm.honesty import examine
+    from qtm.honesty import examine, put_on_record
     from qtm.reports.overfitting_report import overfitting_page
     from qtm.reports.page import write_report
 
     with failures_in_words():
+        strategy = strategy_of_partition(context.partition_key)
+        symbols, interval = config.place(strategy)
         found = examine(
-            context.partition_key,
-            config.symbol,
-            config.interval,
-            grid=config.grid or default_grid(context.partition_key),
-            market=config.market,
-            start=config.start,
-            end=config.end,
-            cash=config.cash,
-            lake=lake.open(),
+            strategy,
+            symbols,
+            interval,
+            grid=config.grid or usual_grid(strategy),
+            params=config.params or None,
             registry=TrialRegistry.open(store.effective_url),
+            lake=lake.open(),
+            **config.options(),
         )
-        file = f"{context.partition_key}-{config.symbol}-{config.interval}.html"
+        candidate = put_on_record(found, f"Dagster run {context.run_id}", store.effective_url)
+        subject = found.verdict.subject
+        file = f"{subject.strategy}-{subject.symbol}-{subject.interval}.html"
         path = write_report(reports.path("overfitting", file), overfitting_page(found))
     verdict = found.verdict
     gates = [
@@ -105,6 +91,15 @@ def overfitting(
             "gates passed": len(verdict.gates) - len(verdict.failed),
             "trials counted": verdict.subject.trials,
             "gates": table(gates),
+            "trials": sharpe_plot(found),
+            "stress events": table([dataclasses.asdict(event) for event in found.measured.stress]),
+            "could not be measured": table(
+                [{"test": name, "why": why} for name, why in found.measured.unmeasured.items()]
+            ),
+            "on record for": f"candidate {candidate.digest[:12]} (`qtm promote {subject.strategy}`)",
+            "ran on": f"{subject.symbol} {subject.interval}, {iso_utc(subject.first_ms)[:10]} to "
+            f"{iso_utc(subject.last_ms)[:10]}",
+            "kind": strategy.kind,
             "parameters judged": dg.MetadataValue.json(verdict.subject.params),
             "strategy version": verdict.subject.strategy_version,
             "data version": str(verdict.subject.data_version),
@@ -133,38 +128,50 @@ def overfitting(
     ),
 )
 def walk_forward(
-    context: dg.AssetExecutionContext, config: WalkConfig, lake: MarketLake, store: OperationalStore
+    context: dg.AssetExecutionContext,
+    config: WalkConfig,
+    lake: MarketLake,
+    reports: ReportFolder,
+    store: OperationalStore,
 ) -> dg.MaterializeResult:
     """Walk the partition's strategy forward."""
     from qtm.backtest.registry import TrialRegistry
     from qtm.backtest.statistics import sharpe_ratio
     from qtm.honesty import walk_forward as walk
+    from qtm.reports.page import render_page, write_report
+    from qtm.reports.walk_forward_report import walk_forward_document
 
     with failures_in_words():
+        strategy = strategy_of_partition(context.partition_key)
+        symbols, interval = config.place(strategy)
         walked = walk(
-            context.partition_key,
-            config.symbols or [config.symbol],
-            config.interval,
-            grid=config.grid or default_grid(context.partition_key),
+            strategy,
+            config.choices or [symbols],
+            interval,
+            grid=config.grid or usual_grid(strategy),
             train_days=config.train_days,
             test_days=config.test_days,
             anchored=config.anchored,
-            market=config.market,
-            start=config.start,
-            end=config.end,
-            cash=config.cash,
-            lake=lake.open(),
             registry=TrialRegistry.open(store.effective_url),
+            lake=lake.open(),
+            **config.options(),
         )
+        document = walk_forward_document(walked, strategy=strategy.name, interval=interval)
+        place = walked.trials[0].records[0].symbol
+        file = f"{strategy.name}-{place}-{interval}.html"
+        path = write_report(reports.path("walk-forward", file), render_page(document))
     return dg.MaterializeResult(
         metadata={
+            "report": page_path(path),
             "return out of sample %": round(100 * (float(walked.equity[-1]) / walked.cash - 1), 3),
             "Sharpe out of sample": figure(sharpe_ratio(walked.returns)),
             "efficiency": figure(walked.efficiency),
             "refits": len(walked.steps),
             "different choices": walked.choices,
-            "equity": walk_plot(walked, context.partition_key),
+            "equity": walk_plot(walked, strategy.name),
             "steps": table([_step_row(step) for step in walked.steps]),
+            "kind": strategy.kind,
+            "strategy version": strategy.version,
         },
     )
 

@@ -1,15 +1,19 @@
-"""How the assets are cut: one partition per UTC day with every symbol inside, or one per strategy."""
+"""How the assets are cut: a UTC day with every symbol inside, or a version of a strategy."""
 
 from __future__ import annotations
 
+import hashlib
+import importlib.metadata
+import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
 
 from qtm.settings import settings
-from qtm.strategies.bundled import step_modules
+from qtm.strategies import ENTRY_POINTS, bundled
 
 DAY_MS = 86_400_000
 INGEST_RUN_DAYS = 31
@@ -77,8 +81,28 @@ def day_text(ts_ms: int) -> str:
     return datetime.fromtimestamp(ts_ms / 1000, tz=UTC).strftime("%Y-%m-%d")
 
 
-STRATEGIES = dg.StaticPartitionsDefinition([name.replace("_", "-") for name in step_modules()])
-"""One partition per bundled strategy; a new file shows after "Reload definitions".
+def versions() -> list[str]:
+    """Every bundled strategy with its version, `trend@0f3a9c12be77`, in order of name.
 
-The names come from the file names: importing the registry would load the compiler into every run.
-"""
+    A version is the start of the source's SHA-256, as `Strategy.version` has it. Names and files tell it:
+    importing the registry would load the compiler into every run.
+    """
+    sources = {name.replace("_", "-"): Path(bundled.__path__[0], f"{name}.py") for name in bundled.modules()}
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        spec = importlib.util.find_spec(entry.module)
+        if spec is not None and spec.origin is not None:
+            sources[entry.name] = Path(spec.origin)
+    return [
+        f"{name}@{hashlib.sha256(source.read_bytes()).hexdigest()[:12]}"
+        for name, source in sorted(sources.items())
+    ]
+
+
+def strategy_of(key: str) -> tuple[str, str]:
+    """Name and version of a partition of `STRATEGIES`."""
+    name, _, version = key.partition("@")
+    return name, version
+
+
+STRATEGIES = dg.StaticPartitionsDefinition(versions())
+"""One partition per version of a bundled strategy; a new or changed file shows after "Reload definitions"."""

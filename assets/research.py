@@ -1,25 +1,28 @@
-"""Group `research`: backtests and parameter sweeps (luck is in `assets.honesty`), by bundled strategy.
+"""Group `research`: backtests, their tear sheets and parameter sweeps (luck is in `assets.honesty`).
 
-Each materialisation runs on what the lake holds; the launchpad's config chooses symbol, interval, days,
-parameters and cash. Nothing here depends on a day, so nothing here is partitioned by one.
+One partition per version of a bundled strategy, of whatever kind. Each materialisation runs on what the lake
+holds; the launchpad's config chooses symbols, interval, days, parameters and cash.
 """
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import polars as pl
-from pydantic import Field
 
 from assets.failures import failures_in_words
-from assets.market import bars_1h, bars_1m, instruments
+from assets.market import bars_1d, bars_1h, bars_1m, instruments, um_bars_5m, um_funding
 from assets.partitions import STRATEGIES
 from assets.presentation import figure, page_path, table
+from assets.research_config import BacktestConfig, SweepConfig, strategy_of_partition, usual_grid
 from assets.research_plots import daily_returns_plot, equity_plot, sweep_plot
-from assets.resources import MarketLake, ReportFolder
+from assets.resources import MarketLake, OperationalStore, ReportFolder
 from qtm.clock import iso_utc
+from qtm.errors import DataError
 
 if TYPE_CHECKING:
-    from qtm.backtest.engine import BacktestResult
+    from qtm.backtest.conditions.contract import Result
+    from qtm.research import ResearchRun
 
 GROUP = "research"
 OWNERS = ["team:research"]
@@ -27,48 +30,13 @@ WHOLE_LAKE = dg.AllPartitionMapping()
 """A backtest uses whatever days the lake holds inside the window it is asked for."""
 READS = [
     instruments,
-    dg.AssetDep(bars_1m, partition_mapping=WHOLE_LAKE),
-    dg.AssetDep(bars_1h, partition_mapping=WHOLE_LAKE),
+    *(
+        dg.AssetDep(one, partition_mapping=WHOLE_LAKE)
+        for one in (bars_1m, bars_1h, bars_1d, um_bars_5m, um_funding)
+    ),
 ]
-
-
-class ResearchConfig(dg.Config):
-    """What to run on."""
-
-    symbol: str = Field("BTCUSDT", description="A symbol of the intraday bars.")
-    interval: str = Field("1h", description="Bar length: 1m or 1h.")
-    market: str = Field("spot", description="spot or um (USD-M futures).")
-    start: str | None = Field(None, description="First day, UTC (2024-01-31); all history if left out.")
-    end: str | None = Field(None, description="Day after the last, UTC.")
-    cash: float | None = Field(
-        None, description="Quote currency to start with; the firm's capital if left out."
-    )
-    gated: bool = Field(True, description="Judge every order by the firm's risk limits, as live.")
-
-    def where(self) -> dict[str, Any]:
-        """The keyword arguments of `qtm.research`."""
-        return {
-            "symbols": self.symbol, "interval": self.interval, "market": self.market,
-            "start": self.start, "end": self.end, "cash": self.cash, "gated": self.gated,
-        }  # fmt: skip
-
-
-class BacktestConfig(ResearchConfig):
-    """One backtest."""
-
-    params: dict[str, float] = Field(
-        default_factory=dict, description="Strategy parameters over its defaults, for example {fast: 24}."
-    )
-
-
-class SweepConfig(ResearchConfig):
-    """Many backtests."""
-
-    grid: dict[str, list[float]] = Field(
-        default_factory=dict,
-        description="Values per parameter, for example {fast: [10, 20], slow: [50, 100]}; "
-        "if left out, multiples of each whole-number default.",
-    )
+REQUEST = "request"
+"""Metadata of a backtest from which its tear sheet can be made again."""
 
 
 @dg.asset(
@@ -78,31 +46,30 @@ class SweepConfig(ResearchConfig):
     partitions_def=STRATEGIES,
     deps=READS,
     description=(
-        "One backtest of a strategy: orders decided at a bar's close fill at the next open with fees, "
-        "slippage, venue rounding and the firm's risk limits. Metadata carries the figures and plots; the "
-        "tear sheet has the rest. Choose symbol, interval, days and parameters in the launchpad."
+        "One backtest of a strategy of any kind, on one symbol or on many of one account: orders decided at "
+        "a bar's close fill at the next open with fees, slippage, venue rounding, funding, margin and the "
+        "firm's risk limits. Metadata carries the figures and plots; `tear_sheet` makes the page. Choose "
+        "symbols, interval, days and parameters in the launchpad."
     ),
 )
-def backtests(
-    context: dg.AssetExecutionContext, config: BacktestConfig, lake: MarketLake, reports: ReportFolder
+def backtest(
+    context: dg.AssetExecutionContext, config: BacktestConfig, lake: MarketLake
 ) -> dg.MaterializeResult:
     """Run the partition's strategy once."""
-    from qtm.research import backtest
-
     with failures_in_words():
-        where = config.where()
-        run = backtest(context.partition_key, params=config.params, lake=lake.open(), **where)
+        strategy = strategy_of_partition(context.partition_key)
+        symbols, interval = config.place(strategy)
+        request = {
+            "symbols": symbols, "interval": interval, "params": config.params, **config.options(),
+        }  # fmt: skip
+        run = _run(strategy, request, lake)
     result, figures = run.result, run.statistics
     made_from = result.lineage
-    path = run.tear_sheet(
-        reports.path("backtests", f"{made_from.strategy}-{made_from.symbol}-{made_from.interval}.html")
-    )
     context.log.info(
         f"{made_from.bars:,} bars: return {figures.total_return:+.2%}, Sharpe {figures.sharpe:.2f}"
     )
     return dg.MaterializeResult(
         metadata={
-            "tear sheet": page_path(path),
             "return %": round(100 * figures.total_return, 3),
             "Sharpe": figure(figures.sharpe),
             "max drawdown %": round(100 * figures.max_drawdown, 3),
@@ -114,9 +81,12 @@ def backtests(
             "figures": table(
                 [{"figure": k.replace("_", " "), "value": v} for k, v in figures.as_dict().items()]
             ),
+            "by symbol": _by_symbol(result),
             "orders by state": _orders_by_state(result),
             "last orders": table(_last_orders(result)),
+            "kind": strategy.kind,
             "parameters": dg.MetadataValue.json(made_from.params),
+            REQUEST: dg.MetadataValue.json(request),
             "strategy version": made_from.strategy_version,
             "data version": str(made_from.data_version),
         },
@@ -129,35 +99,90 @@ def backtests(
 @dg.asset(
     group_name=GROUP,
     owners=OWNERS,
+    kinds={"plotly"},
+    partitions_def=STRATEGIES,
+    deps=[backtest],
+    description=(
+        "The newest backtest of this version as one page, and as PDF: equity, drawdown, monthly table, "
+        "trades, exposure, costs, tails, crises, lineage, and the verdict of its examination for luck where "
+        "one of exactly these parameters is on record."
+    ),
+)
+def tear_sheet(
+    context: dg.AssetExecutionContext, lake: MarketLake, reports: ReportFolder, store: OperationalStore
+) -> dg.MaterializeResult:
+    """Make the page of the partition's newest backtest."""
+    from qtm.clock import SystemClock
+    from qtm.honesty import verdict_on_record
+    from qtm.reports.page import render_page, write_report
+    from qtm.reports.pdf import write_pdf
+
+    with failures_in_words():
+        strategy = strategy_of_partition(context.partition_key)
+        run = _run(strategy, _newest_request(context), lake)
+        verdict = verdict_on_record(strategy, run.result, store.effective_url)
+        made_from = run.result.lineage
+        name = f"{made_from.strategy}-{made_from.symbol}-{made_from.interval}"
+        document = run.document_with(verdict)
+        page = write_report(reports.path("tear-sheets", f"{name}.html"), render_page(document))
+        pdf = reports.path("tear-sheets", f"{name}.pdf")
+        write_pdf(pdf, document, made_ms=SystemClock().now_ms())
+    return dg.MaterializeResult(
+        metadata={
+            "tear sheet": page_path(page),
+            "PDF": page_path(pdf),
+            "verdict": verdict.summary if verdict else "never examined: materialise `overfitting`",
+            "sections": table([{"section": one.title} for one in document.sections]),
+            "equity": equity_plot(run.result),
+            "strategy version": made_from.strategy_version,
+        }
+    )
+
+
+@dg.asset(
+    group_name=GROUP,
+    owners=OWNERS,
     kinds={"numba", "polars"},
     partitions_def=STRATEGIES,
     deps=READS,
     description=(
-        "Every combination of a grid of parameters on the same bars, costs and limits, to see whether a "
-        "result is a plateau or a lonely peak. The best of many trials is luck until `overfitting` says "
-        "otherwise."
+        "Combinations of a grid of parameters on the same bars, costs and limits (all of them, a random "
+        "choice, or a Bayesian search), to see whether a result is a plateau or a lonely peak. The best of "
+        "many trials is luck until `overfitting` says otherwise."
     ),
 )
-def parameter_sweep(
+def sweep(
     context: dg.AssetExecutionContext, config: SweepConfig, lake: MarketLake, reports: ReportFolder
 ) -> dg.MaterializeResult:
     """Run the partition's strategy over a grid."""
-    from qtm.strategies.registry import load_strategy
-    from qtm.sweep import sweep
+    from qtm.sweep import sweep as run_sweep
 
-    strategy = load_strategy(context.partition_key)
-    grid = config.grid or default_grid(context.partition_key)
     with failures_in_words():
-        swept = sweep(strategy, grid=grid, lake=lake.open(), **config.where())
+        strategy = strategy_of_partition(context.partition_key)
+        symbols, interval = config.place(strategy)
+        grid = config.grid or usual_grid(strategy)
+        swept = run_sweep(
+            strategy,
+            symbols,
+            interval,
+            grid=grid,
+            method=config.method,
+            trials=config.trials,
+            budget_bytes=config.budget_mb * 2**20,
+            lake=lake.open(),
+            **config.options(),
+        )
     found = swept.table
     ranked = found.sort("sharpe", descending=True, nulls_last=True)
-    path = reports.path("sweeps", f"{strategy.name}-{config.symbol}-{config.interval}.parquet")
+    name = f"{strategy.name}-{swept.symbol}-{swept.interval}"
+    path = reports.path("sweeps", f"{name}.parquet")
     ranked.write_parquet(path)
-    page = swept.page(reports.path("sweeps", f"{strategy.name}-{config.symbol}-{config.interval}.html"))
+    page = swept.page(reports.path("sweeps", f"{name}.html"))
     best = ranked.row(0, named=True)
     return dg.MaterializeResult(
         metadata={
             "heat maps": page_path(page),
+            "ran on": f"{swept.symbol} {swept.interval}",
             "combinations": len(ranked),
             "best Sharpe": figure(best["sharpe"]),
             "median Sharpe": figure(found["sharpe"].median()),
@@ -166,27 +191,43 @@ def parameter_sweep(
             "Sharpe over the grid": sweep_plot(found, list(grid)),
             "best 20": table(ranked.head(20)),
             "grid": dg.MetadataValue.json({name: list(values) for name, values in grid.items()}),
+            "memory, MiB": round(swept.footing.total / 2**20, 1),
             "all rows": dg.MetadataValue.path(path.resolve()),
+            "kind": strategy.kind,
             "strategy version": strategy.version,
         },
     )
 
 
-def default_grid(strategy: str) -> dict[str, list[float]]:
-    """Multiples of each whole-number default inside its bounds, for the first two such parameters."""
-    from qtm.strategies.registry import load_strategy
+def _run(strategy: Any, request: dict[str, Any], lake: MarketLake) -> "ResearchRun":
+    from qtm.research import backtest as run_one
 
-    loaded = load_strategy(strategy)
-    grid: dict[str, list[float]] = {}
-    for name, value in loaded.params()._asdict().items():
-        if isinstance(value, int) and value > 0 and len(grid) < 2:
-            low, high = loaded.bounds.get(name, (1, float("inf")))
-            steps = sorted({round(value * factor) for factor in (0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4)})
-            grid[name] = [float(step) for step in steps if low <= step <= high]
-    return grid
+    return run_one(strategy, lake=lake.open(), **request)
 
 
-def _orders_by_state(result: "BacktestResult") -> dg.MarkdownMetadataValue:
+def _newest_request(context: dg.AssetExecutionContext) -> dict[str, Any]:
+    """What the partition's newest backtest was asked for; DataError when there is none."""
+    found = context.instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=backtest.key, asset_partitions=[context.partition_key]), limit=1
+    ).records
+    made = found[0].asset_materialization if found else None
+    if made is None or REQUEST not in made.metadata:
+        raise DataError(
+            "there is no backtest of this version",
+            where=context.partition_key,
+            remedy="materialise `backtest` of the same partition first",
+        )
+    request: dict[str, Any] = json.loads(json.dumps(made.metadata[REQUEST].value))
+    return request
+
+
+def _by_symbol(result: "Result") -> dg.MarkdownMetadataValue:
+    """What each symbol of an account earned and cost."""
+    by_asset = getattr(result, "by_asset", None)
+    return dg.MetadataValue.md("one symbol") if by_asset is None else table(by_asset)
+
+
+def _orders_by_state(result: "Result") -> dg.MarkdownMetadataValue:
     """How many orders filled, expired, or were refused and by which control."""
     return table(
         result.orders.group_by("status", "control")
@@ -195,7 +236,11 @@ def _orders_by_state(result: "BacktestResult") -> dg.MarkdownMetadataValue:
     )
 
 
-def _last_orders(result: "BacktestResult") -> pl.DataFrame:
-    decided = pl.col("decided_ms").map_elements(iso_utc, return_dtype=pl.String).alias("decided")
+def _last_orders(result: "Result") -> pl.DataFrame:
+    """The newest orders, in the columns that every kind has."""
     shown = result.orders.tail(15).reverse()
-    return shown.select(decided, "side", "qty", "limit_price", "status", "control", "fill_price", "fee")
+    if "decided_ms" not in shown.columns:
+        shown = shown.with_columns((pl.col("sent_ns") // 1_000_000).alias("decided_ms"))
+    decided = pl.col("decided_ms").map_elements(iso_utc, return_dtype=pl.String).alias("decided")
+    names = ("symbol", "side", "qty", "limit_price", "status", "control", "fill_price", "fee")
+    return shown.select(decided, *(name for name in names if name in shown.columns))

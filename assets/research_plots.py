@@ -12,11 +12,12 @@ import polars as pl
 from assets.presentation import GAIN, INK, LOSS, MUTED, plot, thinned, utc
 
 if TYPE_CHECKING:
-    from qtm.backtest.engine import BacktestResult
+    from qtm.backtest.conditions.contract import Result
+    from qtm.backtest.overfitting.assessment import Assessment
     from qtm.backtest.overfitting.walk_forward import WalkForward
 
 
-def equity_plot(result: BacktestResult) -> dg.MarkdownMetadataValue:
+def equity_plot(result: Result) -> dg.MarkdownMetadataValue:
     """Equity beside holding the symbol, and the drawdown below it."""
     equity, close = result.equity, result.bars.close
     keep = thinned(len(equity))
@@ -35,7 +36,7 @@ def equity_plot(result: BacktestResult) -> dg.MarkdownMetadataValue:
     return picture.markdown
 
 
-def daily_returns_plot(result: BacktestResult) -> dg.MarkdownMetadataValue:
+def daily_returns_plot(result: Result) -> dg.MarkdownMetadataValue:
     """Histogram of daily returns with 95 % VaR and CVaR marked."""
     from qtm.backtest.statistics import daily_returns
 
@@ -56,6 +57,23 @@ def walk_plot(walked: WalkForward, strategy: str) -> dg.MarkdownMetadataValue:
         axis.plot(utc(walked.open_time_ms[keep]), walked.equity[keep], color=INK, linewidth=1.2)
         for step in walked.steps:
             axis.axvline(utc(step.train_to_ms), color=MUTED, linewidth=0.6, linestyle=":")
+    return picture.markdown
+
+
+def sharpe_plot(found: Assessment) -> dg.MarkdownMetadataValue:
+    """Sharpe ratios of all trials, the judged one, and what the luckiest of so many would show."""
+    from qtm.backtest.overfitting.sharpe import expected_maximum_sharpe
+    from qtm.backtest.overfitting.trials import sharpe_ratios
+
+    year = float(np.sqrt(365.0))
+    counted, sample = found.measured.counted, found.measured.sample
+    by_luck = expected_maximum_sharpe(counted.trials, counted.sharpe_variance) * year
+    with plot(f"Sharpe ratios a year of {len(found.trials)} trials") as (picture, axis):
+        axis.hist(sharpe_ratios(found.trials.returns) * year, bins=30, color=INK, alpha=0.6)
+        axis.axvline(by_luck, color=LOSS, linewidth=1.2, label=f"luckiest of {counted.trials} recorded")
+        if sample is not None:
+            axis.axvline(sample.ratio * year, color=GAIN, linewidth=1.2, label="judged")
+        axis.legend(fontsize=7, frameon=False)
     return picture.markdown
 
 

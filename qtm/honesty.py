@@ -20,8 +20,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Unpack
 
+from qtm.backtest.account.result import AccountResult
+from qtm.backtest.conditions.contract import Result
 from qtm.backtest.overfitting import assessment
 from qtm.backtest.overfitting import walk_forward as forward
+from qtm.backtest.overfitting.verdict import Verdict
 from qtm.backtest.registry import TrialRegistry
 from qtm.backtest.search.space import Space
 from qtm.control.candidate import Candidate, candidate_of
@@ -115,6 +118,25 @@ def put_on_record(
         interval=subject.interval,
         settings=config,
     )
-    ladder = Ladder(open_database(database_url or config.database), config.control)
-    ladder.record_examination(candidate, found.verdict, examined_by)
+    _ladder(database_url).record_examination(candidate, found.verdict, examined_by)
     return candidate
+
+
+def verdict_on_record(strategy: Strategy, result: Result, database_url: str | None = None) -> Verdict | None:
+    """The newest verdict on exactly what a finished run was: code, parameters, symbols and interval."""
+    made_from = result.lineage
+    symbols = result.panel.names if isinstance(result, AccountResult) else (made_from.symbol,)
+    candidate = candidate_of(
+        strategy,
+        strategy.params(made_from.params),
+        market=made_from.market,
+        symbol="+".join(symbols),
+        interval=made_from.interval,
+        settings=settings(),
+    )
+    return _ladder(database_url).newest_verdict(candidate)
+
+
+def _ladder(database_url: str | None) -> Ladder:
+    config = settings()
+    return Ladder(open_database(database_url or config.database), config.control)

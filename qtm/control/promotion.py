@@ -106,6 +106,11 @@ class Ladder:
         with self._database.write() as connection:
             connection.execute(insert(examinations).values(row))
 
+    def newest_verdict(self, candidate: Candidate) -> Verdict | None:
+        """The verdict of the candidate's newest examination, if there is one."""
+        with self._database.read() as connection:
+            return self._newest_verdict(candidate, connection)[0]
+
     def standing(self, candidate: Candidate) -> Standing:
         """The candidate's rung today: its newest grant that has not expired, else RESEARCH.
 

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from qtm.backtest.account.result import AccountLineage, AccountResult
+from qtm.backtest.overfitting.verdict import Verdict
 from qtm.backtest.statistics import DAYS_PER_YEAR, daily_equity
 from qtm.clock import iso_utc
 from qtm.reports.backtest_figures import ROLLING_DAYS, distribution, equity_figure, rolling_sharpe, thinned
@@ -32,18 +33,20 @@ from qtm.reports.blocks import (
 )
 from qtm.reports.formats import money, percent, ratio
 from qtm.reports.monthly import monthly_table
+from qtm.reports.verdict_section import verdict_section
 
 LISTED_TRADES = 250
 LISTED_NOTES = 100
 
 
-def account_sheet_document(result: AccountResult) -> Document:
-    """The tear sheet before it becomes a page or a PDF."""
+def account_sheet_document(result: AccountResult, verdict: Verdict | None = None) -> Document:
+    """The tear sheet before it becomes a page or a PDF; `verdict` is that of an examination, if any."""
     made_from, figures = result.lineage, result.statistics
     measured: Any = result  # it has what the figures of a run on one symbol ask for
     several = len(made_from.strategies) > 1
     sections = [
         Section("Summary", [_key_figures(result)], _in_words(result)),
+        *([verdict_section(verdict)] if verdict else []),
         Section(
             "Equity and drawdown",
             [equity_figure(measured)],

@@ -15,6 +15,7 @@ from qtm.backtest.account.seats import Seat
 from qtm.backtest.conditions.account import AccountConditions
 from qtm.backtest.conditions.tape import TapeConditions
 from qtm.backtest.engine import BacktestResult
+from qtm.backtest.overfitting.verdict import Verdict
 from qtm.backtest.statistics import Statistics
 from qtm.backtest.tape.result import OrdersResult
 from qtm.errors import ConfigError
@@ -63,9 +64,13 @@ class ResearchRun:
     @property
     def document(self) -> Document:
         """The tear sheet before it becomes a page or a PDF."""
+        return self.document_with(None)
+
+    def document_with(self, verdict: Verdict | None) -> Document:
+        """The same with the verdict of an examination."""
         if isinstance(self.result, AccountResult):
-            return account_sheet_document(self.result)
-        return tear_sheet_document(self.result)
+            return account_sheet_document(self.result, verdict)
+        return tear_sheet_document(self.result, verdict)
 
     def save(self, folder: Path | str) -> Path:
         """Write the run as a folder of files, for `qtm compare`; returns the folder."""

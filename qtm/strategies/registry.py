@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from qtm.errors import StrategyError
-from qtm.strategies import bundled
+from qtm.strategies import ENTRY_POINTS, bundled
 from qtm.strategies.allocator_contract import AllocatorStrategy
 from qtm.strategies.blame import line_in
 from qtm.strategies.contract import StepStrategy
@@ -21,9 +21,6 @@ from qtm.strategies.python_contract import PythonStrategy
 
 Strategy = StepStrategy | OrderStrategy | AllocatorStrategy | PythonStrategy
 """Any kind of strategy; each has name, summary, kind, params, bounds, version and source."""
-
-ENTRY_POINTS = "qtm.strategies"
-"""Packages add strategies to `qtm strategies` by entry points of this group: name = "module:object"."""
 
 
 @cache

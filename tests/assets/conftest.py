@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from assets.partitions import STRATEGIES, strategy_of
 from assets.resources import MarketHistory, MarketLake, OperationalStore, ReportFolder
 from pipelines.backfill import RANGE_END, RANGE_START
 from pipelines.definitions import defs
@@ -19,6 +20,11 @@ UNREACHABLE = "http://127.0.0.1:9"
 """Nothing listens there: the source falls back to the synthetic market at once."""
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+def partition_of(strategy: str) -> str:
+    """The partition of a strategy as it is today."""
+    return next(key for key in STRATEGIES.get_partition_keys() if strategy_of(key)[0] == strategy)
 
 
 @dataclass
@@ -62,7 +68,7 @@ class Firm:
             selection=list(assets),
             instance=self.instance,
             resources=self.resources,
-            partition_key=strategy or (days[0] if days and not tags else None),
+            partition_key=partition_of(strategy) if strategy else (days[0] if days and not tags else None),
             tags=tags,
             run_config={**QUIET, **ops},
             raise_on_error=False,
@@ -95,6 +101,7 @@ def firm(tmp_path):
 
 GRID = {"fast": [5, 10], "slow": [30, 60]}
 DAILY_GRID = {"fast": [2, 4], "slow": [8, 16]}
+JUDGED = {"params": {"fast": 2, "slow": 16}}
 WALK = {"train_days": 90, "test_days": 30}
 MINUTE_DAYS = ("2024-06-28", "2024-06-30")
 HISTORY_DAYS = ("2023-12-20", "2024-06-30")
@@ -115,9 +122,10 @@ def made(tmp_path_factory):
             (("scenarios", "weights", *RISK_TABLES, "risk_report"), {"days": BOOK_DAYS}),
             (("risk_roll_ups",), {}),
             (("lake_coverage",), {}),
-            (("backtests",), {"strategy": "trend", "config": minutes}),
-            (("parameter_sweep",), {"strategy": "trend", "config": {**minutes, "grid": GRID}}),
-            (("overfitting",), {"strategy": "trend", "config": {**daily, "grid": DAILY_GRID}}),
+            (("sweep",), {"strategy": "trend", "config": {**minutes, "grid": GRID}}),
+            (("overfitting",), {"strategy": "trend", "config": {**daily, "grid": DAILY_GRID, **JUDGED}}),
+            (("backtest",), {"strategy": "trend", "config": {**daily, **JUDGED}}),
+            (("tear_sheet",), {"strategy": "trend"}),
             (("walk_forward",), {"strategy": "trend", "config": {**daily, "grid": DAILY_GRID, **WALK}}),
             (("live_trading",), {}),
             (("compacted_months",), {}),

@@ -7,11 +7,17 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from assets.research_config import strategy_of_partition
 from pipelines.definitions import defs
+from qtm.control.candidate import candidate_of
+from qtm.control.promotion import Ladder
+from qtm.errors import StrategyError
 from qtm.market.instruments import Market
 from qtm.market.intervals import Interval
 from qtm.settings import settings
-from tests.assets.conftest import BOOK_DAYS, HISTORY_DAYS, MINUTE_DAYS, RISK_TABLES, metadata
+from qtm.store.database import open_database
+from qtm.strategies.registry import load_strategy
+from tests.assets.conftest import BOOK_DAYS, HISTORY_DAYS, MINUTE_DAYS, RISK_TABLES, failure, metadata
 
 EVERY_ASSET = sorted(key.to_user_string() for key in defs.resolve_asset_graph().materializable_asset_keys)
 
@@ -73,7 +79,7 @@ def test_the_risk_tables_answer_sql_by_day_and_agree_with_the_book(made):
 def test_reports_are_pages_that_exist(made):
     for day in BOOK_DAYS:
         assert (made.home / "reports" / "risk" / f"risk-{day}.html").stat().st_size > 10_000
-    sheet = metadata(made.results["backtests"], "backtests")["tear sheet"]
+    sheet = metadata(made.results["tear_sheet"], "tear_sheet")["tear sheet"]
     assert Path(sheet).is_file()
 
 
@@ -100,7 +106,7 @@ def test_a_risk_tables_page_shows_the_figures_and_names_its_columns(made):
 
 
 def test_a_sweep_has_one_row_per_combination(made):
-    shown = metadata(made.results["parameter_sweep"], "parameter_sweep")
+    shown = metadata(made.results["sweep"], "sweep")
     assert shown["combinations"] == 4
     assert set(shown["best parameters"]) == {"fast", "slow"}
     assert pl.read_parquet(shown["all rows"]).height == 4
@@ -151,3 +157,49 @@ def test_finished_months_become_one_file_and_keep_their_rows(branch):
     assert "| spot_bars_1m | 2024-06 |" in shown["months"]
     assert len(branch.lake.tables.files("spot_bars_1m")) == 1
     assert branch.lake.scan_bars(Market.SPOT, Interval.M1).collect().equals(before)
+
+
+def test_the_verdict_goes_on_record_for_promotion_and_onto_the_tear_sheet(made):
+    trend = load_strategy("trend")
+    shown = metadata(made.results["overfitting"], "overfitting")
+    assert shown["parameters judged"] == {"fast": 2.0, "slow": 16.0, "below": 0.0}
+    candidate = candidate_of(
+        trend,
+        trend.params(shown["parameters judged"]),
+        market="spot",
+        symbol="BTCUSDT",
+        interval="1d",
+        settings=settings(),
+    )
+    pack = Ladder(open_database(made.database), settings().control).pack(trend, candidate)
+    assert pack.verdict.summary == shown["verdict"] and pack.complete
+    assert candidate.digest[:12] in shown["on record for"]
+    sheet = metadata(made.results["tear_sheet"], "tear_sheet")
+    assert sheet["verdict"] == shown["verdict"]
+    assert "| Verdict |" in sheet["sections"] and Path(sheet["PDF"]).read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "config"),
+    [
+        ("cross-momentum", {"params": {"lookback": 10, "hold": 3}}),
+        ("grid", {"symbols": "BTCUSDT", "interval": "1m"}),
+        ("pairs", {"params": {"window": 40}}),
+    ],
+)
+def test_every_kind_materialises_on_what_suits_it(made, strategy, config):
+    result = made.make("backtest", strategy=strategy, config=config)
+    assert result.success
+    shown = metadata(result, "backtest")
+    assert shown["kind"] == load_strategy(strategy).kind
+    assert "data:image/png" in shown["equity"] and "FILLED" in shown["orders by state"]
+
+
+def test_a_partition_of_another_version_is_refused():
+    with pytest.raises(StrategyError, match="Reload definitions"):
+        strategy_of_partition("trend@000000000000")
+
+
+def test_a_tear_sheet_needs_a_backtest(firm):
+    words = failure(firm.make("tear_sheet", strategy="regime"), "tear_sheet")
+    assert "materialise `backtest` of the same partition first" in words

@@ -8,7 +8,7 @@ from qtm.strategies.registry import list_strategies
 
 
 def test_strategy_partitions_are_the_registry_though_it_is_never_imported():
-    assert STRATEGIES.get_partition_keys() == [one.name for one in list_strategies("step")]
+    assert STRATEGIES.get_partition_keys() == [f"{one.name}@{one.version}" for one in list_strategies()]
 
 
 def test_days_start_with_the_settings_history():

@@ -226,10 +226,10 @@ def test_a_report_refuses_weights_made_from_other_bars(branch):
 
 def test_config_errors_name_the_field_the_parameter_or_the_strategy(made):
     with pytest.raises(dg.DagsterInvalidConfigError, match="simbol"):
-        made.make("backtests", strategy="trend", config={"simbol": "BTCUSDT"})
-    wrong = made.make("backtests", strategy="trend", config={"interval": "1m", "params": {"fats": 5}})
-    assert "unknown parameter 'fats'" in failure(wrong, "backtests")
-    wrong = made.make("backtests", strategy="trend", config={"interval": "7m"})
-    assert "unknown interval '7m'" in failure(wrong, "backtests")
+        made.make("backtest", strategy="trend", config={"simbol": "BTCUSDT"})
+    wrong = made.make("backtest", strategy="trend", config={"interval": "1m", "params": {"fats": 5}})
+    assert "unknown parameter 'fats'" in failure(wrong, "backtest")
+    wrong = made.make("backtest", strategy="trend", config={"interval": "7m"})
+    assert "unknown interval '7m'" in failure(wrong, "backtest")
     wrong = made.make("weights", days=(BOOK_DAYS[0], BOOK_DAYS[0]), config={"cvar_cap": -1.0})
     assert "cap is out of range" in failure(wrong, "weights")

@@ -54,7 +54,7 @@ def test_a_selection_follows_the_graph():
     [
         ("bars_9m", "bars_9m.*were selected, but no"),
         ("key:(", "cannot be read"),
-        ("backtests", "backtests is not made day by day"),
+        ("backtest", "backtest is not made day by day"),
     ],
 )
 def test_a_selection_that_cannot_be_made_by_day_is_refused(selection, words):

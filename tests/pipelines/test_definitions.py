@@ -13,7 +13,7 @@ from pipelines.definitions import defs
 GRAPH = defs.resolve_asset_graph()
 # asset          group      cut by    made from (or the pool it fetches in)
 EXPECTED = """
-backtests        research   strategy  bars_1h bars_1m instruments
+backtest         research   strategy  bars_1d bars_1h bars_1m instruments um_bars_5m um_funding
 bars_1d          market     day       binance
 bars_1h          market     day       bars_1m
 bars_1m          market     day       binance
@@ -22,16 +22,17 @@ instruments      market     -         binance
 lake_coverage    quality    -         bars_1d bars_1h bars_1m um_bars_5m um_funding
 live_trading     risk       -
 model_backtests  risk       day       weights
-overfitting      research   strategy  bars_1h bars_1m instruments
-parameter_sweep  research   strategy  bars_1h bars_1m instruments
+overfitting      research   strategy  bars_1d bars_1h bars_1m instruments um_bars_5m um_funding
 risk_measures    risk       day       weights
 risk_report      risk       day       weights
 risk_roll_ups    risk       -         risk_report
 scenarios        portfolio  day       bars_1d
 stress           risk       day       weights
+sweep            research   strategy  bars_1d bars_1h bars_1m instruments um_bars_5m um_funding
+tear_sheet       research   strategy  backtest
 um_bars_5m       market     day       binance
 um_funding       market     day       binance
-walk_forward     research   strategy  bars_1h bars_1m instruments
+walk_forward     research   strategy  bars_1d bars_1h bars_1m instruments um_bars_5m um_funding
 weights          portfolio  day       scenarios
 """
 
