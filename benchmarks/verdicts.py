@@ -5,7 +5,7 @@
     qtm ingest bars -i 1m -s BTCUSDT --from 2024-01-01 --to 2025-07-01
     qtm ingest bars -i 5m --market um -s BTCUSDT,ETHUSDT --from 2023-01-01 --to 2024-05-14
     qtm ingest funding --market um -s BTCUSDT,ETHUSDT --from 2023-01-01 --to 2024-05-15
-    python -m benchmarks.verdicts [--only NAME] [--json FILE]
+    python -m benchmarks.verdicts [--only NAME ...] [--json FILE]
 
 It reads the lake of the settings and writes nothing but the hourly futures bars, which it makes of the
 five-minute ones. Trials are counted in a registry of their own, so running it again changes nothing; each
@@ -102,10 +102,10 @@ STUDIES = (
 def main() -> None:
     """Examine what was asked for and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--only", help="one strategy")
+    parser.add_argument("--only", nargs="*", help="some strategies")
     parser.add_argument("--json", type=Path, help="also write every figure to this file")
     chosen = parser.parse_args()
-    studies = [one for one in STUDIES if chosen.only in (None, one.strategy)]
+    studies = [one for one in STUDIES if not chosen.only or one.strategy in chosen.only]
     try:
         make_hours(Lake.from_settings(settings()))
         with tempfile.TemporaryDirectory() as folder:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from qtm.backtest.conditions.contract import Conditions
+from qtm.backtest.conditions.contract import Conditions, is_compiled
 from qtm.backtest.overfitting.trials import run_trials, sharpe_ratios
 from qtm.errors import RiskError
 from qtm.strategies.registry import Strategy
@@ -24,9 +24,10 @@ PROFITABLE_SHARE: Final = 0.8
 """At least this share of the neighbours must earn money."""
 KEPT_SHARPE: Final = 0.5
 """The median neighbour must keep at least this share of the centre's Sharpe ratio."""
-_MOST_RUNS: Final = 650
-_SAMPLED: Final = 128
-"""Points of a box that is too large for a grid: a power of two, as Sobol's sequence wants."""
+_MOST_RUNS: Final = {True: 650, False: 125}
+_SAMPLED: Final = {True: 128, False: 64}
+"""Runs of a grid at most, and points of a box that is too large for one (a power of two, as Sobol's sequence
+wants), for machine code and for Python."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,26 +81,27 @@ def parameter_box(strategy: Strategy, centre: Any, reach: float = REACH) -> list
     moving = [name for name, value in values.items() if value != 0]
     if not moving:
         raise RiskError("no parameter can move, all are zero", where=strategy.name)
-    steps = next((steps for steps in (5, 3) if steps ** len(moving) <= _MOST_RUNS), 5)
+    compiled = is_compiled(strategy)
+    steps = next((steps for steps in (5, 3) if steps ** len(moving) <= _MOST_RUNS[compiled]), 5)
     axes = [
         _axis(values[name], strategy.bounds.get(name, (-np.inf, np.inf)), reach, steps) for name in moving
     ]
-    if steps ** len(moving) <= _MOST_RUNS:
+    if steps ** len(moving) <= _MOST_RUNS[compiled]:
         chosen: Sequence[Sequence[Any]] = list(itertools.product(*axes))
     else:
-        chosen = _spread(axes, [values[name] for name in moving])
+        chosen = _spread(axes, [values[name] for name in moving], _SAMPLED[compiled])
     box = [strategy.params({**values, **dict(zip(moving, point, strict=True))}) for point in chosen]
     return [centre, *(params for params in dict.fromkeys(box) if params != centre)]
 
 
-def _spread(axes: Sequence[Sequence[Any]], centre: Sequence[Any]) -> list[list[Any]]:
+def _spread(axes: Sequence[Sequence[Any]], centre: Sequence[Any], points: int) -> list[list[Any]]:
     """Both ends of every axis with the others at the centre, then points of Sobol's sequence."""
     from scipy.stats import qmc
 
     ends = [
         [*centre[:at], end, *centre[at + 1 :]] for at, axis in enumerate(axes) for end in (axis[0], axis[-1])
     ]
-    places = qmc.Sobol(len(axes), rng=1).random(_SAMPLED)
+    places = qmc.Sobol(len(axes), rng=1).random(points)
     return ends + [
         [axis[int(place * len(axis))] for axis, place in zip(axes, row, strict=True)] for row in places
     ]
