@@ -44,10 +44,12 @@ def calendar_months(first: date, last: date) -> Iterator[tuple[date, date]]:
 def selected_assets(defs: dg.Definitions, selection: str) -> list[dg.AssetKey]:
     """The daily or unpartitioned assets a selection such as `bars_1m*` or `group:"risk"` names.
 
+    Research that is downstream of them is cut by strategies, not by days, and is left out.
+
     Raises
     ------
     ConfigError
-        When it cannot be read, names nothing, or names assets cut by something other than days.
+        When it cannot be read, names nothing, or names nothing but assets cut by something other than days.
     """
     graph = defs.resolve_asset_graph()
     try:
@@ -63,15 +65,18 @@ def selected_assets(defs: dg.Definitions, selection: str) -> list[dg.AssetKey]:
         raise ConfigError(
             "the selection names no asset", where=f"--select {selection}", remedy=f"known: {known}"
         )
-    for key in keys:
-        partitions = graph.get(key).partitions_def
-        if partitions is not None and not isinstance(partitions, dg.TimeWindowPartitionsDefinition):
-            raise ConfigError(
-                f"{key.to_user_string()} is not made day by day",
-                where=f"--select {selection}",
-                remedy="leave it out; materialise it from Dagster's UI",
-            )
-    return sorted(keys)
+    daily = [
+        key
+        for key in keys
+        if isinstance(graph.get(key).partitions_def, dg.TimeWindowPartitionsDefinition | None)
+    ]
+    if not daily:
+        raise ConfigError(
+            f"{min(keys).to_user_string()} is not made day by day",
+            where=f"--select {selection}",
+            remedy="leave it out; materialise it from Dagster's UI",
+        )
+    return sorted(daily)
 
 
 def materialise_days(

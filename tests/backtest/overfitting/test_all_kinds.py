@@ -27,12 +27,12 @@ from qtm.store.database import open_database
 from qtm.strategies.registry import load_strategy
 from qtm.trading.costs import SPOT_COSTS
 from tests.backtest.account.markets import FREE, panel, wandering
-from tests.backtest.overfitting.market import DAY_MS, bars_from, instrument, noise_steps, trending_steps
+from tests.backtest.overfitting.market import DAY_MS, bars_from, instrument, noise_steps
 
 CROSS, GRID, PAIRS = (load_strategy(name) for name in ("cross-momentum", "grid", "pairs"))
 ACCOUNT = AccountConditions(wandering(["AUSDT", "BUSDT"], 24 * 60, 3), AccountTerms(100_000.0))
 TAPE = TapeConditions(
-    tape_of_bars(bars_from(trending_steps(60, 1)), instrument()), instrument(), 1e5, SPOT_COSTS
+    tape_of_bars(bars_from(noise_steps(60, 1, scale=0.02)), instrument()), instrument(), 1e5, SPOT_COSTS
 )
 CHOICES = {
     "cross-momentum": (ACCOUNT, CROSS, [{"lookback": n, "hold": 1, "every": 12} for n in (12, 24, 48)]),
