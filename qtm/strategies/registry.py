@@ -41,7 +41,7 @@ def list_strategies(kind: str | None = None) -> list[Strategy]:
 
 
 def load_step_strategy(name_or_path: str) -> StepStrategy:
-    """As `load_strategy`, for what only compiled steps over bars can do (sweeps, the live stream).
+    """As `load_strategy`, for the live stream, which carries compiled steps over bars.
 
     Raises
     ------
@@ -52,7 +52,9 @@ def load_step_strategy(name_or_path: str) -> StepStrategy:
     if not isinstance(found, StepStrategy):
         steps = ", ".join(one.name for one in list_strategies("step"))
         raise StrategyError(
-            f"{found.name!r} is of kind {found.kind}; this needs a step strategy", remedy=f"bundled: {steps}"
+            f"the stream carries step strategies; {found.name!r} is of kind {found.kind}",
+            where=str(found.source),
+            remedy=f"run it with `qtm backtest`, or stream one of {steps}",
         )
     return found
 
