@@ -67,25 +67,19 @@ class Paper:
         else:
             self.venue.print_trade("BTCUSDT", ticks * TICK, lots * LOT, buyer_is_maker=kind == SELL_TRADE)
 
-    def ask(self, line: Line) -> None:
+    def ask(self, line: Line, other: Line | None = None) -> None:
+        """Send a request; an OCO list with its `other` leg."""
         try:
             if line.verb == CANCEL:
                 found = self.venue.find_open(self.account, "BTCUSDT", None, f"order-{line.ref}")
                 self.venue.cancel(self.account, found, f"cancel-{line.at_ns}-{line.ref}")
-                return
-            post_only = line.flags & POST_ONLY
-            order = NewOrder(
-                symbol="BTCUSDT",
-                buy=line.side == BUY,
-                type="LIMIT_MAKER" if post_only else TYPES[line.kind],
-                tif=FORCES[line.time_in_force],
-                qty=line.lots * LOT,
-                client_id=f"order-{line.ref}",
-                price=line.ticks * TICK if line.ticks else None,
-                stop_price=line.trigger_ticks * TICK if line.trigger_ticks else None,
-                stp="EXPIRE_MAKER",
-            )
-            self.venue.place(self.account, order)
+            elif other is not None:
+                target, stop = order_of(line), order_of(other)
+                above, below = (target, stop) if line.side == SELL else (stop, target)
+                group = self.venue.lists.place_oco(self.account, above, below, f"list-{line.group}")
+                assert len(group.orders) == 2
+            else:
+                self.venue.place(self.account, order_of(line))
         except ApiError:
             return  # refused: the engine must have rejected it as well, or the fills differ
 
@@ -98,16 +92,48 @@ class Paper:
         return found
 
 
-def requests(tape: Tape, seed: int) -> list[Line]:
-    """A request after every ninth trade: around the price, of every kind both sides know."""
+def order_of(line: Line) -> NewOrder:
+    """The paper exchange's request for a line of the script."""
+    return NewOrder(
+        symbol="BTCUSDT",
+        buy=line.side == BUY,
+        type="LIMIT_MAKER" if line.flags & POST_ONLY else TYPES[line.kind],
+        tif=FORCES[line.time_in_force],
+        qty=line.lots * LOT,
+        client_id=f"order-{line.ref}",
+        price=line.ticks * TICK if line.ticks else None,
+        stop_price=line.trigger_ticks * TICK if line.trigger_ticks else None,
+        stp="EXPIRE_MAKER",
+    )
+
+
+PLAIN = (LIMIT, LIMIT, LIMIT, MARKET)
+EVERY = (LIMIT, LIMIT, MARKET, STOP, STOP_LIMIT, TAKE_PROFIT)
+
+
+def requests(tape: Tape, seed: int, kinds: tuple[int, ...], *, every: int, pairs: float = 0.0) -> list[Line]:
+    """A request after each so many trades: around the price, of `kinds`; a share `pairs` of them are OCOs."""
     rng = np.random.default_rng(seed)
     trades = tape.events[tape.events["kind"] <= SELL_TRADE]
-    lines = []
-    for ref, at in enumerate(range(3, len(trades) - 1, 9), start=1):
+    lines: list[Line] = []
+    ref = 0
+    for at in range(3, len(trades) - 1, every):
+        ref += 1
         price, when = int(trades["ticks"][at]), int(trades["ts_ns"][at])
         side = BUY if rng.random() < 0.55 else SELL
         lots = int(rng.integers(1, 150))
-        kind = [LIMIT, LIMIT, LIMIT, MARKET][rng.integers(0, 4)]
+        if rng.random() < pairs:
+            away = side * int(rng.integers(8, 20))
+            lines.append(
+                Line(when, ref, side, lots, price - away, flags=POST_ONLY, group=ref),
+            )
+            lines.append(
+                Line(when, ref + 1, side, lots, kind=STOP, trigger_ticks=price + away, time_in_force=IOC,
+                     group=ref),
+            )  # fmt: skip
+            ref += 1
+            continue
+        kind = kinds[rng.integers(0, len(kinds))]
         if ref > 3 and rng.random() < 0.15:
             lines.append(Line(when, int(rng.integers(1, ref)), verb=CANCEL))
             continue
@@ -134,7 +160,8 @@ def both(tape: Tape, script: list[Line], cash: int) -> tuple[OrdersResult, Paper
     for event in tape.events:
         now = int(event["ts_ns"])
         while pending and pending[0].at_ns + LATENCY_MS * 1_000_000 < now:
-            paper.ask(pending.pop(0))
+            line = pending.pop(0)
+            paper.ask(line, pending.pop(0) if line.group else None)
         paper.happen(int(event["kind"]), int(event["ticks"]), int(event["lots"]), now // 1_000_000)
     return result, paper
 
@@ -154,10 +181,26 @@ def assert_same(result: OrdersResult, paper: Paper, script: list[Line]) -> None:
 @pytest.mark.parametrize("seed", range(12))
 def test_limit_and_market_orders_of_every_force_fill_alike_to_the_last_unit(seed: int) -> None:
     tape = random_tape(560, deep=True, seed=seed)
-    script = requests(tape, seed + 100)
+    script = requests(tape, seed + 100, PLAIN, every=9)
     result, paper = both(tape, script, 60)
     assert len(result.fill_rows) > 10
     assert_same(result, paper, script)
+
+
+@pytest.mark.parametrize("seed", sorted(set(range(12)) - {8, 9}))
+def test_conditional_orders_and_pairs_fire_cancel_and_fill_alike_to_the_last_unit(seed: int) -> None:
+    """On deep levels: the paper venue takes a print's lots from its book only with the depth that follows.
+
+    In markets 8 and 9 a trade of the account itself fires a stop on the venue, here only the market's do.
+    """
+    tape = random_tape(500, deep=True, seed=seed + 50)
+    levels = np.isin(tape.events["kind"], (BID, ASK))
+    tape.events["lots"][levels] *= 100
+    script = requests(tape, seed + 300, EVERY, every=11, pairs=0.2)
+    result, paper = both(tape, script, 60)
+    assert_same(result, paper, script)
+    assert len(result.fill_rows) > 5
+    assert len(set(result.fills["cause"])) > 1
 
 
 def test_stops_and_take_profits_fire_at_the_same_trade_and_fill_alike() -> None:

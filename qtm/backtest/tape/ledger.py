@@ -53,15 +53,16 @@ END_ROW = np.dtype(
 (
     DONE, BY_REQUEST, PRICE_FILTER, LOT_SIZE, NOTIONAL, BALANCE, MARGIN, WOULD_TAKE, REDUCE_ONLY_REJECTED,
     WOULD_TRIGGER, FOK_UNFILLED, IOC_REMAINDER, GTD_OVER, OTHER_OF_GROUP, SELF_TRADE, NO_LIQUIDITY,
-    PARENT_ENDED, LIQUIDATED, POSITION_CLOSED, BREACH,
-) = range(20)  # fmt: skip
+    PARENT_ENDED, LIQUIDATED, POSITION_CLOSED, BREACH, TOO_MANY_CONDITIONAL, GROUP_REJECTED,
+) = range(22)  # fmt: skip
 REASONS = (
     "", "cancelled on request", "PRICE_FILTER", "LOT_SIZE", "NOTIONAL", "insufficient balance",
     "margin is insufficient", "would immediately match and take", "reduce-only is rejected",
     "would trigger immediately", "fill-or-kill could not fill", "immediate-or-cancel remainder",
     "good till date is over", "the other order of its group traded", "expired rather than trade with itself",
     "no liquidity", "its parent ended unfilled", "the account was liquidated",
-    "the position it reduces is closed", "risk gate",
+    "the position it reduces is closed", "risk gate", "MAX_NUM_ALGO_ORDERS",
+    "the other order of its group was rejected",
 )  # fmt: skip
 
 CAUSE_ORDER, CAUSE_STOP, CAUSE_TAKE_PROFIT, CAUSE_TRAIL, CAUSE_LIQUIDATION = range(5)

@@ -13,6 +13,7 @@ from qtm.backtest.tape.ledger import (
     CAUSE_TAKE_PROFIT,
     CAUSE_TRAIL,
     DONE,
+    GROUP_REJECTED,
     LIQUIDATED,
     LOT_SIZE,
     MARGIN,
@@ -22,6 +23,7 @@ from qtm.backtest.tape.ledger import (
     POSITION_CLOSED,
     PRICE_FILTER,
     REDUCE_ONLY_REJECTED,
+    TOO_MANY_CONDITIONAL,
     WOULD_TRIGGER,
     write_end,
     write_fill,
@@ -40,6 +42,7 @@ from qtm.trading.desk import (
     MARKET,
     ON_MARK,
     REDUCE_ONLY,
+    REJECTED,
     RESTING,
     SELL,
     SENT,
@@ -114,6 +117,8 @@ def refusal_of(desk: Any, rules: Any, order: Any) -> int:
         or (rules.market_max_lots != 0 and order.lots > rules.market_max_lots)
     ):
         return LOT_SIZE
+    if is_conditional(order) and open_conditional(desk) >= rules.max_conditional:
+        return TOO_MANY_CONDITIONAL
     price = accounts.price_of_order(order, desk)
     if is_too_large(order.lots, price, rules):
         return NOTIONAL
@@ -151,6 +156,17 @@ def set_aside(desk: Any, rules: Any, order: Any, cost: int) -> int:
     else:
         needed = value_up(order.left, accounts.price_of_order(order, desk), rules)
     return DONE if accounts.lock(desk, rules, order, needed) else BALANCE
+
+
+@either_way
+def open_conditional(desk: Any) -> int:
+    """How many conditional orders the venue counts as open: waiting, or triggered and resting."""
+    count = 0
+    for k in range(desk.count):
+        order = desk.orders[desk.active[k]]
+        if is_conditional(order) and (order.status == WAITING or order.status == RESTING):
+            count += 1
+    return count
 
 
 # --- the table of working orders -------------------------------------------------------------------------
@@ -225,6 +241,18 @@ def end_others_of_group(desk: Any, ends: Any, order: Any) -> None:
             k = desk.count
         k -= 1
     order.group = 0
+
+
+@either_way
+def reject_group(desk: Any, ends: Any, group: int) -> None:
+    """One order of a list has been rejected: the venue takes none of it."""
+    k = desk.count - 1
+    while k >= 0:
+        other = desk.orders[desk.active[k]]
+        if other.group == group:
+            end_order(desk, ends, other, REJECTED, GROUP_REJECTED, 0)
+            k = desk.count
+        k -= 1
 
 
 @either_way

@@ -15,6 +15,7 @@ from qtm.backtest.tape.orders import (
     has_limit,
     is_conditional,
     refresh,
+    reject_group,
 )
 from qtm.backtest.tape.units import unit
 from qtm.compiled import either_way
@@ -29,6 +30,7 @@ from qtm.trading.desk import (
     PLACE,
     REDUCE_ONLY,
     REFUSED,
+    REJECTED,
     REQUESTS,
     RESTING,
     SELL,
@@ -202,7 +204,10 @@ def arrive(desk: Any, rules: Any, levels: Any, fills: Any, ends: Any) -> None:
         end_order(desk, ends, order, EXPIRED, PARENT_ENDED, 0)
     else:
         order.parent = 0
+        group = order.group
         enter(desk, rules, levels, fills, ends, order)
+        if group != 0 and order.handle == 0 and order.status == REJECTED:
+            reject_group(desk, ends, group)
     refresh(desk)
     if desk.family_due != 0:
         settle_families(desk, rules, levels, fills, ends)

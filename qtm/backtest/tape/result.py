@@ -99,7 +99,7 @@ class OrdersResult:
                 "price": rows["ticks"] * tick,
                 "maker": rows["maker"] == 1,
                 "fee": rows["fee"] / UNITS,
-                "cause": _names(rows["cause"], CAUSES),
+                "cause": _names(rows["cause"], ("order", *CAUSES[1:])),
                 "qty_after": rows["base_after"] / UNITS,
                 "cash_after": rows["cash_after"] / UNITS,
             }

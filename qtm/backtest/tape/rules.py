@@ -20,6 +20,8 @@ from qtm.trading.exact import lots_from, scale_of, units_of
 from qtm.trading.margin import Margin
 
 BACK, PROPORTIONAL = 0, 1
+MOST_CONDITIONAL = {Market.SPOT: 5, Market.UM: 200}
+"""Conditional orders an account may have open: on a spot symbol (MAX_NUM_ALGO_ORDERS), on all of USD-M."""
 SAMPLES = 256
 BRACKETS = 16
 NEVER_NS = 1 << 62
@@ -90,6 +92,7 @@ RULES = np.dtype(
         ("max_lots", "i8"),
         ("market_step", "i8"),
         ("market_max_lots", "i8"),
+        ("max_conditional", "i8"),
         ("min_notional", "i8"),
         ("max_notional", "i8"),
         ("spot", "i8"),
@@ -187,6 +190,7 @@ def _filters(record: Any, instrument: Instrument) -> None:
     record["max_lots"] = instrument.lots(instrument.max_qty)
     record["market_step"] = max(1, instrument.lots(instrument.market_step_size))
     record["market_max_lots"] = instrument.lots(instrument.market_max_qty)
+    record["max_conditional"] = MOST_CONDITIONAL[instrument.market]
     record["min_notional"] = units_of(instrument.min_notional)
     record["max_notional"] = units_of(instrument.max_notional)
 

@@ -117,8 +117,18 @@ class Reference:
             if not parent.fate:
                 order.state = "held"
                 return
+        group = line_group(order)
         self.enter(order)
+        if group and order.fate == "REJECTED":
+            self.reject(group)
         self.families()
+
+    def reject(self, group: int) -> None:
+        """The venue takes a pair whole or not at all."""
+        for one in list(self.orders.values()):
+            if one.state != "over" and line_group(one) == group:
+                self.end(one, "REJECTED")
+        self.end_unsent(group)
 
     def families(self) -> None:
         for order in sorted(self.orders.values(), key=lambda one: -one.line.ref):
@@ -132,6 +142,10 @@ class Reference:
     def enter(self, order: Order) -> None:
         line = order.line
         conditional = line.kind not in (LIMIT, MARKET)
+        waiting = sum(
+            one.state in ("waiting", "resting") and one.line.kind not in (LIMIT, MARKET)
+            for one in self.orders.values()
+        )
         price = line.ticks or line.trigger_ticks or self.top(-order.side) or self.last
         if line.kind == MARKET or (line.kind == TRAILING):
             price = self.top(-order.side) or self.last
@@ -139,6 +153,7 @@ class Reference:
             line.lots * price * STEP * TICK < Decimal("0.01")
             or (conditional and line.kind != TRAILING and self.passed(order, line.trigger_ticks))
             or (line.flags & POST_ONLY and self.crosses(order))
+            or (conditional and waiting >= (5 if self.spot else 200))
             or not self.set_aside(order, price)
         ):
             self.end(order, "REJECTED")

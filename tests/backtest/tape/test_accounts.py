@@ -140,7 +140,7 @@ def test_a_long_is_liquidated_at_the_tick_where_its_bracket_no_longer_covers_it(
     rows = [*QUIET, (8, "S", 9_037, 5), (9, "S", 9_036, 5), (10, "B", 10_000, 5)]
     result = run(rows, [buy(1, 1, 10_000, 10_000)], cash=100.0, margin=margin)
     assert filled(result) == [(1, "BUY", 10_000, 10_000), (0, "SELL", 10_000, 9_036)]
-    assert result.fills["cause"].to_list() == ["target", "liquidation"]
+    assert result.fills["cause"].to_list() == ["order", "liquidation"]
     # 100 - 96.40 = 3.60 is left, the fee of 1 % of 903.60 would be 9.036: all of it goes
     assert result.books["cash"] == 0 and result.books["fees"] == 360_000_000
 

@@ -62,7 +62,7 @@ def test_a_take_profit_and_its_limit_form() -> None:
     assert filled(market)[1] == (2, "SELL", 10, 10_050)
     limited = run(rows, [entered(), sell(1, 2, 10, 10_070, kind=TAKE_PROFIT_LIMIT, trigger_ticks=10_050)])
     assert filled(limited)[1] == (2, "SELL", 10, 10_070)
-    assert limited.fills["cause"].to_list() == ["target", "take-profit"]
+    assert limited.fills["cause"].to_list() == ["order", "take-profit"]
 
 
 @pytest.mark.parametrize(
@@ -225,3 +225,27 @@ def test_a_triggered_spot_buy_that_the_cash_does_not_cover_is_cut_to_what_it_doe
     result = run(rows, script, cash=10.0, market=Market.SPOT)
     assert filled(result) == [(1, "BUY", 96, 10_401)]
     assert result.books["locked_quote"] == 0
+
+
+def test_a_spot_symbol_takes_five_waiting_orders_and_no_sixth() -> None:
+    rows = [(0, "B", 10_000, 500), (2, "B", 10_000, 500), (9, "B", 10_000, 500)]
+    stops = [sell(2, ref, 1, kind=STOP, trigger_ticks=9_000 - ref, time_in_force=IOC) for ref in range(2, 8)]
+    result = run(rows, [buy(0, 1, 50, kind=MARKET, time_in_force=IOC), *stops], market=Market.SPOT)
+    assert ended(result) == [(1, "FILLED", ""), (7, "REJECTED", "MAX_NUM_ALGO_ORDERS")]
+    assert result.working == 5
+
+
+def test_a_pair_is_taken_whole_or_not_at_all() -> None:
+    rows = [(0, "B", 10_000, 500), (2, "B", 10_000, 500), (5, "B", 10_100, 500)]
+    held = buy(0, 1, 50, kind=MARKET, time_in_force=IOC)
+    # the stop would fire at once: the target beside it does not rest alone
+    pair = [
+        sell(2, 2, 10, 10_050, group=1),
+        sell(2, 3, 10, kind=STOP, trigger_ticks=10_010, time_in_force=IOC, group=1),
+    ]
+    result = run(rows, [held, *pair], market=Market.SPOT)
+    assert ended(result)[1:] == [
+        (2, "REJECTED", "the other order of its group was rejected"),
+        (3, "REJECTED", "would trigger immediately"),
+    ]
+    assert result.books["locked_lots"] == 0 and len(result.fill_rows) == 1
