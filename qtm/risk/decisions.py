@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from qtm.risk.rules import CONTROL_NAMES
 from qtm.trading.orders import OrderIntent
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One control's view of one order: what it measured, the bound, and which scope set the bound."""
 
     control: str

@@ -278,7 +278,7 @@ class Gate:
 
 
 def _origin(control: str, limits: EffectiveLimits) -> str:
-    return f"{_LIMIT_OF[control]} of {limits.set_by[_LIMIT_OF[control]]}, limits {limits.version}"
+    return limits.origins[_LIMIT_OF[control]]
 
 
 def _is_listed(intent: OrderIntent, firm: Firm) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,6 +43,11 @@ class EffectiveLimits:
     limits: GateLimits
     set_by: Mapping[str, str]
     version: str
+
+    @cached_property
+    def origins(self) -> Mapping[str, str]:
+        """Where each limit comes from, in words; kept, because every decision names them all."""
+        return {name: f"{name} of {scope}, limits {self.version}" for name, scope in self.set_by.items()}
 
 
 @dataclass(frozen=True)
