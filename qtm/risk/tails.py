@@ -18,6 +18,7 @@ from qtm.risk.engines import (
     Student,
     StudentTail,
 )
+from qtm.risk.extreme_value import ParetoTail
 from qtm.risk.measures import Floats
 from qtm.risk.volatility import filtered_returns
 
@@ -131,6 +132,8 @@ def _note(tail: PredictiveTail, seen: str) -> str:
             return f"{tail.freedom:.1f} degrees of freedom"
         case CornishFisherTail():
             return f"skewness {tail.moments.skewness:.2f}, excess kurtosis {tail.moments.excess_kurtosis:.1f}"
+        case ParetoTail():
+            return f"peaks over the worst tenth; {seen}"
     return seen
 
 

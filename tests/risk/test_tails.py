@@ -26,6 +26,7 @@ def test_engines_agree_on_a_normal_sample_and_the_stressed_window_is_worse():
         assert hour.cvar == pytest.approx(by_engine["Normal, 1 hour", 0.975].cvar, rel=0.3)
         assert (ten.horizon, hour.horizon) == ("10 days", "1 hour")
     assert all(e.cvar >= e.var for e in by_engine.values())
+    assert by_engine["Extreme values", 0.95].note == "peaks over the worst tenth; 5000 days"
 
 
 def test_an_engine_outside_its_domain_says_why_and_gives_no_number():
