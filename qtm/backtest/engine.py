@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from numba.core.errors import NumbaError
 
 from qtm.backtest.funding import FundingRates, rates_per_bar
 from qtm.backtest.intrabar import CAUSES
@@ -29,7 +28,7 @@ from qtm.errors import DataError, StrategyError
 from qtm.market.bars import BarSeries
 from qtm.market.instruments import Instrument
 from qtm.risk.rules import HALTED, GateLimits, controls
-from qtm.strategies.compile_errors import explain_compile_error
+from qtm.strategies.compile_errors import COMPILER_ERRORS, explain_compile_error
 from qtm.strategies.contract import StepStrategy
 from qtm.trading.book import Sizing, grid_of, new_sub_book
 from qtm.trading.costs import CostModel, numbers_of
@@ -358,7 +357,7 @@ def call_kernel(strategy: StepStrategy, kernel: Any, *arguments: Any) -> Any:
     """Call machine code of `strategy`; compiler and step failures become a StrategyError."""
     try:
         return kernel(*arguments)
-    except (NumbaError, KeyError) as error:
+    except COMPILER_ERRORS as error:
         raise explain_compile_error(error, strategy.name, strategy.source) from error
     except (ArithmeticError, ValueError, IndexError) as error:
         raise StrategyError(

@@ -245,14 +245,12 @@ class _Loop:
 
 def _guarded(sitting: Sequence[Sitting], kernel: Any, *arguments: Any) -> Any:
     """Call machine code; what the compiler or a step complains about becomes a StrategyError."""
-    from numba.core.errors import NumbaError
-
-    from qtm.strategies.compile_errors import explain_compile_error
+    from qtm.strategies.compile_errors import COMPILER_ERRORS, explain_compile_error
 
     blamed = [one.compiled for one in sitting if one.compiled is not None]
     try:
         return kernel(*arguments)
-    except (NumbaError, KeyError) as error:
+    except COMPILER_ERRORS as error:
         if not blamed:
             raise
         one = next((one for one in blamed if one.source.name in str(error)), blamed[0])

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba.core.errors import NumbaError
 
 from qtm.backtest.engine import Lineage
 from qtm.backtest.funding import FundingRates
@@ -26,7 +25,7 @@ from qtm.backtest.tape.rules import Latency, Queue, make_rules
 from qtm.errors import ConfigError, DataError, StrategyError
 from qtm.market.instruments import Instrument, Market
 from qtm.risk.rules import GateLimits
-from qtm.strategies.compile_errors import explain_compile_error
+from qtm.strategies.compile_errors import COMPILER_ERRORS, explain_compile_error
 from qtm.strategies.order_contract import OrderStrategy
 from qtm.trading.costs import CostModel
 from qtm.trading.margin import NO_MARGIN, UM_MARGIN, Margin
@@ -173,7 +172,7 @@ def _run(
             == FULL
         ):
             fills, ends = _larger(fills), _larger(ends)
-    except (NumbaError, KeyError) as error:
+    except COMPILER_ERRORS as error:
         if not compiled:
             raise
         raise explain_compile_error(error, strategy.name, strategy.source) from error
