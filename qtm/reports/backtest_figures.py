@@ -73,7 +73,11 @@ def equity_figure(result: SymbolResult) -> Block:
         {
             "xaxis": {"type": "date", "anchor": "y2"},
             "yaxis": {"domain": [0.34, 1], "title": {"text": f"Equity, {result.instrument.quote}"}},
-            "yaxis2": {"domain": [0, 0.27], "title": {"text": "Drawdown"}, "tickformat": ".0%"},
+            "yaxis2": {
+                "domain": [0, 0.27],
+                "title": {"text": "Drawdown"},
+                "tickformat": ".0%" if fall.min() < -0.05 else ".2%",
+            },
         },
         height=460,
     )

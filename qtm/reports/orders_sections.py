@@ -37,11 +37,11 @@ def orders_costs_table(result: OrdersResult) -> Block:
     gross = net + s.fees + s.funding
     traded = float(value.sum())
     rows: list[tuple[str, str | Cell]] = [
-        ("Before fees and funding", Cell(money(gross, 2, signed=True), _tone(gross))),
+        ("Before fees and funding", Cell(money(gross, 2, signed=True), tone(gross))),
         ("Fees as maker", money(-float(fees[maker].sum()), 2)),
         ("Fees as taker", money(-float(fees[~maker].sum()), 2)),
         ("Funding", money(-s.funding, 2) if result.lineage.funded else "not charged"),
-        ("Net", Cell(money(net, 2, signed=True), _tone(net))),
+        ("Net", Cell(money(net, 2, signed=True), tone(net))),
         ("Traded value", money(traded, 0)),
         ("Of it as maker", percent(float(value[maker].sum()) / traded, 1) if traded else "none"),
     ]
@@ -165,15 +165,17 @@ def _life(waited: npt.NDArray[np.float64], *, of_bars: bool) -> str:
     if waited.size == 0:
         return "none"
     median = float(np.median(waited))
-    return "less than a bar" if of_bars and median == 0.0 else _seconds(median)
+    return "less than a bar" if of_bars and median == 0.0 else duration(median)
 
 
-def _seconds(value: float) -> str:
+def duration(value: float) -> str:
+    """Seconds in the largest unit that they fill."""
     for size, unit in ((86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes")):
         if value >= size:
             return f"{value / size:,.1f} {unit}"
     return f"{value:,.3g} seconds"
 
 
-def _tone(value: float) -> Tone:
+def tone(value: float) -> Tone:
+    """Good for a gain, bad for a loss."""
     return "good" if value > 0 else "bad" if value < 0 else ""

@@ -31,6 +31,7 @@ from qtm.reports.backtest_figures import (
 )
 from qtm.reports.blocks import Block, Card, Cell, Document, Section, Tone, cards, columns, definitions, table
 from qtm.reports.formats import money, percent, price, ratio
+from qtm.reports.making_sections import making_section
 from qtm.reports.monthly import monthly_table
 from qtm.reports.orders_sections import (
     fill_quality_table,
@@ -85,6 +86,7 @@ def tear_sheet_document(result: SymbolResult, verdict: Verdict | None = None) ->
         Section("Trades on the price", [price_figure(result)], _markers_note(result)),
         Section("Exposure", [exposure_figure(result)], _exposure_note(result)),
         Section("Costs and orders", _costs_and_orders(result)),
+        *([making_section(result)] if isinstance(result, OrdersResult) else []),
         Section("Trades", [_trade_list(result)], _listed_note(result)),
         Section("Made from", [_lineage_table(result)]),
     ]
