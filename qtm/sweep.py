@@ -173,11 +173,14 @@ class _Run:
         """Count what an earlier process journaled and had no time to count."""
         if not self.journal.found:
             return
+        sizing = self.inputs.conditions.place.sizing
         counted = {tuple(sorted(one.items())) for one in self.registry.recorded(self.journal.run_id)}
         missing = [
             number
             for number in sorted(self.journal.found)
-            if tuple(sorted((k, float(v)) for k, v in self.space.params(number)._asdict().items()))
+            if tuple(
+                sorted([*((k, float(v)) for k, v in self.space.params(number)._asdict().items()), *sizing])
+            )
             not in counted
         ]
         self._count(missing)

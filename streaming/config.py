@@ -31,8 +31,8 @@ class StreamConfig:
         The venue replays a recorded market: time is what its events say, not the wall clock.
     lockstep
         The replay moves one bar at a time, each only after the last is fully handled.
-    sizer, sizer_bars
-        Sizing rule as `qtm.risk.sizing_rules.sizer_of` reads it, and the bars it measures; empty: `sizing`.
+    sizer
+        Sizing rule as `qtm.risk.sizing_rules.sizer_of` reads it; empty: `sizing`.
     fresh
         Start a new run even where an earlier one could be continued.
     """
@@ -52,7 +52,6 @@ class StreamConfig:
     params: Mapping[str, Any] = field(default_factory=dict)
     sizing: Sizing = field(default_factory=Sizing)
     sizer: str = ""
-    sizer_bars: int = 365
     cash: Decimal | None = None
     band: float = 0.01
     warmup: int | None = None
@@ -87,7 +86,7 @@ class StreamConfig:
             "params": {name: str(value) for name, value in sorted(self.params.items())},
             "symbols": list(self.symbols),
             "interval": self.interval.value,
-            "sizing": [self.sizing.mode, self.sizing.amount, self.sizer, self.sizer_bars],
+            "sizing": [self.sizing.mode, self.sizing.amount, self.sizer],
             "cash": None if self.cash is None else str(self.cash),
             "band": self.band,
             "warmup": self.warmup,

@@ -198,7 +198,6 @@ class Session:
             band=self.config.band,
             first_sequence=self.run.first_sequence[instrument.symbol],
             sizer=sizer_of(self.config.sizer) if self.config.sizer else None,
-            sizer_bars=self.config.sizer_bars,
             max_position_value=float(limits.limits.max_position_value),
             largest_order=lambda: self._largest_order(instrument.symbol),
         )

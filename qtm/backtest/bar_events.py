@@ -9,7 +9,7 @@ import numpy as np
 from qtm.backtest.intrabar import ENTRY, NOTHING, live_through, rest_calm
 from qtm.backtest.session import EXPIRED, FILLED, PARTIAL
 from qtm.compiled import either_way, inlined
-from qtm.trading.book import on_complete, on_fill
+from qtm.trading.book import on_complete, on_exit, on_fill
 from qtm.trading.costs import fillable_lots, price_of, slippage_of, taker_price_ticks
 from qtm.trading.exits import disarm, trail_behind
 
@@ -90,6 +90,7 @@ def through_bar(
             )
             if status == FILLED:
                 disarm(session)
+                on_exit(book)
         elif session.armed:
             trail_behind(session, book.qty, high if book.qty > 0.0 else low)
     rest_calm(session, book, rules.margin)

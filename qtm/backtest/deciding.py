@@ -10,6 +10,8 @@ from qtm.backtest.intrabar import ENTRY
 from qtm.backtest.session import FILLED, MESSAGE_RING, REFUSED, REJECTED
 from qtm.compiled import inlined
 from qtm.risk.rules import ACTIVE, HALTED, GateView, breaches, halts
+from qtm.risk.sized_targets import sized_target
+from qtm.risk.sizing import UNSIZED
 from qtm.trading.book import LargestOrder, limit_price_ticks, on_refused, order_lots
 from qtm.trading.margin import is_covered
 
@@ -60,12 +62,30 @@ def judge_change(
 
 
 @inlined
-def decide(session: Any, book: Any, close: float, now_ms: int, rules: Any) -> tuple[float, float, int, int]:
+def decide(
+    session: Any, book: Any, i: int, close: float, now_ms: int, rules: Any
+) -> tuple[float, float, int, int]:
     """Turn the desired target into a working order: (lots, limit ticks, status, breached controls).
 
     The status is REFUSED or REJECTED for an order that was not sent; lots 0.0 means there was none.
     """
-    lots = order_lots(book, close, rules.sizing, rules.grid, rules.band, largest_order(rules.limits))
+    sizing = rules.sizing
+    if rules.sizer.kind != UNSIZED:
+        if session.leaving != 0 and np.isnan(book.achieved):
+            return 0.0, 0.0, FILLED, 0  # an exit under way is not resized
+        most = rules.limits.max_position_value / (1.0 + rules.band)  # the gate judges the limit price
+        sizing = sized_target(
+            sizing,
+            rules.sizer,
+            rules.seen,
+            0,
+            i,
+            session.last_equity,
+            session.peak_equity,
+            session.stop,
+            most,
+        )
+    lots = order_lots(book, close, sizing, rules.grid, rules.band, largest_order(rules.limits))
     if lots == 0.0:
         return 0.0, 0.0, FILLED, 0
     side = 1 if lots > 0.0 else -1
@@ -94,7 +114,7 @@ def at_close(
     note_order: Any, session: Any, book: Any, i: int, now_ms: int, close: float, rules: Any, sink: Any
 ) -> None:
     """Order what the close of bar `i` decided, or note why it was not sent."""
-    lots, ticks, status, breached = decide(session, book, close, now_ms, rules)
+    lots, ticks, status, breached = decide(session, book, i, close, now_ms, rules)
     if status != FILLED:
         note_order(
             sink, i, now_ms, book.orders, lots, 0.0, ticks, status, ENTRY, breached, np.nan, 0.0, book

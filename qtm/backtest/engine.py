@@ -28,6 +28,8 @@ from qtm.errors import DataError, StrategyError
 from qtm.market.bars import BarSeries
 from qtm.market.instruments import Instrument
 from qtm.risk.rules import HALTED, GateLimits, controls
+from qtm.risk.sized_targets import bars_to_measure, base_and_rule, last_seen, sizing_in_words
+from qtm.risk.sizing import Sizer
 from qtm.strategies.compile_errors import COMPILER_ERRORS, explain_compile_error
 from qtm.strategies.contract import StepStrategy
 from qtm.trading.book import Sizing, grid_of, new_sub_book
@@ -43,13 +45,17 @@ _NO_LIMITS = GateLimits(*(8 * [float("inf")]))
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All memory of a run after its last bar, as bytes; a run given it goes on as if it had never stopped."""
+    """All memory of a run after its last bar, as bytes; a run given it goes on as if it had never stopped.
+
+    `seen` are the bars a sizing rule may look back on: highs, lows and closes, in that order.
+    """
 
     strategy_version: str
     last_open_time_ms: int
     state: bytes
     book: bytes
     session: bytes
+    seen: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,7 @@ class Lineage:
     bars: int
     cash: float
     costs: dict[str, float]
-    sizing: dict[str, float]
+    sizing: dict[str, Any]
     limits: dict[str, float] | None
     margin: dict[str, Any] | None
     funded: bool
@@ -192,7 +198,7 @@ def run_backtest(
     *,
     cash: float,
     costs: CostModel,
-    sizing: Sizing,
+    sizing: Sizing | Sizer,
     band: float = 0.01,
     limits: GateLimits | None = None,
     trade_from_ms: int | None = None,
@@ -208,6 +214,8 @@ def run_backtest(
     ----------
     params
         The strategy's parameter tuple, or a mapping of values over the defaults.
+    sizing
+        What a target of 1.0 means: a share of equity or a quantity, or the size a rule gives.
     band
         How far beyond the close the protective limit stands, as a fraction.
     limits
@@ -233,8 +241,9 @@ def run_backtest(
     values = params if isinstance(params, strategy.params_type) else strategy.params(_mapping(params))
     check_bars(bars)
     rules = make_rules(
-        bars, instrument, costs, sizing, band, limits, trade_from_ms, margin, funded=funding is not None
-    )
+        bars, instrument, costs, sizing, band, limits, trade_from_ms, margin, funded=funding is not None,
+        resume=resume,
+    )  # fmt: skip
     state, book, session = _memory(strategy, cash, bars, resume)
     start = float(book["qty"][0]), float(book["cash"][0])
     ledger = new_ledger(len(bars))
@@ -267,7 +276,7 @@ def run_backtest(
             bars=len(bars),
             cash=cash,
             costs=rules.costs._asdict(),
-            sizing=rules.sizing._asdict(),
+            sizing=sizing_in_words(sizing),
             limits=rules.limits._asdict() if limits is not None else None,
             margin=rules.margin.as_dict() if rules.margin.leverage > 0.0 else None,
             funded=rules.funded,
@@ -276,7 +285,12 @@ def run_backtest(
             waivers=waivers,
         ),
         snapshot=Snapshot(
-            strategy.version, int(bars.open_time_ms[-1]), state.tobytes(), book.tobytes(), session.tobytes()
+            strategy.version,
+            int(bars.open_time_ms[-1]),
+            state.tobytes(),
+            book.tobytes(),
+            session.tobytes(),
+            last_seen(rules.sizer, rules.seen),
         ),
     )
 
@@ -285,19 +299,24 @@ def make_rules(
     bars: BarSeries,
     instrument: Instrument,
     costs: CostModel,
-    sizing: Sizing,
+    sizing: Sizing | Sizer,
     band: float,
     limits: GateLimits | None,
     trade_from_ms: int | None,
     margin: Margin | None,
     *,
     funded: bool,
+    resume: Snapshot | None = None,
 ) -> Rules:
     """The run's constants with every number as the float or integer the machine code was compiled for."""
+    base, sizer = base_and_rule(sizing)
+    own = tuple(getattr(bars, name)[:, None] for name in ("high", "low", "close"))
     floats = GateLimits(*map(float, limits)) if limits is not None else _NO_LIMITS
     return Rules(
         grid=grid_of(instrument),
-        sizing=Sizing(int(sizing.mode), float(sizing.amount)),
+        sizing=base,
+        sizer=sizer,
+        seen=bars_to_measure(sizer, own, b"" if resume is None else resume.seen),
         costs=numbers_of(costs),
         limits=floats._replace(rounding=max(floats.rounding, _ROUNDING)),
         gated=limits is not None,

@@ -99,12 +99,13 @@ class FastLane:
 
     def _run_group(self, group: Sequence[Any]) -> Rows:
         count = len(group)
+        rules = self.rules._replace(seen=self.rules.seen.for_another_thread())
         states = np.zeros(count, self.strategy.state_dtype)
         books, sessions = np.repeat(new_sub_book(self.cash), count), np.repeat(new_session(self.cash), count)
         tallies = new_tallies(count, self.cash, self.rules.grid.step_size)
         values = np.array(group, dtype=np.float64).reshape(count, -1)
         call_kernel(
-            self.strategy, self._kernel.sweep, values, states, books, sessions, tallies, self.rules,
+            self.strategy, self._kernel.sweep, values, states, books, sessions, tallies, rules,
             self._columns, BLOCK,
         )  # fmt: skip
         return figures_of(self.bars, self.cash, tallies, books, sessions)

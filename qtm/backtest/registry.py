@@ -23,6 +23,7 @@ from qtm.backtest.conditions.contract import Place, Result
 from qtm.backtest.statistics import DAYS_PER_YEAR, daily_returns
 from qtm.clock import Clock, SystemClock
 from qtm.errors import RiskError, StoreError
+from qtm.risk.sized_targets import sizing_as_params
 from qtm.store.database import Database, open_database
 from qtm.store.schema import trials
 from qtm.strategies.registry import Strategy
@@ -69,7 +70,7 @@ def trial_of(result: Result) -> Trial:
     return Trial(
         strategy=made_from.strategy,
         strategy_version=made_from.strategy_version,
-        params={name: float(value) for name, value in made_from.params.items()},
+        params={**{name: float(value) for name, value in made_from.params.items()}, **_sizing_of(made_from)},
         symbol=made_from.symbol,
         interval=made_from.interval,
         start_ms=made_from.first_ms,
@@ -79,6 +80,15 @@ def trial_of(result: Result) -> Trial:
     )
 
 
+def _sizing_of(made_from: Any) -> dict[str, float]:
+    """The sizing rules of a run as parameters: another rule or setting is another trial."""
+    lines = getattr(made_from, "strategies", None)
+    if lines is None:
+        return sizing_as_params(made_from.sizing)
+    named = [(f"{line.name}." if len(lines) > 1 else "", sizing_as_params(line.sizing)) for line in lines]
+    return {f"{owner}{name}": value for owner, settings in named for name, value in settings.items()}
+
+
 def trials_of_sweep(strategy: Strategy, table: pl.DataFrame, place: Place) -> list[Trial]:
     """The trials a sweep at `place` was, from its table (see `qtm.backtest.sweep.run_sweep`)."""
     names = strategy.params_type._fields
@@ -86,7 +96,7 @@ def trials_of_sweep(strategy: Strategy, table: pl.DataFrame, place: Place) -> li
         Trial(
             strategy=strategy.name,
             strategy_version=strategy.version,
-            params={name: float(row[name]) for name in names},
+            params={**{name: float(row[name]) for name in names}, **dict(place.sizing)},
             symbol=place.symbol,
             interval=place.interval,
             start_ms=place.first_ms,

@@ -8,6 +8,8 @@ import numpy as np
 
 from qtm.clock import iso_utc
 from qtm.risk.rules import GateLimits
+from qtm.risk.sized_targets import SizingBars
+from qtm.risk.sizing import SizingRule
 from qtm.trading.book import Grid, Sizing
 from qtm.trading.costs import CostModel
 from qtm.trading.margin import Margin
@@ -82,10 +84,15 @@ class LossLimit(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """Everything about a run that does not change from bar to bar."""
+    """Everything about a run that does not change from bar to bar.
+
+    A `sizer` measures the bars of `seen`, which is empty without one.
+    """
 
     grid: Grid
     sizing: Sizing
+    sizer: SizingRule
+    seen: SizingBars
     costs: CostModel
     limits: GateLimits
     gated: bool

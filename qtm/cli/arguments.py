@@ -27,6 +27,10 @@ MarketOption = Annotated[str, typer.Option("--market", help="spot or um (USD-M f
 FromOption = Annotated[str | None, typer.Option("--from", help="First day, UTC (2024-01-31).")]
 ToOption = Annotated[str | None, typer.Option("--to", help="Day after the last, UTC.")]
 CashOption = Annotated[float | None, typer.Option("--cash", help="Starting capital; the firm's by default.")]
+SizerOption = Annotated[
+    str | None,
+    typer.Option("--sizing", "--sizer", help="Sizing rule and settings, such as volatility:target=0.01."),
+]
 UngatedOption = Annotated[bool, typer.Option("--ungated", help="Leave the risk gate out.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Parameter, for example fast=20.")]
 ReportOption = Annotated[

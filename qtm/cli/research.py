@@ -55,6 +55,7 @@ def backtest(
     parameters as trend.fast=24). Order strategies run on every trade with --interval trades.
 
     Example: [bold]qtm backtest trend --symbol BTCUSDT --interval 1h --from 2024-01-01 --set fast=24[/bold]
+    Example: [bold]qtm backtest trend -s BTCUSDT -i 1d --sizing volatility:target=0.02,cap=0.9[/bold]
     Example: [bold]qtm backtest basis-carry --symbols spot:BTCUSDT,um:BTCUSDT --interval 1h[/bold]
     """
     from qtm.research import backtest as run_one

@@ -37,7 +37,6 @@ def size(
     peak: Annotated[float | None, typer.Option(help="Highest equity so far, for grossman-zhou:.")] = None,
     strategy: Annotated[str, typer.Option(help="Strategy whose limits hold.")] = "manual",
     interval: Annotated[str, typer.Option("--interval", "-i", help="Bars the rule measures.")] = "1d",
-    window: Annotated[int, typer.Option(min=31, help="Bars looked at.")] = 365,
     limits: Annotated[Path | None, typer.Option(help="Limit file (TOML or YAML).")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -55,7 +54,7 @@ def size(
     config = settings()
     sizer, lake = sizer_of(rule), Lake.from_settings(config)
     own = float(config.risk.capital) if equity is None else equity
-    view = _measured(lake, symbol, interval, window, equity=own, peak=peak, stop=stop)
+    view = _measured(lake, symbol, interval, sizer.rule.window, equity=own, peak=peak, stop=stop)
     if price is not None:
         view = view._replace(price=price)
     bounds = load_limits(config.risk, path=limits or config.risk.limits_file).effective(strategy, symbol)

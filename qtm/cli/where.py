@@ -15,6 +15,7 @@ from qtm.cli.arguments import (
     FromOption,
     IntervalOption,
     MarketOption,
+    SizerOption,
     SymbolsOption,
     ToOption,
 )
@@ -36,6 +37,7 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
     "start": (FromOption, None),
     "end": (ToOption, None),
     "cash": (CashOption, None),
+    "sizing": (SizerOption, None),
 }
 """What every command takes and passes on by the name it has in `qtm.research.request.Options`."""
 

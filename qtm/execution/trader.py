@@ -26,11 +26,11 @@ from qtm.execution.updates import OrderUpdate
 from qtm.market.bars import Bar
 from qtm.market.instruments import Instrument
 from qtm.risk.rules import halts, mask_of
-from qtm.risk.sizing import Sizer, sized_value
-from qtm.risk.sizing_view import view_of_bars
+from qtm.risk.sized_targets import NO_RULE, SizingBars, sized_target
+from qtm.risk.sizing import UNSIZED, Sizer, SizingRule
+from qtm.risk.sizing_view import scratch_for
 from qtm.strategies.contract import StepStrategy
 from qtm.trading.book import (
-    SIZE_BY_WEIGHT,
     SUB_BOOK,
     UNBOUNDED,
     Account,
@@ -42,6 +42,7 @@ from qtm.trading.book import (
     limit_price_ticks,
     new_sub_book,
     on_complete,
+    on_exit,
     on_refused,
     on_reported_fill,
     order_lots,
@@ -59,8 +60,7 @@ class TradingPlan:
 
     Bars opening before `trade_from_ms` only warm the state up. Order ids continue after `first_sequence`.
     `largest_order` is asked at every close what an order that leads out of the position is cut to.
-    With a `sizer` a target of 1.0 means the rule's weight, measured on the last `sizer_bars` bars and cut to
-    `max_position_value`, instead of `sizing`.
+    With a `sizer` a target of 1.0 means the rule's weight, cut to `max_position_value`, instead of `sizing`.
     """
 
     strategy: StepStrategy
@@ -73,9 +73,13 @@ class TradingPlan:
     band: float = 0.01
     first_sequence: int = 0
     sizer: Sizer | None = None
-    sizer_bars: int = 365
     max_position_value: float = math.inf
     largest_order: Callable[[], LargestOrder] = lambda: UNBOUNDED
+
+    @property
+    def rule(self) -> SizingRule:
+        """The sizing rule as compiled code takes it."""
+        return NO_RULE if self.sizer is None else self.sizer.rule
 
     @property
     def grid(self) -> Grid:
@@ -97,7 +101,7 @@ class SymbolTrader:
         self.guard = Protection(plan.strategy.name, plan.instrument, plan.band, plan.first_sequence)
         self.decided: Decided | None = None
         self.requests: list[Request | Cancel] = []
-        self.seen: deque[tuple[float, float, float]] = deque(maxlen=plan.sizer_bars if plan.sizer else 0)
+        self.seen: deque[tuple[float, float, float]] = deque(maxlen=plan.rule.window)
         self.peak = plan.cash
         if snapshot is not None:
             self._restore(snapshot)
@@ -158,15 +162,14 @@ class SymbolTrader:
         if decided is None or self.working is not None:
             return
         sizing = self._sizing(decided.equity)
-        if not math.isnan(sizing.amount):  # else the rule does not know enough yet: asked again next bar
-            order = (decided.close, sizing, self.grid, self.plan.band, self.plan.largest_order())
-            if self.guard.out is not None and order_lots(book.copy()[0], *order) != 0.0:
-                self._withdraw()
-                return
-            lots = order_lots(book[0], *order)
-            if lots != 0.0:
-                self._send(decided, lots)
-                return
+        order = (decided.close, sizing, self.grid, self.plan.band, self.plan.largest_order())
+        if self.guard.out is not None and order_lots(book.copy()[0], *order) != 0.0:
+            self._withdraw()
+            return
+        lots = order_lots(book[0], *order)
+        if lots != 0.0:
+            self._send(decided, lots)
+            return
         self._protect()
 
     def _send(self, decided: Decided, lots: float) -> None:
@@ -211,14 +214,15 @@ class SymbolTrader:
 
     def _sizing(self, worth: float) -> Sizing:
         """What a target of 1.0 means now."""
-        sizer = self.plan.sizer
-        if sizer is None:
+        rule = self.plan.rule
+        if rule.kind == UNSIZED:
             return self.plan.sizing
-        highs, lows, closes = (np.array(column) for column in zip(*self.seen, strict=True))
-        view = view_of_bars(highs, lows, closes, equity=worth, peak_equity=self.peak)
+        highs, lows, closes = (np.array(column)[:, None] for column in zip(*self.seen, strict=True))
+        stop = float(self.guard.exits["stop"])
         most = self.plan.max_position_value / (1.0 + self.plan.band)  # the gate judges the limit price
-        value = sized_value(sizer, view, 1.0, most)
-        return Sizing(SIZE_BY_WEIGHT, value / worth if worth > 0.0 else math.nan)
+        seen = SizingBars(highs, lows, closes, 0, scratch_for(rule.window))
+        found = sized_target(Sizing(), rule, seen, 0, len(closes) - 1, worth, self.peak, stop, most)
+        return Sizing(*found)
 
     def on_report(self, report: OrderUpdate) -> None:
         """Book what a report on an order that is out adds; reports on other orders are old news."""
@@ -261,6 +265,8 @@ class SymbolTrader:
         qty = float(self.book["qty"][0])
         if report.status is OrderStatus.FILLED:
             self.guard.filled(qty)
+            if not self.guard.holds(qty):
+                on_exit(self.book[0])
         if report.level_passed and self.decided is not None:
             self.guard.passed(qty, self.decided.close)
         if out.withdrawn or report.level_passed:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from qtm.backtest.account.result import AccountLineage, AccountResult
+from qtm.backtest.account.result import AccountLineage, AccountResult, StrategyLine
 from qtm.backtest.overfitting.verdict import Verdict
 from qtm.backtest.statistics import DAYS_PER_YEAR, daily_equity
 from qtm.clock import iso_utc
@@ -34,6 +34,7 @@ from qtm.reports.blocks import (
 from qtm.reports.formats import money, percent, ratio
 from qtm.reports.monthly import monthly_table
 from qtm.reports.verdict_section import verdict_section
+from qtm.risk.sized_targets import sizing_as_text
 
 LISTED_TRADES = 250
 LISTED_NOTES = 100
@@ -280,10 +281,7 @@ def _lineage(result: AccountResult) -> Block:
     return columns(
         definitions(
             {
-                **{
-                    f"Strategy {line.name}": _line(line.version, line.params, line.share)
-                    for line in made_from.strategies
-                },
+                **{f"Strategy {line.name}": _line(line) for line in made_from.strategies},
                 "Symbols": ", ".join(made_from.symbols),
                 "Period": f"{iso_utc(made_from.first_ms)} to {iso_utc(made_from.last_ms)} (open times)",
                 "Waivers": "; ".join(made_from.waivers) or "none",
@@ -293,9 +291,10 @@ def _lineage(result: AccountResult) -> Block:
     )
 
 
-def _line(version: str, params: dict[str, float], share: float) -> str:
-    chosen = ", ".join(f"{name}={value:g}" for name, value in params.items())
-    return f"source version {version}, {percent(share, 0)} of the capital; {chosen}"
+def _line(line: StrategyLine) -> str:
+    chosen = ", ".join(f"{name}={value:g}" for name, value in line.params.items())
+    sized = sizing_as_text(line.sizing)
+    return f"source version {line.version}, {percent(line.share, 0)} of the capital, sized {sized}; {chosen}"
 
 
 def _terms(made_from: AccountLineage, quote: str) -> dict[str, str]:

@@ -43,7 +43,7 @@ from qtm.reports.orders_sections import (
 from qtm.reports.page import render_page
 from qtm.reports.verdict_section import verdict_section
 from qtm.risk.rules import CONTROL_NAMES
-from qtm.trading.book import SIZE_BY_WEIGHT
+from qtm.risk.sized_targets import sizing_as_text
 
 LISTED_TRADES = 250
 
@@ -313,10 +313,9 @@ def _lineage_table(result: SymbolResult) -> Block:
 def _orders_in_words(result: BacktestResult) -> dict[str, str]:
     """What one order of a step strategy is, and how its size was found."""
     made_from = result.lineage
-    of_what = "equity" if made_from.sizing["mode"] == SIZE_BY_WEIGHT else "units"
     return {
         "Order": f"LIMIT IOC, {percent(made_from.band)} beyond the close, filled at the next open",
-        "Sizing": f"{made_from.sizing['amount']:g} × {of_what}",
+        "Sizing": sizing_as_text(made_from.sizing),
     }
 
 

@@ -22,7 +22,14 @@ from qtm.market.intervals import Interval
 from qtm.market.lake import Lake, bars_dataset
 from qtm.quality.judge import require_passed
 from qtm.quality.record import Waiver
-from qtm.research.request import Options, parse_market, parse_period, parse_symbols, parse_time
+from qtm.research.request import (
+    Options,
+    parse_market,
+    parse_period,
+    parse_sizing,
+    parse_symbols,
+    parse_time,
+)
 from qtm.risk.limits import LimitTree, load_limits
 from qtm.risk.rules import GateLimits
 from qtm.settings import settings
@@ -74,7 +81,7 @@ def gather_account(
         AccountTerms(
             found.cash, costs=options.get("costs"), limits=found.limits, band=options.get("band", 0.01)
         ),
-        sizing=options.get("sizing"),
+        sizing=parse_sizing(options.get("sizing")),
         data_version=found.data_version,
         waivers=found.waivers,
     )
@@ -91,7 +98,7 @@ def _gather_bars(
         one.instrument,
         found.cash,
         _costs(one.instrument, **options),
-        options.get("sizing") or Sizing(),
+        parse_sizing(options.get("sizing")) or Sizing(),
         band=options.get("band", 0.01),
         limits=_limits(found.limits, strategy, one.instrument),
         funding=one.funding,

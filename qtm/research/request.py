@@ -9,6 +9,8 @@ from typing import TypedDict
 from qtm.errors import ConfigError
 from qtm.market.instruments import Market
 from qtm.market.lake import Lake
+from qtm.risk.sizing import Sizer
+from qtm.risk.sizing_rules import sizer_of
 from qtm.trading.book import Sizing
 from qtm.trading.costs import CostModel
 
@@ -24,7 +26,8 @@ class Options(TypedDict, total=False):
         Quote currency to start with; the firm's capital by default.
     costs, sizing
         Defaults: the market's regular fees with 1 bp slippage; a target of 1.0 means all equity, or on many
-        symbols an equal part of it.
+        symbols an equal part of it. A sizing rule, or one as text (`volatility:target=0.01`), scales that;
+        see `qtm.risk.sizing_rules`.
     band
         How far beyond the close protective limits stand, as a fraction; 1 % by default.
     gated
@@ -38,10 +41,21 @@ class Options(TypedDict, total=False):
     end: str | date | None
     cash: float | None
     costs: CostModel | None
-    sizing: Sizing | None
+    sizing: Sizing | Sizer | str | None
     band: float
     gated: bool
     lake: Lake | None
+
+
+def parse_sizing(sizing: Sizing | Sizer | str | None) -> Sizing | Sizer | None:
+    """A rule given as text by its name and settings; anything else as it is.
+
+    Raises
+    ------
+    ConfigError, RiskError
+        For an unknown rule, or a setting it does not have or that is out of range.
+    """
+    return sizer_of(sizing) if isinstance(sizing, str) else sizing
 
 
 def parse_symbols(symbols: str | Sequence[str], market: str) -> list[tuple[Market, str]]:

@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from qtm.compiled import either_way
 from qtm.errors import RiskError
 
 Floats = npt.NDArray[np.float64]
@@ -49,6 +50,12 @@ def tail_count(observations: int, alpha: float) -> tuple[int, float]:
         )
     if observations < 1:
         raise RiskError("a risk measure needs at least one return", remedy="widen the window")
+    return tail_split(observations, alpha)
+
+
+@either_way
+def tail_split(observations: int, alpha: float) -> tuple[int, float]:
+    """`tail_count` of values that are known to be good."""
     k = (1.0 - alpha) * observations
     whole = math.floor(k + _ROUNDING)
     share = k - whole

@@ -1,18 +1,18 @@
 """Position sizing: how large a position one decision may become, as a fraction of equity.
 
-Every rule answers the same question through `Sizer.weight`, so the engine, the stream and a manual ticket
-size alike (`qtm.risk.sizing_rules` holds the rules); the arithmetic is in plain functions that compiled
-code can call too. A weight is unsigned and
-never above the sizer's own cap. A missing input (NaN) gives NaN, which means "no change" and places no order.
+Every rule is a `SizingRule`, a row of numbers, and `weight_of` is what all of them answer with: the engines'
+loops compile it, the stream and a manual ticket call it, so they size alike (`qtm.risk.sizing_rules` names
+the rules and checks their settings). A weight is unsigned and never above the rule's own cap. A missing input
+(NaN) gives NaN, which places no order.
 
-Sizing only proposes. `sized_value` cuts the proposal to the position limit, and the gate judges the order
-after that; nothing here can raise a limit.
+Sizing only proposes. The proposal is cut to the position limit, and the gate judges the order after that;
+nothing here can raise a limit.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from qtm.compiled import either_way
 from qtm.errors import RiskError
@@ -50,15 +50,78 @@ class SizingView(NamedTuple):
     unit_cvar: float = math.nan
 
 
+UNSIZED, STOP_RISK, RANGE_RISK, VOLATILITY, CVAR, KELLY, CUSHION, DRAWDOWN = range(8)
+"""Kinds of rules: none, loss at the stop, loss on a range, volatility target, CVaR budget, fractional Kelly,
+a cushion above a fixed floor, a cushion above a share of the running maximum."""
+
+
+class SizingRule(NamedTuple):
+    """A rule as numbers.
+
+    Attributes
+    ----------
+    kind
+        One of the kinds above.
+    risk
+        Share of equity: the loss at the stop or on a range, the deviation, the CVaR, the share of the Kelly
+        bet; of a floor, its value in quote currency or the share of the maximum that is kept.
+    multiple
+        Average true ranges, or what a cushion is multiplied by.
+    cap
+        Largest weight it answers.
+    drift
+        See `qtm.trading.book.Sizing`.
+    window
+        Closed bars the rule measures.
+    """
+
+    kind: int = UNSIZED
+    risk: float = 0.0
+    multiple: float = 0.0
+    cap: float = 1.0
+    drift: float = 0.0
+    window: int = 0
+
+
 class Sizer(Protocol):
-    """A sizing rule."""
+    """A sizing rule by its name and settings."""
 
     @property
     def cap(self) -> float:
         """Largest weight the rule ever answers."""
 
+    @property
+    def rule(self) -> SizingRule:
+        """The same as numbers."""
+
     def weight(self, view: SizingView) -> float:
         """Unsigned fraction of equity to hold, at most `cap`; NaN when it cannot be known."""
+
+    def settings(self) -> dict[str, float]:
+        """Its settings by name."""
+
+
+@either_way
+def weight_of(rule: Any, view: Any) -> float:
+    """Unsigned fraction of equity to hold, at most the rule's cap; NaN when it cannot be known."""
+    if rule.kind == STOP_RISK:
+        weight = stop_loss_weight(rule.risk, view.price, view.stop_price, view.slippage)
+    elif rule.kind == RANGE_RISK:
+        weight = range_weight(rule.risk, rule.multiple, view.price, view.atr)
+    elif rule.kind == VOLATILITY:
+        weight = inverse_weight(rule.risk, view.volatility)
+    elif rule.kind == CVAR:
+        weight = inverse_weight(rule.risk, view.unit_cvar)
+    elif rule.kind == KELLY:
+        mean = shrunk_mean(view.mean, view.deviation, view.observations)
+        weight = inverse_weight(rule.risk * abs(mean), view.deviation**2)
+    elif rule.kind == CUSHION:
+        weight = cushion_weight(rule.multiple, view.equity, rule.risk)
+    elif rule.kind == DRAWDOWN:
+        weight = cushion_weight(rule.multiple, view.equity, rule.risk * view.peak_equity)
+    else:
+        weight = math.nan
+    return capped(weight, rule.cap)
 
 
 def sized_value(sizer: Sizer, view: SizingView, direction: float, max_position_value: float) -> float:
@@ -75,6 +138,23 @@ def sized_value(sizer: Sizer, view: SizingView, direction: float, max_position_v
     if not (max_position_value >= 0.0 and value >= 0.0):
         return math.nan
     return math.copysign(min(value, max_position_value), direction)
+
+
+@either_way
+def sized_amount(amount: float, rule: Any, view: Any, largest_value: float) -> float:
+    """What a target of 1.0 means, as a share of equity: `amount` times the rule's weight, cut to a value.
+
+    Parameters
+    ----------
+    amount
+        What it would mean without the rule.
+    largest_value
+        Most a position may be worth, quote currency. NaN (no limit known) gives NaN: no order.
+    """
+    share = amount * weight_of(rule, view)
+    if not (view.equity > 0.0 and largest_value >= 0.0):
+        return 0.0 if view.equity <= 0.0 else math.nan
+    return min(share, largest_value / view.equity) if share == share else math.nan
 
 
 @either_way

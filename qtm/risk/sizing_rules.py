@@ -1,145 +1,222 @@
-"""The sizing rules: fixed fractional, average true range, volatility, CVaR, Kelly, and two floors."""
+"""The sizing rules by name: fixed fractional, average true range, volatility, CVaR, Kelly, and two floors.
+
+Each checks its settings and is a row of numbers to `qtm.risk.sizing.weight_of`, which holds the arithmetic.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from qtm.errors import ConfigError
+from qtm.errors import ConfigError, RiskError
 from qtm.risk.kelly import CAUTIOUS_KELLY
 from qtm.risk.sizing import (
+    CUSHION,
+    CVAR,
+    DRAWDOWN,
+    KELLY,
+    RANGE_RISK,
+    STOP_RISK,
+    VOLATILITY,
     Sizer,
+    SizingRule,
     SizingView,
-    capped,
-    cushion_weight,
-    inverse_weight,
-    range_weight,
     require_positive,
     require_share,
-    shrunk_mean,
-    stop_loss_weight,
+    weight_of,
 )
+from qtm.risk.sizing_view import LEAST_RETURNS
+
+WINDOW = 365
+"""Bars a rule measures unless it is told otherwise."""
+
+RESIZED_BEYOND = 0.1
+"""A position further than this share of its size from it is resized, by the rules that follow the market."""
 
 
 @dataclass(frozen=True, slots=True)
-class FixedFractional:
-    """Lose `risk` of equity if the stop is hit."""
+class _Rule:
+    """What all rules share: numbers for `weight_of`, and the checks of the common settings."""
+
+    @property
+    def rule(self) -> SizingRule:
+        """See `qtm.risk.sizing.Sizer`."""
+        raise NotImplementedError
+
+    def weight(self, view: SizingView) -> float:
+        """See `qtm.risk.sizing.Sizer`."""
+        return float(weight_of(self.rule, view))
+
+    def settings(self) -> dict[str, float]:
+        """See `qtm.risk.sizing.Sizer`."""
+        return {name: float(value) for name, value in dataclasses.asdict(self).items()}
+
+    def __str__(self) -> str:
+        """As `sizer_of` reads it."""
+        name = next(name for name, kind in RULES.items() if isinstance(kind, type) and type(self) is kind)
+        return f"{name}:" + ",".join(f"{key}={value:g}" for key, value in self.settings().items())
+
+    def __post_init__(self) -> None:
+        numbers = self.rule
+        require_positive("cap", numbers.cap)
+        if not 0.0 <= numbers.drift < 1.0:
+            raise RiskError("drift must lie inside [0, 1)", where=f"drift={numbers.drift}")
+        if not LEAST_RETURNS < numbers.window < 1e6 or numbers.window != math.floor(numbers.window):
+            raise RiskError(
+                f"window must be a whole number of bars above {LEAST_RETURNS}",
+                where=f"window={numbers.window}",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class FixedFractional(_Rule):
+    """Lose `risk` of equity if the stop is hit; needs price, stop price and slippage."""
 
     risk: float
     cap: float = 1.0
+    drift: float = 0.0
 
     def __post_init__(self) -> None:
         require_share("risk", self.risk)
-        require_positive("cap", self.cap)
+        _Rule.__post_init__(self)
 
-    def weight(self, view: SizingView) -> float:
-        """See `Sizer`; needs price, stop price and slippage."""
-        return capped(stop_loss_weight(self.risk, view.price, view.stop_price, view.slippage), self.cap)
+    @property
+    def rule(self) -> SizingRule:
+        """See `qtm.risk.sizing.Sizer`."""
+        return SizingRule(STOP_RISK, float(self.risk), 0.0, float(self.cap), float(self.drift), WINDOW)
 
 
 @dataclass(frozen=True, slots=True)
-class RangeRisk:
-    """Lose `risk` of equity on a move of `multiple` average true ranges."""
+class RangeRisk(_Rule):
+    """Lose `risk` of equity on a move of `multiple` average true ranges; needs price and atr."""
 
     risk: float
     multiple: float = 2.0
     cap: float = 1.0
+    drift: float = 0.0
+    window: float = WINDOW
 
     def __post_init__(self) -> None:
         require_share("risk", self.risk)
         require_positive("multiple", self.multiple)
-        require_positive("cap", self.cap)
+        _Rule.__post_init__(self)
 
-    def weight(self, view: SizingView) -> float:
-        """See `Sizer`; needs price and atr."""
-        return capped(range_weight(self.risk, self.multiple, view.price, view.atr), self.cap)
+    @property
+    def rule(self) -> SizingRule:
+        """See `qtm.risk.sizing.Sizer`."""
+        return SizingRule(
+            RANGE_RISK, float(self.risk), float(self.multiple), float(self.cap), float(self.drift),
+            _whole(self.window),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class VolatilityTarget:
-    """Hold so much that the position's deviation is `target`, in the period of `view.volatility`."""
+class VolatilityTarget(_Rule):
+    """Hold so much that the position's deviation over one bar is `target`; needs volatility."""
 
     target: float
     cap: float = 1.0
+    drift: float = RESIZED_BEYOND
+    window: float = WINDOW
 
     def __post_init__(self) -> None:
         require_positive("target", self.target)
-        require_positive("cap", self.cap)
+        _Rule.__post_init__(self)
 
-    def weight(self, view: SizingView) -> float:
-        """See `Sizer`; needs volatility."""
-        return capped(inverse_weight(self.target, view.volatility), self.cap)
+    @property
+    def rule(self) -> SizingRule:
+        """See `qtm.risk.sizing.Sizer`."""
+        return SizingRule(
+            VOLATILITY, float(self.target), 0.0, float(self.cap), float(self.drift), _whole(self.window)
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class CvarBudget:
-    """Hold so much that the position alone has a CVaR of `budget`, as a fraction of equity."""
+class CvarBudget(_Rule):
+    """Hold so much that the position alone has a CVaR of `budget` of equity over one bar; needs unit_cvar."""
 
     budget: float
     cap: float = 1.0
+    drift: float = RESIZED_BEYOND
+    window: float = WINDOW
 
     def __post_init__(self) -> None:
         require_share("budget", self.budget)
-        require_positive("cap", self.cap)
+        _Rule.__post_init__(self)
 
-    def weight(self, view: SizingView) -> float:
-        """See `Sizer`; needs unit_cvar."""
-        return capped(inverse_weight(self.budget, view.unit_cvar), self.cap)
+    @property
+    def rule(self) -> SizingRule:
+        """See `qtm.risk.sizing.Sizer`."""
+        return SizingRule(
+            CVAR, float(self.budget), 0.0, float(self.cap), float(self.drift), _whole(self.window)
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class FractionalKelly:
+class FractionalKelly(_Rule):
     """A share of the Kelly bet mean / variance, with the mean shrunk for its sampling error.
 
-    The weight is unsigned: a negative mean sizes a short position, which the caller's direction must ask for.
+    Needs mean, deviation and observations. The weight is unsigned: a negative mean sizes a short position,
+    which the caller's direction must ask for.
     """
 
     share: float = CAUTIOUS_KELLY
     cap: float = 1.0
+    drift: float = RESIZED_BEYOND
+    window: float = WINDOW
 
     def __post_init__(self) -> None:
         require_share("share", self.share)
-        require_positive("cap", self.cap)
+        _Rule.__post_init__(self)
 
-    def weight(self, view: SizingView) -> float:
-        """See `Sizer`; needs mean, deviation and observations."""
-        mean = shrunk_mean(view.mean, view.deviation, view.observations)
-        return capped(inverse_weight(self.share * abs(mean), view.deviation**2), self.cap)
+    @property
+    def rule(self) -> SizingRule:
+        """See `qtm.risk.sizing.Sizer`."""
+        return SizingRule(
+            KELLY, float(self.share), 0.0, float(self.cap), float(self.drift), _whole(self.window)
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Cppi:
+class Cppi(_Rule):
     """Constant proportion portfolio insurance: `multiplier` times the cushion above a fixed `floor`.
 
-    Source: Black and Jones (1987). The floor holds unless one move between two rebalancings exceeds
-    `survives_gap`; altcoins have gapped by 55 to 70 %, which asks for a multiplier below 1.4.
+    Needs equity. Source: Black and Jones (1987). The floor holds unless one move between two rebalancings
+    exceeds `survives_gap`; altcoins have gapped by 55 to 70 %, which asks for a multiplier below 1.4.
     """
 
     floor: float
     multiplier: float
     cap: float = 1.0
+    drift: float = RESIZED_BEYOND
 
     def __post_init__(self) -> None:
         require_positive("floor", self.floor)
         require_positive("multiplier", self.multiplier)
-        require_positive("cap", self.cap)
+        _Rule.__post_init__(self)
+
+    @property
+    def rule(self) -> SizingRule:
+        """See `qtm.risk.sizing.Sizer`."""
+        return SizingRule(
+            CUSHION, float(self.floor), float(self.multiplier), float(self.cap), float(self.drift), WINDOW
+        )
 
     @property
     def survives_gap(self) -> float:
         """The largest single fall, as a fraction, that leaves equity at the floor."""
         return min(1.0, 1.0 / self.multiplier)
 
-    def weight(self, view: SizingView) -> float:
-        """See `Sizer`; needs equity."""
-        return capped(cushion_weight(self.multiplier, view.equity, self.floor), self.cap)
-
 
 @dataclass(frozen=True, slots=True)
-class GrossmanZhou:
+class GrossmanZhou(_Rule):
     """Drawdown control: a bet on the cushion above `kept` times the running maximum of equity.
 
-    Source: Grossman and Zhou, "Optimal investment strategies for controlling drawdowns" (1993). In continuous
-    trading equity never falls below `kept` times its maximum; only gaps can break it.
+    Needs equity and peak_equity. Source: Grossman and Zhou, "Optimal investment strategies for controlling
+    drawdowns" (1993). In continuous trading equity never falls below `kept` times its maximum; only gaps can
+    break it.
 
     Attributes
     ----------
@@ -156,20 +233,30 @@ class GrossmanZhou:
     deviation: float
     aversion: float = 1.0
     cap: float = 1.0
+    drift: float = RESIZED_BEYOND
 
     def __post_init__(self) -> None:
         require_share("kept", self.kept)
-        for name in ("mean", "deviation", "aversion", "cap"):
+        for name in ("mean", "deviation", "aversion"):
             require_positive(name, getattr(self, name))
+        _Rule.__post_init__(self)
+
+    @property
+    def rule(self) -> SizingRule:
+        """See `qtm.risk.sizing.Sizer`."""
+        return SizingRule(
+            DRAWDOWN, float(self.kept), float(self.multiplier), float(self.cap), float(self.drift), WINDOW
+        )
 
     @property
     def multiplier(self) -> float:
         """What the cushion is multiplied by: (mean / variance) / ((1 - kept) A + kept)."""
         return self.mean / self.deviation**2 / ((1.0 - self.kept) * self.aversion + self.kept)
 
-    def weight(self, view: SizingView) -> float:
-        """See `Sizer`; needs equity and peak_equity."""
-        return capped(cushion_weight(self.multiplier, view.equity, self.kept * view.peak_equity), self.cap)
+
+def _whole(window: float) -> int:
+    """A number of bars as machine code takes it; what is no number is refused later as out of range."""
+    return int(window) if math.isfinite(window) and window == math.floor(window) else -1
 
 
 RULES: dict[str, Callable[..., Sizer]] = {

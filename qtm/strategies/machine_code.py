@@ -23,7 +23,17 @@ from typing import Any
 from qtm.errors import StoreError
 from qtm.settings import settings
 
-_TRADING_SOURCES = ("qtm.compiled", "qtm.features", "qtm.market.bars", "qtm.trading", "qtm.risk.rules")
+_TRADING_SOURCES = (
+    "qtm.compiled",
+    "qtm.features",
+    "qtm.market.bars",
+    "qtm.trading",
+    "qtm.risk.measures",
+    "qtm.risk.rules",
+    "qtm.risk.sized_targets",
+    "qtm.risk.sizing",
+    "qtm.risk.sizing_view",
+)
 
 
 def cache_folder() -> Path:

@@ -29,7 +29,7 @@ SUB_BOOK = np.dtype(
         ("realised", "f8"),
         ("desired", "f8"),
         ("achieved", "f8"),
-        ("turn_refused", "f8"),
+        ("refused", "f8"),
         ("part", "i8"),
         ("orders", "i8"),
         ("fills", "i8"),
@@ -38,8 +38,9 @@ SUB_BOOK = np.dtype(
 )
 """State of one strategy on one symbol: `qty` in base units, money in quote currency, targets as returned.
 
-`turn_refused` is the target whose order was refused on its way through zero: of it only the half that closes
-is still tried. `part` is 1 while the present order leads only part of the way.
+`refused` is the target of which an order was refused that would have opened, enlarged or turned the position:
+of it only what shrinks the position is still tried. `part` is 1 while the present order does not settle the
+target: it leads only part of the way, or the size is looked at again at every close.
 """
 
 SIZE_BY_WEIGHT = 0
@@ -49,12 +50,15 @@ SIZE_BY_UNITS = 1
 class Sizing(NamedTuple):
     """How a target becomes a quantity.
 
-    With `SIZE_BY_WEIGHT` a target of 1.0 means `amount` x equity; with `SIZE_BY_UNITS` it means `amount`
-    base units.
+    With `SIZE_BY_WEIGHT` a target of 1.0 means `amount` x equity; with `SIZE_BY_UNITS` it means `amount` base
+    units. An amount of NaN is a size nobody knows yet: nothing is ordered but an exit. With a `drift` above
+    zero a position is looked at again at every close and resized when it is further than this share of its
+    size from it; at zero only a changed target is traded.
     """
 
     mode: int = SIZE_BY_WEIGHT
     amount: float = 1.0
+    drift: float = 0.0
 
 
 class Grid(NamedTuple):
@@ -128,12 +132,14 @@ def order_lots(
     if book.desired == book.achieved:
         return 0.0
     wanted = wanted_qty(book, close, equity(book, close), sizing, grid)
-    return lots_towards(book, wanted, book.cash, close, grid, band, largest)
+    return lots_towards(book, wanted, book.cash, close, grid, band, largest, sizing.drift)
 
 
 @compiled
 def wanted_qty(book: Any, close: float, worth: float, sizing: Sizing, grid: Grid) -> float:
     """The position in base units that the desired target means, when its weight is a share of `worth`."""
+    if book.desired == 0.0:
+        return 0.0
     if sizing.mode == SIZE_BY_UNITS:
         wanted = book.desired * sizing.amount
     else:
@@ -152,6 +158,7 @@ def lots_towards(
     grid: Grid,
     band: float,
     largest: LargestOrder,
+    drift: float,
 ) -> float:
     """Signed whole lots from the present position to `wanted` base units; 0.0 for none.
 
@@ -160,8 +167,17 @@ def lots_towards(
     answer is 0.0 and the target counts as achieved, because the venue would refuse the order. What leads out
     of the position is cut to the `largest` order, unless the venue would refuse so small a part.
     """
-    if book.turn_refused == book.desired and wanted * book.qty < 0.0:
-        wanted = 0.0
+    if book.refused == book.desired:
+        if wanted * book.qty < 0.0:
+            wanted = 0.0
+        elif abs(wanted) > abs(book.qty):
+            return 0.0
+    if wanted != wanted:
+        return 0.0
+    watched = drift > 0.0 and wanted != 0.0
+    if watched and abs(wanted - book.qty) <= drift * abs(wanted):
+        book.achieved = np.nan
+        return 0.0
     lots = np.trunc((wanted - book.qty) / grid.step_size + np.copysign(1e-9, wanted - book.qty))
     side = 1 if lots > 0 else -1
     limit = limit_price_ticks(side, close, grid.tick_size, band) * grid.tick_size
@@ -171,12 +187,12 @@ def lots_towards(
         lots = max(lots, -np.floor(book.qty / grid.step_size + 1e-9))
     qty = abs(lots) * grid.step_size
     if lots == 0.0 or qty < grid.min_qty * (1 - 1e-12) or qty * limit < grid.min_notional:
-        book.achieved = book.desired
+        book.achieved = np.nan if watched else book.desired
         return 0.0
     part = leaving_lots(book.qty, lots, limit, grid, largest)
     qty = abs(part) * grid.step_size
     cut = part != lots and qty >= grid.min_qty * (1 - 1e-12) and qty * limit >= grid.min_notional
-    book.part = 1 if cut else 0
+    book.part = 1 if cut or watched else 0
     book.orders += 1
     return float(part if cut else lots)
 
@@ -244,7 +260,7 @@ def set_desired(book: Any, target: float) -> None:
 
 @compiled
 def on_complete(book: Any) -> None:
-    """The order is filled in full: the target is met, or the rest of the way is ordered at the next close.
+    """The order is filled in full: the target is met, or the next close looks at what is left of the way.
 
     Between two targets no earlier one counts as achieved.
     """
@@ -252,7 +268,14 @@ def on_complete(book: Any) -> None:
         book.achieved = np.nan
         return
     book.achieved = book.desired
-    book.turn_refused = np.nan
+    book.refused = np.nan
+
+
+@compiled
+def on_exit(book: Any) -> None:
+    """A protective exit has closed the position: it stays closed until the target changes."""
+    if np.isnan(book.achieved):
+        book.achieved = book.desired
 
 
 @compiled
@@ -265,9 +288,13 @@ def on_refused(book: Any, lots: float, grid: Grid, halted: bool) -> None:
     """
     if lots * book.qty < 0.0:
         if abs(lots) * grid.step_size > abs(book.qty) * (1.0 + 1e-9):
-            book.turn_refused = book.desired
+            book.refused = book.desired
             return
         if not halted:
             return
+    elif book.part != 0:  # a position that is resized may still have to shrink
+        book.refused = book.desired
+        book.achieved = np.nan
+        return
     book.achieved = book.desired
-    book.turn_refused = np.nan
+    book.refused = np.nan

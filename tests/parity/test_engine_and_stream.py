@@ -17,6 +17,8 @@ from qtm.backtest.engine import BacktestResult, run_backtest
 from qtm.market.bars import BarSeries
 from qtm.risk.limits import load_limits
 from qtm.risk.rules import GateLimits
+from qtm.risk.sizing import Sizer
+from qtm.risk.sizing_rules import sizer_of
 from qtm.settings import RiskSettings
 from qtm.store.database import open_database
 from qtm.store.schema import decisions, fills, orders
@@ -185,6 +187,14 @@ def test_protective_exits_fill_where_the_engine_fills_them(
     check_parity(tmp_path, strategy, params, RiskSettings(), bars=bars, causes=causes)
 
 
+def test_a_sizing_rule_gives_the_same_sizes_and_resizings(tmp_path: Path) -> None:
+    rows = check_parity(
+        tmp_path, "trend", {"fast": 5, "slow": 21}, RiskSettings(),
+        sizer="volatility:target=0.0003,window=50,drift=0.15",
+    )  # fmt: skip
+    assert len({row[2] for row in rows}) > 6
+
+
 def check_parity(
     folder: Path,
     name: str,
@@ -194,12 +204,15 @@ def check_parity(
     units: float = 0.0,
     bars: BarSeries | None = None,
     causes: set[str] | None = None,
+    sizer: str = "",
     **environment: str,
 ) -> list[Row]:
     bars = bars or minute_bars("BTCUSDT", BARS, history=HISTORY)
     strategy = load_strategy(name)
     one = instrument("BTCUSDT")
-    sizing = Sizing(SIZE_BY_UNITS, units) if units else Sizing()
+    sizing: Sizing | Sizer = Sizing(SIZE_BY_UNITS, units) if units else Sizing()
+    if sizer:
+        sizing = sizer_of(sizer)
     settings = [word for pair in params.items() for word in ("--param", "{}={}".format(*pair))]
     limits = load_limits(risk, [one]).effective(strategy.name, "BTCUSDT").limits
     floats = GateLimits(*(float(value) for value in limits))._replace(rounding=1e-12)
@@ -210,7 +223,7 @@ def check_parity(
     with Exchange([bars]) as exchange:
         stream = Stream(
             folder, exchange, "--strategy", name, "--symbols", "BTCUSDT", "--lockstep",
-            "--warmup", str(HISTORY), "--units", str(units), *settings, **environment,
+            "--warmup", str(HISTORY), "--units", str(units), "--sizer", sizer, *settings, **environment,
         )  # fmt: skip
         summary = stream.run()
 

@@ -26,9 +26,9 @@ def first_order(stream: Stream) -> tuple[Decimal, int]:
 
 def test_the_first_order_is_the_rule_on_the_bars_seen_until_then(tmp_path: Path) -> None:
     bars = minute_bars("BTCUSDT", 40, history=HISTORY)
-    rule = "volatility:target=0.0002"
+    rule = "volatility:target=0.0002,window=50"
     with Exchange([bars]) as exchange:
-        options = ("--lockstep", "--sizer", rule, "--sizer-bars", "50", "--warmup", str(HISTORY))
+        options = ("--lockstep", "--sizer", rule, "--warmup", str(HISTORY))
         stream = Stream(tmp_path, exchange, *TREND, *options)
         stream.run()
     qty, decided_ms = first_order(stream)

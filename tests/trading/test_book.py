@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qtm.trading.book import (
@@ -101,6 +101,7 @@ def test_units_sizing_ignores_equity() -> None:
     assert order_lots(book, 30_000.0, Sizing(SIZE_BY_UNITS, 1.0), SPOT, BAND, UNBOUNDED) == 100_000.0
 
 
+@settings(deadline=None)  # the first call loads machine code
 @given(
     price=st.integers(1, 10_000_000).map(lambda ticks: ticks / 100),
     target=st.floats(0, 1),
@@ -114,6 +115,7 @@ def test_a_spot_buy_is_always_covered_by_cash_at_its_limit(price: float, target:
     assert lots * SPOT.step_size * limit <= cash * (1 + 1e-9)
 
 
+@settings(deadline=None)  # the first call loads machine code
 @given(
     fills=st.lists(
         st.tuples(st.integers(-500, 500).filter(bool), st.integers(1, 10_000_000)), min_size=1, max_size=40

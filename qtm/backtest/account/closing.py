@@ -23,6 +23,7 @@ from qtm.backtest.account.memory import (
     grid_of_quote,
     limits_of,
     margin_of_quote,
+    rule_of_sleeve,
     rules_of,
     sizing_of_sleeve,
 )
@@ -32,6 +33,8 @@ from qtm.backtest.intrabar import ENTRY
 from qtm.backtest.session import MESSAGE_RING, REFUSED, REJECTED
 from qtm.compiled import either_way
 from qtm.risk.rules import halts
+from qtm.risk.sized_targets import sized_target
+from qtm.risk.sizing import UNSIZED
 from qtm.trading.book import leaving_lots, limit_price_ticks, lots_towards, on_refused, wanted_qty
 from qtm.trading.margin import is_covered, leverage_at
 
@@ -46,22 +49,27 @@ def send_orders(
     queue: Any,
     waiting: Any,
     orders: Any,
+    seen: Any,
     closes: Any,
     opened_ms: int,
     i: int,
 ) -> None:
     """Turn the unmet targets of the queue into orders that work from the next open on.
 
-    `closes` is the row of bar `i`.
+    `closes` is the row of bar `i`; `seen` are the bars that sizing rules look back on.
     """
     at = 0
     while at < account.queued:
         k, start = legs[queue[at]].strategy, at
-        sizing, worth = sizing_of_sleeve(sleeves[k]), sessions[k].last_equity
+        base, rule = sizing_of_sleeve(sleeves[k]), rule_of_sleeve(sleeves[k])
+        worth, peak = sessions[k].last_equity, sessions[k].peak_equity
         spendable, enlarging = sleeves[k].cash[SPOT], False
         while at < account.queued and legs[queue[at]].strategy == k:
             leg = legs[queue[at]]
-            close = closes[leg.instrument]
+            close, sizing = closes[leg.instrument], base
+            if rule.kind != UNSIZED:
+                most = limits_of(leg.limits).max_position_value / (1.0 + account.band)
+                sizing = sized_target(base, rule, seen, leg.instrument, i, worth, peak, leg.stop, most)
             leg.wanted = wanted_qty(leg, close, worth, sizing, grid_of_quote(quotes[leg.instrument]))
             leg.giving_up = abs(leg.wanted) < abs(leg.qty) or leg.wanted * leg.qty < 0.0
             if leg.giving_up:
@@ -115,9 +123,11 @@ def want(
     """Let leg `s` want the order that leads to its wanted position; returns what that adds to the cash."""
     leg = legs[s]
     quote, session = quotes[leg.instrument], sessions[leg.strategy]
-    grid = grid_of_quote(quote)
+    grid, drift = grid_of_quote(quote), sleeves[leg.strategy].drift
+    if drift > 0.0 and leg.leaving != 0 and np.isnan(leg.achieved):
+        return 0.0  # an exit under way is not resized
     largest = largest_order(limits_of(leg.limits))
-    lots = lots_towards(leg, leg.wanted, spendable, close, grid, account.band, largest)
+    lots = lots_towards(leg, leg.wanted, spendable, close, grid, account.band, largest, drift)
     if lots == 0.0:
         return 0.0
     now_ms = opened_ms + account.interval_ms

@@ -20,6 +20,8 @@ from qtm.backtest.session import LossLimit
 from qtm.clock import iso_utc
 from qtm.errors import ConfigError, DataError, StrategyError
 from qtm.risk.rules import HALTED, GateLimits
+from qtm.risk.sized_targets import SizingBars, bars_to_measure, last_seen
+from qtm.risk.sizing import SizingRule
 
 _BLOCK = 8_192
 """Rows between two releases of pages of a mapped panel."""
@@ -73,7 +75,10 @@ def run_account(
         take_over(resume, seats, panel, memory, sitting)
     start = memory.legs.copy()
     ledger = new_account_ledger(len(panel), len(seats), memory.legs.size, keep_signals=keep_signals)
-    ledger = _run(sitting, panel, memory, ledger)
+    rule = _widest_rule(seats, panel)
+    tables = (panel.high, panel.low, panel.close)
+    seen = bars_to_measure(rule, tables, b"" if resume is None else resume.seen)
+    ledger = _run(sitting, panel, memory, seen, ledger)
     return AccountResult(
         panel=panel,
         cash=conditions.cash,
@@ -98,6 +103,7 @@ def run_account(
             int(panel.open_time_ms[-1]),
             memory.to_bytes(),
             tuple(one.remember() for one in sitting),
+            last_seen(rule, seen),
         ),
     )
 
@@ -157,14 +163,21 @@ def take_over(
         one.recall(held)
 
 
-def _run(sitting: Sequence[Sitting], panel: Panel, memory: Memory, ledger: AccountLedger) -> AccountLedger:
+def _widest_rule(seats: Sequence[Seat], panel: Panel) -> SizingRule:
+    """The sizing rule among the strategies' that looks back furthest."""
+    return max((seat.sizing_on(panel)[1] for seat in seats), key=lambda rule: rule.window)
+
+
+def _run(
+    sitting: Sequence[Sitting], panel: Panel, memory: Memory, seen: SizingBars, ledger: AccountLedger
+) -> AccountLedger:
     """Run the compiled loop from stop to stop; returns the ledger, which may have grown."""
     for k, one in enumerate(sitting):
         mine = memory.lines[memory.sleeves["first"][k] : memory.sleeves["last"][k]]
         mine["compiled"] = one.compiled is not None
         mine["stepped_ms"] = memory.seen[mine["instrument"]]
         one.start()
-    loop = _Loop(sitting, panel, memory)
+    loop = _Loop(sitting, panel, memory, seen)
     for block in range(0, len(panel), _BLOCK):
         end = min(block + _BLOCK, len(panel))
         for first in range(block, end, len(memory.changes)):
@@ -178,8 +191,8 @@ def _run(sitting: Sequence[Sitting], panel: Panel, memory: Memory, ledger: Accou
 class _Loop:
     """The compiled loop and the strategies that sit around it."""
 
-    def __init__(self, sitting: Sequence[Sitting], panel: Panel, memory: Memory) -> None:
-        self.sitting, self.memory, self.columns = sitting, memory, columns_of(panel)
+    def __init__(self, sitting: Sequence[Sitting], panel: Panel, memory: Memory, seen: SizingBars) -> None:
+        self.sitting, self.memory, self.columns, self.seen = sitting, memory, columns_of(panel), seen
         self.margined = panel.is_margined
         self.inside = [one.compiled if not one.ahead else None for one in sitting]
         self.arguments = [part for one in sitting if not one.ahead for part in one.arguments]
@@ -210,8 +223,8 @@ class _Loop:
         at, decided = first, False
         while at < last:
             at, why = _guarded(
-                self.sitting, self.kernel, *self.memory, self.columns, ledger, self.wake, first, at, last,
-                decided, *self.arguments,
+                self.sitting, self.kernel, *self.memory, self.columns, self.seen, ledger, self.wake, first,
+                at, last, decided, *self.arguments,
             )  # fmt: skip
             decided = False
             if why == FULL:
@@ -287,7 +300,7 @@ def _lineage(
             dict(seat.values._asdict()),
             seat.share,
             tuple(panel.names[n] for n in seat.columns(panel)),
-            seat.sizing_on(panel)._asdict(),
+            seat.sizing_in_words(panel),
         )
         for seat in seats
     )

@@ -11,6 +11,7 @@ from qtm.backtest.account.memory import rules_of
 from qtm.backtest.intrabar import NOTHING, live_through
 from qtm.backtest.session import FILLED, PARTIAL
 from qtm.compiled import either_way
+from qtm.trading.book import on_exit
 from qtm.trading.exits import disarm, trail_behind
 
 
@@ -113,3 +114,4 @@ def note_exit(
     )  # fmt: skip
     if status == FILLED:
         disarm(leg)
+        on_exit(leg)

@@ -47,7 +47,7 @@ _PHASES = {
     "margin_exits": (margin_bar.margin_exits, _EXITS),
     "send_orders": (
         closing.send_orders,
-        "account, sleeves, sessions, quotes, legs, queue, waiting, orders, closes, opened_ms, i",
+        "account, sleeves, sessions, quotes, legs, queue, waiting, orders, seen_bars, closes, opened_ms, i",
     ),
 }
 
@@ -58,7 +58,7 @@ from numba import njit
 @njit(cache=True, nogil=True, error_model="numpy", _nrt={counts})
 def run(
     accounts, sleeves, sessions, quotes, legs, marks, seen, tick_sizes, ticks, queue, waiting,
-    lines, targets, exits, changes, columns, ledger, wake, base, first, last, decided{arguments}
+    lines, targets, exits, changes, columns, seen_bars, ledger, wake, base, first, last, decided{arguments}
 ):
     times, opens, highs, lows, closes, volumes, rates = columns
     account, orders = accounts[0], ledger.orders
@@ -68,7 +68,8 @@ def run(
         queue_unmet(account, legs, lines, queue, closes[i])
         show_closes(quotes, marks, seen)
         send_orders(
-            account, sleeves, sessions, quotes, legs, queue, waiting, orders, closes[i], times[i], i
+            account, sleeves, sessions, quotes, legs, queue, waiting, orders, seen_bars, closes[i], times[i],
+            i
         )
         i += 1
     while i < last:
@@ -107,7 +108,8 @@ def run(
             if account.margined:
                 show_closes(quotes, marks, seen)
             send_orders(
-                account, sleeves, sessions, quotes, legs, queue, waiting, orders, closes[i], opened, i
+                account, sleeves, sessions, quotes, legs, queue, waiting, orders, seen_bars, closes[i],
+                opened, i
             )
         i += 1
     return last, {done}

@@ -17,6 +17,7 @@ from qtm.backtest.intrabar import CAUSES
 from qtm.backtest.session import ORDER_STATUS, SESSION
 from qtm.compiled import either_way
 from qtm.risk.rules import GateLimits
+from qtm.risk.sizing import SizingRule
 from qtm.trading.book import SUB_BOOK, Grid, Sizing
 from qtm.trading.costs import CostModel
 from qtm.trading.margin import Margin
@@ -84,7 +85,8 @@ SLEEVE = np.dtype(
         ("first", "i8"),
         ("last", "i8"),
         ("mode", "i8"),
-        ("amount", "f8"),
+        *_floats("amount", "drift"),
+        ("rule", "f8", (len(SizingRule._fields),)),
         ("cash", "f8", (2,)),
         ("limits", "f8", (len(GateLimits._fields),)),
     ],
@@ -265,7 +267,14 @@ def margin_of_quote(quote: Any) -> Margin:
 @either_way
 def sizing_of_sleeve(sleeve: Any) -> Sizing:
     """What a strategy's targets mean."""
-    return Sizing(sleeve.mode, sleeve.amount)
+    return Sizing(sleeve.mode, sleeve.amount, sleeve.drift)
+
+
+@either_way
+def rule_of_sleeve(sleeve: Any) -> SizingRule:
+    """The rule that sizes a strategy's targets, if any."""
+    row = sleeve.rule
+    return SizingRule(int(row[0]), row[1], row[2], row[3], row[4], int(row[5]))
 
 
 @either_way

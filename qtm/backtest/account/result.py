@@ -28,13 +28,17 @@ _NAMED = 3
 
 @dataclass(frozen=True, slots=True)
 class AccountSnapshot:
-    """All memory of a run after its last bar, as bytes; a run given it goes on as if it had never stopped."""
+    """All memory of a run after its last bar, as bytes; a run given it goes on as if it had never stopped.
+
+    `seen` are the bars sizing rules may look back on, as `qtm.risk.sized_targets.last_seen` gave them.
+    """
 
     versions: tuple[str, ...]
     keys: tuple[str, ...]
     last_open_time_ms: int
     memory: bytes
     strategies: tuple[bytes, ...]
+    seen: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class StrategyLine:
     params: dict[str, float]
     share: float
     symbols: tuple[str, ...]
-    sizing: dict[str, float]
+    sizing: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from qtm.backtest.account.memory import Memory
 from qtm.backtest.account.panel import Panel
 from qtm.backtest.account.python_seats import AllocatorSitting, DebuggedSitting, PythonSitting
 from qtm.errors import ConfigError, StrategyError
+from qtm.risk.sized_targets import base_and_rule, sizing_in_words
+from qtm.risk.sizing import UNSIZED, Sizer, SizingRule
 from qtm.strategies.allocator_contract import AllocatorStrategy
 from qtm.strategies.contract import StepStrategy
 from qtm.strategies.python_contract import PythonStrategy
@@ -34,14 +36,15 @@ class Seat:
         Names or keys of the instruments it trades; all of the panel's by default.
     sizing
         What a target means. By default a step's 1.0 is an equal part of its sleeve for each of its
-        instruments, and a weight of an allocator or a Python strategy is one of the whole sleeve.
+        instruments, and a weight of an allocator or a Python strategy is one of the whole sleeve; a sizing
+        rule scales that, per instrument.
     """
 
     strategy: Any
     params: Any = None
     share: float = 1.0
     symbols: tuple[str, ...] | None = None
-    sizing: Sizing | None = None
+    sizing: Sizing | Sizer | None = None
 
     @cached_property
     def values(self) -> Any:
@@ -67,12 +70,18 @@ class Seat:
             raise ConfigError(f"{self.strategy.name} has nothing to trade", remedy="name at least one symbol")
         return sorted(set(found))
 
-    def sizing_on(self, panel: Panel) -> Sizing:
-        """What a target means on this panel."""
-        if self.sizing is not None:
-            return Sizing(int(self.sizing.mode), float(self.sizing.amount))
+    def sizing_on(self, panel: Panel) -> tuple[Sizing, SizingRule]:
+        """What a target means on this panel, and the rule that scales it."""
         is_step = self.strategy.kind == "step"
-        return Sizing(amount=1.0 / len(self.columns(panel)) if is_step else 1.0)
+        equal = Sizing(amount=1.0 / len(self.columns(panel)) if is_step else 1.0)
+        return base_and_rule(equal if self.sizing is None else self.sizing, equal)
+
+    def sizing_in_words(self, panel: Panel) -> dict[str, Any]:
+        """The same for a lineage."""
+        base, rule = self.sizing_on(panel)
+        if rule.kind == UNSIZED or self.sizing is None:
+            return sizing_in_words(base)
+        return {"amount": base.amount, **sizing_in_words(self.sizing)}
 
 
 class Sitting(Protocol):

@@ -128,8 +128,9 @@ def new_memory(seats: Sequence[Seat], panel: Panel, conditions: Conditions) -> M
     sleeves = np.zeros(len(seats), SLEEVE)
     sleeves["first"], sleeves["last"] = edges[:-1], edges[1:]
     for sleeve, seat in zip(sleeves, seats, strict=True):
-        sizing = seat.sizing_on(panel)
+        sizing, rule = seat.sizing_on(panel)
         sleeve["mode"], sleeve["amount"] = sizing.mode, sizing.amount
+        sleeve["drift"], sleeve["rule"] = max(sizing.drift, rule.drift), list(rule)
         sleeve["cash"] = _purses(seat, panel, conditions)
         sleeve["limits"] = _limits(conditions, seat.strategy.name, "")
     sessions = np.zeros(len(seats) + 1, SESSION)

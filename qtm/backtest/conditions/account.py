@@ -20,6 +20,8 @@ from qtm.backtest.account.terms import new_memory
 from qtm.backtest.conditions.bars import taker_cost
 from qtm.backtest.conditions.contract import Place, doubled
 from qtm.backtest.session import DAY_MS
+from qtm.risk.sized_targets import sizing_as_params, sizing_in_words
+from qtm.risk.sizing import Sizer
 from qtm.strategies.registry import Strategy
 from qtm.trading.book import Sizing
 from qtm.trading.costs import CostModel
@@ -31,7 +33,7 @@ class AccountConditions:
 
     panel: Panel
     under: AccountTerms
-    sizing: Sizing | None = None
+    sizing: Sizing | Sizer | None = None
     data_version: int | None = None
     waivers: tuple[str, ...] = ()
 
@@ -48,6 +50,7 @@ class AccountConditions:
             "+".join(sorted({str(one.market) for one in panel.instruments})), short_name(panel.names),
             panel.names, str(panel.interval), int(panel.open_time_ms[0]), int(panel.open_time_ms[-1]),
             len(panel), self.data_version,
+            tuple(sizing_as_params(sizing_in_words(self.sizing)).items()) if self.sizing else (),
         )  # fmt: skip
 
     @property

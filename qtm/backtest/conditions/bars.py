@@ -17,6 +17,8 @@ from qtm.backtest.statistics import daily_equity
 from qtm.market.bars import BarSeries
 from qtm.market.instruments import Instrument
 from qtm.risk.rules import GateLimits
+from qtm.risk.sized_targets import sizing_as_params, sizing_in_words
+from qtm.risk.sizing import Sizer
 from qtm.strategies.contract import StepStrategy
 from qtm.trading.book import Sizing
 from qtm.trading.costs import CostModel, taker_price_ticks
@@ -31,7 +33,7 @@ class BarConditions:
     instrument: Instrument
     cash: float
     costs: CostModel
-    sizing: Sizing = field(default_factory=Sizing)
+    sizing: Sizing | Sizer = field(default_factory=Sizing)
     band: float = 0.01
     limits: GateLimits | None = None
     margin: Margin | None = None
@@ -46,6 +48,7 @@ class BarConditions:
         return Place(
             str(self.instrument.market), bars.symbol, (bars.symbol,), str(bars.interval),
             int(bars.open_time_ms[0]), int(bars.open_time_ms[-1]), len(bars), self.data_version,
+            tuple(sizing_as_params(sizing_in_words(self.sizing)).items()),
         )  # fmt: skip
 
     @property
@@ -99,7 +102,7 @@ class BarConditions:
             "cash": self.cash,
             "grid": rules.grid._asdict(),
             "costs": rules.costs._asdict(),
-            "sizing": rules.sizing._asdict(),
+            "sizing": sizing_in_words(self.sizing),
             "limits": rules.limits._asdict() if rules.gated else None,
             "margin": rules.margin.as_dict(),
             "band": rules.band,

@@ -25,7 +25,7 @@ class Place:
     """Where and when runs happen, in the words their lineage uses.
 
     `symbol` is the short name of many symbols; `symbols` names them all. Times are UTC milliseconds of the
-    first and the last bar's open.
+    first and the last bar's open. `sizing` names a sizing rule and its settings as parameters.
     """
 
     market: str
@@ -36,6 +36,7 @@ class Place:
     last_ms: int
     bars: int
     data_version: int | None
+    sizing: tuple[tuple[str, float], ...] = ()
 
 
 class Conditions(Protocol):
