@@ -71,9 +71,9 @@ def stream(
     )
     for noisy in ("alembic", "picows"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    have = settings()
     sizing = Sizing(SIZE_BY_UNITS, units) if units else Sizing(SIZE_BY_WEIGHT, weight)
     try:
+        have = settings()
         access = venue_access(have, spot_url=spot_url, account=account)
         config = StreamConfig(
             strategy=strategy,

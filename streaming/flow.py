@@ -12,9 +12,11 @@ from datetime import timedelta
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
+from bytewax.errors import BytewaxRuntimeError
 from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 
+from qtm.errors import QtmError
 from streaming.feed import FeedSource
 from streaming.session import Session
 from streaming.stages import GateStage, OutboxSink, StrategyStage, is_market, symbol_of
@@ -37,11 +39,30 @@ def run_flow(session: Session) -> None:
     """Run until the feed ends; snapshots go to the run's recovery store.
 
     What is loaded by now stays: frozen, it costs no collection a pause while orders wait.
+
+    Raises
+    ------
+    QtmError
+        What stopped a stage, as the stage said it.
     """
     gc.collect()
     gc.freeze()
-    cli_main(
-        build_flow(session),
-        epoch_interval=timedelta(seconds=session.config.epoch_s),
-        recovery_config=RecoveryConfig(str(session.config.run_dir / "recovery")),
-    )
+    try:
+        cli_main(
+            build_flow(session),
+            epoch_interval=timedelta(seconds=session.config.epoch_s),
+            recovery_config=RecoveryConfig(str(session.config.run_dir / "recovery")),
+        )
+    except BytewaxRuntimeError as wrapped:
+        said = _said_by_us(wrapped)
+        if said is None:
+            raise
+        raise said from wrapped
+
+
+def _said_by_us(error: BaseException) -> QtmError | None:
+    """Our own error among the causes of one of the dataflow's."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, QtmError):
+        cause = cause.__cause__
+    return cause

@@ -43,10 +43,16 @@ class Lockstep:
         Raises
         ------
         VenueError
-            When the market has moved but its bars do not arrive.
+            When the market is none of bars, or has moved but its bars do not arrive.
         """
         self.idle = False
         before = await self.session.time.paper("GET", "status")
+        if "klines_published" not in before:
+            raise VenueError(
+                f"a {before['market']} market does not move bar by bar",
+                where=self.session.config.rest_url,
+                remedy="serve it with `qtm paper serve --market replay --speed step`, or drop --lockstep",
+            )
         after = await self.session.time.paper("POST", "advance", {"bars": 1})
         expected = after["klines_published"] - before["klines_published"]
         try:

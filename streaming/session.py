@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 from collections import Counter
@@ -12,13 +11,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, select, update
-
 from qtm.clock import SystemClock, iso_utc
 from qtm.control.candidate import candidate_of
 from qtm.control.promotion import Ladder
 from qtm.control.requirements import Rung
-from qtm.errors import ConfigError, StoreError, VenueError
+from qtm.errors import VenueError
 from qtm.execution.door import Door
 from qtm.execution.journal import Journal
 from qtm.execution.model_watch import ModelWatch
@@ -33,12 +30,13 @@ from qtm.risk.limits import load_limits
 from qtm.risk.sizing_rules import sizer_of
 from qtm.settings import Settings
 from qtm.store.database import open_database
-from qtm.store.schema import runs
 from qtm.strategies.registry import load_step_strategy
 from qtm.trading.book import LargestOrder
 from streaming.config import StreamConfig
 from streaming.market_clock import MarketClock
+from streaming.process_lock import hold_alone
 from streaming.run import Run
+from streaming.run_row import RunRow
 
 if TYPE_CHECKING:
     from streaming.feed import Feed
@@ -68,7 +66,7 @@ class Session:
         self.params = self.strategy.params(config.params)
         self.warmup_bars = self.strategy.warmup(self.params) if config.warmup is None else config.warmup
         config.run_dir.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = _only_process(config.run_dir.with_suffix(".lock"))
+        self._lock = hold_alone(config.run_dir.with_suffix(".lock"))
         self.loop = asyncio.new_event_loop()
         self.journal = Journal(
             open_database(config.database_url), config.account, self.clock, config.state_dir
@@ -98,7 +96,8 @@ class Session:
         await self.time.refuse_another_time(now_ms)
         self.run = Run.load(config, self.strategy.version) or await self._new_run(now_ms)
         self.plans = {symbol: self._plan(one) for symbol, one in self.instruments.items()}
-        self._register(now_ms)
+        self._row = RunRow(self.journal, self.run)
+        self._row.begin(config, self.strategy, now_ms)
         fresh_for = config.interval.ms
         sender = Sender(
             self.journal, self.venue, self.clock, lambda intent: now_ms - intent.decided_ms <= fresh_for
@@ -126,7 +125,7 @@ class Session:
         self.keep_up_with_models(now_ms)
         self.heartbeat()
         log.info(
-            "armed: %s %s on %s, equity %s %s, limits %s",
+            "armed: %s %s on %s, cash %s %s, limits %s",
             config.strategy,
             self.strategy.version,
             ", ".join(config.symbols),
@@ -238,7 +237,7 @@ class Session:
 
     def heartbeat(self) -> None:
         """Say in the store that this process lives, and in which state."""
-        self._heartbeat(STATE_NAMES[self.gate.state])
+        self._row.heartbeat(STATE_NAMES[self.gate.state])
 
     def summary(self) -> dict[str, Any]:
         """What this process did, as plain data."""
@@ -256,7 +255,7 @@ class Session:
             },
             "fills": self.counts["fills"],
             "positions": {symbol: f"{qty:f}" for symbol, qty in exposure.positions.items()},
-            "equity": f"{exposure.equity():f}",
+            "equity": f"{round(exposure.equity(), 8):f}",
             "quote": exposure.quote,
             "tick_to_order_us": quantiles,
         }
@@ -264,9 +263,7 @@ class Session:
     def finish(self) -> dict[str, Any]:
         """Record the end of the process and return its summary."""
         summary = self.summary()
-        values = {"state": "STOPPED", "ended_ms": self.clock.now_ms(), "summary": json.dumps(summary)}
-        with self.journal.database.write() as connection:
-            connection.execute(update(runs).where(runs.c.run_id == self.run.run_id).values(values))
+        self._row.end(summary)
         return summary
 
     def close(self) -> None:
@@ -276,51 +273,6 @@ class Session:
         self.loop.close()
         self.journal.database.close()
         os.close(self._lock)
-
-    def _register(self, now_ms: int) -> None:
-        row = {
-            "account": self.config.account,
-            "strategy": self.strategy.name,
-            "strategy_version": self.strategy.version,
-            "symbols": " ".join(self.config.symbols),
-            "settings": json.dumps(self.run.identity),
-            "pid": os.getpid(),
-            "started_ms": now_ms,
-            "heartbeat_ms": self.clock.now_ms(),
-            "ended_ms": None,
-            "state": "HALTED",
-        }
-        with self.journal.database.write() as connection:
-            known = connection.execute(select(runs.c.run_id).where(runs.c.run_id == self.run.run_id)).first()
-            if known is None:
-                connection.execute(insert(runs).values(run_id=self.run.run_id, **row))
-            else:
-                connection.execute(update(runs).where(runs.c.run_id == self.run.run_id).values(row))
-
-    def _heartbeat(self, state: str) -> None:
-        values = {"heartbeat_ms": self.clock.now_ms(), "state": state}
-        with self.journal.database.write() as connection:
-            connection.execute(update(runs).where(runs.c.run_id == self.run.run_id).values(values))
-
-
-def _only_process(path: Path) -> int:
-    """Hold the run's lock for the life of this process."""
-    import fcntl
-
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise StoreError(f"the state folder cannot be written: {error.strerror}", where=str(path)) from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise ConfigError(
-            "another process already streams this strategy on this account",
-            where=str(path),
-            remedy="stop it first; two would send every order twice",
-        ) from None
-    return handle
 
 
 def _quantiles_us(latencies_ns: list[int]) -> dict[str, float]:

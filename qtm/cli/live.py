@@ -213,9 +213,18 @@ def _print_status(content: dict[str, Any]) -> None:
     console.print(f"Orders: {counts}")
     console.print(f"Gate: approved {gate['approved']}, refused {gate['refused']} {by_control}")
     for order in content["open_orders"]:
-        console.print(f"Open: {order['client_order_id']} {order['side']} {order['qty']} {order['status']}")
+        console.print(
+            f"Open: {order['client_order_id']} {order['side']} {order['qty']} {order['status']}"
+            + _levels(order)
+        )
     for symbol, traded in content["traded"].items():
         console.print(f"{symbol}: net {traded['net_qty']} over {traded['fills']} fills")
+
+
+def _levels(order: dict[str, Any]) -> str:
+    """The stop and take-profit of a protective order, in words."""
+    levels = {"stop": order["stop_price"], "take-profit": order["take_profit"]}
+    return "".join(f", {name} {level}" for name, level in levels.items() if level is not None)
 
 
 def _print_explanation(content: dict[str, Any]) -> None:
@@ -223,7 +232,9 @@ def _print_explanation(content: dict[str, Any]) -> None:
     order, signal_ = content["order"], content["signal"]
     price = order["price"] or "market"
     console.print(f"[bold]{content['client_order_id']}[/bold]  {content['verdict']}  {content['decided']}")
-    console.print(f"{order['side']} {order['qty']} {order['symbol']} {order['type']} at {price}")
+    console.print(
+        f"{order['side']} {order['qty']} {order['symbol']} {order['type']} at {price}{_levels(order)}"
+    )
     inputs = ", ".join(f"{name} {value}" for name, value in signal_.items())
     console.print(f"Signal: {inputs}")
     console.print(f"Reference: {content['reference']['price']} seen {content['reference']['seen']}")

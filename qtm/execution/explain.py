@@ -49,7 +49,8 @@ def explain(journal: Journal, client_order_id: str) -> dict[str, Any]:
         "order": {
             name: record[name]
             for name in ("strategy", "symbol", "side", "type", "time_in_force", "qty", "price", "reduce_only")
-        },
+        }
+        | {name: record.get(name) for name in ("purpose", "stop_price", "take_profit")},
         "verdict": record["verdict"],
         "limits_version": record["limits_version"],
         "reference": {"price": record["reference_price"], "seen": _when(record["reference_ms"])},

@@ -106,6 +106,8 @@ def _open_orders(connection: Connection, account: str) -> list[dict[str, Any]]:
             "side": row.side,
             "qty": row.qty,
             "price": row.price,
+            "stop_price": row.stop_price,
+            "take_profit": row.take_profit,
             "status": row.status,
         }
         for row in connection.execute(query)

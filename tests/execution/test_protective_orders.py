@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from qtm.clock import SystemClock
+from qtm.execution.explain import explain
 from qtm.execution.kill import kill
 from qtm.execution.reconcile import order_breaks
+from qtm.execution.status import account_status
 from qtm.paper.faults import FaultRule
 from qtm.risk.decisions import ApprovedOrder
 from qtm.trading.orders import (
@@ -66,6 +68,9 @@ async def test_it_rests_survives_its_process_and_is_one_order_to_us(tmp_path: Pa
         assert await desk.venue.open_orders() == [("BTCUSDT", "s-BTCUSDT-S000001")]
         assert order_breaks(desk.journal, await desk.venue.open_orders()) == []
         assert desk.journal.order("s-BTCUSDT-S000001").intent == order.intent
+        (shown,) = account_status(desk.journal, desk.clock)["open_orders"]
+        assert shown["stop_price"] == str(order.intent.stop_price)
+        assert explain(desk.journal, "s-BTCUSDT-S000001")["order"]["purpose"] == "PROTECTION"
         assert [one.status for one in await desk.sender.recover()] == [OrderStatus.NEW]
         assert open_ids(desk) == legs
 
