@@ -119,16 +119,18 @@ def sortino_ratio(returns: Floats, periods_per_year: float = DAYS_PER_YEAR) -> f
 @compiled
 def drawdown_of(equity: Floats, cash: float) -> tuple[float, int]:
     """Deepest fall from a peak as a fraction, and the longest stretch of bars under one."""
-    peak, deepest, since, longest = cash, 0.0, 0, 0
+    peak, lowest, deepest, since, longest = cash, cash, 0.0, 0, 0
     for worth in equity:
         if worth >= peak:
-            peak = worth
+            peak = lowest = worth
+            longest = max(longest, since)
             since = 0
         else:
             since += 1
-            longest = max(longest, since)
-            deepest = max(deepest, 1.0 - worth / peak)
-    return deepest, longest
+            if worth < lowest:
+                lowest = worth
+                deepest = max(deepest, 1.0 - worth / peak)
+    return deepest, max(longest, since)
 
 
 @compiled
