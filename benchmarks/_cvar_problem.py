@@ -6,7 +6,6 @@ Needs numpy alone, so that a peer's own interpreter can import it.
 from __future__ import annotations
 
 import json
-import resource
 import statistics
 import sys
 import time
@@ -49,6 +48,12 @@ def cvar(returns: np.ndarray, weights: np.ndarray) -> float:
     return float(-(ordered[:whole].sum() + (share * ordered[whole] if share > 1e-9 else 0.0)) / tail)
 
 
+def peak_mb() -> float:
+    """Largest resident memory of this process; `getrusage` would count what its parent held when it began."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in status if line.startswith("VmHWM")).split()[1]) / 1024
+
+
 def measure(method: str, solve: Callable[[np.ndarray, np.ndarray, float], np.ndarray]) -> None:
     """Time `solve(returns, mean, required)` on the saved problem and print one JSON line.
 
@@ -58,7 +63,6 @@ def measure(method: str, solve: Callable[[np.ndarray, np.ndarray, float], np.nda
     mean = returns.mean(axis=0)
     required = required_return(mean)
     solve(returns[:500, :10].copy(), mean[:10], float(mean[:10].min()))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     seconds, processor = [], []
     for _ in range(int(sys.argv[2])):
         started, used = time.perf_counter(), time.process_time()
@@ -72,7 +76,6 @@ def measure(method: str, solve: Callable[[np.ndarray, np.ndarray, float], np.nda
         "processor": statistics.median(processor),
         "cvar": cvar(returns, weights / weights.sum()),
         "return_short": max(required - float(mean @ weights), 0.0) / abs(required),
-        "base_mb": before,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mb": peak_mb(),
     }
     print(json.dumps(line))

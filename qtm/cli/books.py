@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 Held = Annotated[
     Path | None,
     typer.Option(
-        help="JSON file of weights, {symbol: weight}; negative is a short perpetual; else equal weights."
+        help="JSON file of weights, {symbol: weight} or what qtm optimize --json printed; "
+        "negative is a short perpetual; else equal weights."
     ),
 ]
 AsOf = Annotated[str | None, typer.Option(help="Last day used, YYYY-MM-DD; else the newest.")]
@@ -51,7 +52,9 @@ def read_book(held: Path | None, as_of: str | None) -> Book:
     from qtm.risk.stress import DailyPrices
 
     config = settings()
-    asked = None if held is None else _weights(held)
+    asked = None if held is None else read_weights(held)
+    if asked is not None and not asked:
+        raise ConfigError("a book needs at least one weight", where=f"{held}")
     symbols = config.market.daily_universe if asked is None else tuple(asked)
     lake = Lake.from_settings(config)
     history = daily_history(lake, symbols, as_of_ms=day_ms(as_of))
@@ -76,16 +79,26 @@ def read_book(held: Path | None, as_of: str | None) -> Book:
     return Book(history, present, weights, DailyPrices(days, *tables), marks, title)
 
 
-def _weights(path: Path) -> dict[str, float]:
+def read_weights(path: Path) -> dict[str, float]:
+    """Weights by symbol: a plain JSON object, or the `weights` of what `qtm optimize --json` printed.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, or holds a weight that is no number.
+    """
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
+        body = body["weights"] if isinstance(body.get("weights"), dict) else body
         weights = {str(symbol): float(weight) for symbol, weight in body.items()}
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ConfigError(
-            f"weights cannot be read: {error}", where=str(path), remedy='write JSON like {"BTCUSDT": 0.25}'
+            f"weights cannot be read: {error}",
+            where=str(path),
+            remedy='write JSON like {"BTCUSDT": 0.25}, or give what `qtm optimize --json` printed',
         ) from None
-    if not weights or not all(math.isfinite(weight) for weight in weights.values()):
-        raise ConfigError("weights must be numbers, at least one", where=str(path), remedy="mend the file")
+    if not all(math.isfinite(weight) for weight in weights.values()):
+        raise ConfigError("weights must be numbers", where=str(path), remedy="mend the file")
     return weights
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +14,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
+from qtm.cli.books import day_ms, read_weights
 from qtm.clock import SystemClock, iso_utc
 from qtm.errors import ConfigError
 from qtm.settings import settings
@@ -34,7 +34,9 @@ Cap = Annotated[
 MaxWeight = Annotated[float | None, typer.Option(help="Most weight of one symbol (default: settings).")]
 Window = Annotated[int, typer.Option(help="Daily returns looked at.")]
 AsOf = Annotated[str | None, typer.Option(help="Last day used, YYYY-MM-DD (default: the newest).")]
-Held = Annotated[Path | None, typer.Option(help="JSON file of weights held now, {symbol: weight}.")]
+Held = Annotated[
+    Path | None, typer.Option(help="JSON file of weights held now, {symbol: weight} or what --json printed.")
+]
 _WALK_LINES = (
     ("return, year", "annual_return", ".1%"),
     ("volatility, year", "annual_volatility", ".1%"),
@@ -127,7 +129,9 @@ def optimize(
         bool,
         typer.Option("--lots", help="Round to the venue's lots at the last close; caps are checked again."),
     ] = False,
-    every: Annotated[int, typer.Option(min=1, help="Days between rebalances of the walk.")] = 30,
+    every: Annotated[
+        int, typer.Option(min=1, help="Days until the next rebalance: trading costs are spread over them.")
+    ] = 30,
     as_json: AsJson = False,
 ) -> None:
     """CVaR-constrained weights for the daily universe in the lake.
@@ -178,7 +182,7 @@ def optimize(
     if walk:
         _walk_forward(mandate, every, as_of, as_json, traded)
         return
-    answer = _allocate(mandate, held, as_of, traded)
+    answer = _allocate(replace(mandate, cost_rate=mandate.cost_rate / every), held, as_of, traded)
     rounded = _lot_book(answer, traded) if lots else None
     if as_json:
         typer.echo(json.dumps(_body(answer) | ({} if rounded is None else _lots_body(rounded))))
@@ -225,8 +229,8 @@ def report(
         least_history=min(base.least_history, window),
     )
     lake = Lake.from_settings(config)
-    history = daily_history(lake, config.market.daily_universe, as_of_ms=_day_ms(as_of))
-    answer = allocate_daily(history, mandate, None if held is None else _weights(held))
+    history = daily_history(lake, config.market.daily_universe, as_of_ms=day_ms(as_of))
+    answer = allocate_daily(history, mandate, None if held is None else read_weights(held))
     tree = load_limits(config.risk, path=limits or config.risk.limits_file)
     around = read_surroundings(lake, answer, _database(), tree)
     folder = config.risk_reports_dir if out is None else out
@@ -262,9 +266,9 @@ def _allocate(mandate: Mandate, held: Path | None, as_of: str | None, market: Ma
 
     config = settings()
     history = daily_history(
-        Lake.from_settings(config), config.market.daily_universe, as_of_ms=_day_ms(as_of), market=market
+        Lake.from_settings(config), config.market.daily_universe, as_of_ms=day_ms(as_of), market=market
     )
-    return allocate_daily(history, mandate, None if held is None else _weights(held))
+    return allocate_daily(history, mandate, None if held is None else read_weights(held))
 
 
 def _lot_book(answer: DailyAllocation, market: Market) -> LotBook:
@@ -315,7 +319,7 @@ def _walk_forward(
 
     config = settings()
     history = daily_history(
-        Lake.from_settings(config), config.market.daily_universe, as_of_ms=_day_ms(as_of), market=market
+        Lake.from_settings(config), config.market.daily_universe, as_of_ms=day_ms(as_of), market=market
     )
     runs = []
     with Progress(console=Console(stderr=True), transient=True) as progress:
@@ -360,29 +364,6 @@ def _level_cap(text: str) -> TailCap:
     except ValueError:
         raise ConfigError(
             f"{text!r} is not a cap at a level", where="--cap-at", remedy="write it as 0.99:0.07"
-        ) from None
-
-
-def _day_ms(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        return int(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp() * 1000)
-    except ValueError:
-        raise ConfigError(
-            f"{text!r} is not a day", where="--as-of", remedy="write it as YYYY-MM-DD"
-        ) from None
-
-
-def _weights(path: Path) -> dict[str, float]:
-    try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-        return {str(symbol): float(weight) for symbol, weight in body.items()}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise ConfigError(
-            f"held weights cannot be read: {error}",
-            where=str(path),
-            remedy='write JSON like {"BTCUSDT": 0.25}',
         ) from None
 
 

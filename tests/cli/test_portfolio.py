@@ -133,3 +133,14 @@ def test_what_stands_in_for_an_impossible_mandate_shows_no_gap_and_a_least_cvar_
     assert "relax CVaR 95 % cap" in fallback.replace("\n", " ") and "gap" not in fallback
     least = run("optimize", "--objective", "min-cvar", *words).stdout
     assert "proven gap" in least and "(cap" not in least
+
+
+def test_what_was_printed_can_be_held_and_traded_from(run, tmp_path):
+    words = ("optimize", "--window", "365", "--max-weight", "0.4", "--json")
+    first = run(*words, "--objective", "min-cvar").stdout
+    (tmp_path / "book.json").write_text(first)
+    held = ("--held", str(tmp_path / "book.json"))
+    idle = json.loads(run(*words, *held, "--cost-bps", "500", "--every", "1").stdout)
+    assert idle["weights"] == pytest.approx(json.loads(first)["weights"], abs=1e-6)
+    moved = json.loads(run(*words, *held, "--cost-bps", "500", "--every", "3000").stdout)
+    assert moved["weights"] != pytest.approx(idle["weights"], abs=1e-3)

@@ -24,6 +24,8 @@ from qtm.risk.measures import Floats
 MOST_ITERATIONS = 120
 PATIENCE = 20
 """Iterations without progress after which rounding has the last word."""
+SHORT_PATIENCE = 2
+"""The same once complementarity is met: what is missing then is rounding, and further steps add to it."""
 
 
 class InteriorSolution(NamedTuple):
@@ -44,23 +46,25 @@ def solve_interior(
 ) -> InteriorSolution:
     """Solve `programme` on the bands of `parts` from the portfolio `start`.
 
-    Stops at a relative complementarity of `tolerance`. Where rounding ends the progress earlier, the last
+    Stops at a relative complementarity of `tolerance`. Where rounding ends the progress earlier, the best
     iterate is returned: whether it is good enough is for the caller's bounds to prove.
     """
     task = Task.of(programme, parts)
     state = task.initial(start)
-    least, since, iterations = np.inf, 0, 0
+    best, least, since, iterations = state, np.inf, 0, 0
     for iterations in range(MOST_ITERATIONS):  # noqa: B007 - reported in the answer
         residuals = task.residuals(state)
         products = state.primal * state.dual
         complementarity, count = float(products.sum()), products.shape[0]
         scale = max(abs(float(task.cost @ state.x)), 1e-6)
         primal, dual = residuals.primal, residuals.dual
-        if complementarity < tolerance * scale and max(primal, dual) < 0.1 * tolerance * max(scale, 1.0):
-            break
         error = complementarity + scale * (primal + dual)
         least, since = (error, 0) if error < 0.9 * least else (least, since + 1)
-        if since == PATIENCE:
+        best = state if since == 0 else best
+        complementary = complementarity < tolerance * scale
+        if complementary and max(primal, dual) < 0.1 * tolerance * max(scale, 1.0):
+            break
+        if since == (SHORT_PATIENCE if complementary else PATIENCE):
             break
         try:
             newton = Newton(task, state)
@@ -76,12 +80,12 @@ def solve_interior(
         damp = min(0.9995, max(0.9, 1.0 - 10.0 * complementarity / count))
         state = state.moved(corrector, min(1.0, damp * primal_step), min(1.0, damp * dual_step))
     return InteriorSolution(
-        state.x[: programme.symbols],
-        tuple(float(a) / task.unit for a in state.a),
+        best.x[: programme.symbols],
+        tuple(float(a) / task.unit for a in best.a),
         tuple(
-            state.y[piece] / max(float(share), 1e-300)
-            for piece, share in zip(task.pieces, state.tau, strict=True)
+            best.y[piece] / max(float(share), 1e-300)
+            for piece, share in zip(task.pieces, best.tau, strict=True)
         ),
-        state.tau,
+        best.tau,
         iterations,
     )
