@@ -95,7 +95,7 @@ STUDIES = (
         },
         *_FUTURES,
     ),
-    Study("grid", {"levels": (10, 20, 40), "step": (50, 100, 200), "value": (2_500,)}, *_FUTURES),
+    Study("grid", {"levels": (10, 20, 40), "step": (100, 200, 400), "value": (2_500,)}, *_HOURS),
 )  # fmt: skip
 
 

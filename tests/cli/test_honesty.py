@@ -126,3 +126,21 @@ def test_plain_backtests_and_sweeps_are_counted_too(run, lake):
     sweep("trend", "BTCUSDT", "4h", grid={"fast": [4, 8], "slow": [20]}, lake=lake)
     body = json.loads(run("trials", "--json").stdout)
     assert (body["recorded"], body["counts"][0]["trials"]) == (3, 2)
+
+
+def test_an_account_of_many_symbols_is_examined_walked_and_promoted(run):
+    place = ("-s", "BTCUSDT,ETHUSDT", "-i", "4h")
+    grid = ("--grid", "lookback=12,30", "--grid", "hold=1")
+    chosen = ("--set", "lookback=12", "--set", "hold=1")
+    answer = run("overfit", "cross-momentum", *grid, *place, *chosen, "--json")
+    assert answer.exit_code == 0, answer.exception
+    subject = json.loads(answer.stdout)["subject"]
+    assert subject["symbols"] == ["BTCUSDT", "ETHUSDT"] and subject["trials"] == 2
+    pack = json.loads(run("promote", "cross-momentum", *place, *chosen, "--json").stdout)
+    assert pack["complete"] and pack["candidate"]["symbol"] == "BTCUSDT+ETHUSDT"
+    other = json.loads(
+        run("promote", "cross-momentum", "-s", "BTCUSDT", "-i", "4h", *chosen, "--json").stdout
+    )
+    assert not other["complete"]
+    walked = run("walk-forward", "cross-momentum", *grid, *place, "--train-days", "60", "--json")
+    assert json.loads(walked.stdout)["steps"][0]["symbol"] == "BTCUSDT+ETHUSDT"

@@ -7,12 +7,22 @@ from types import SimpleNamespace
 import pytest
 from sqlalchemy import insert, update
 
+from qtm.backtest.look_ahead import Proof
 from qtm.backtest.overfitting.verdict import BOUNDS, Control, Gate, Subject, Verdict
 from qtm.clock import ManualClock
-from qtm.control.candidate import candidate_of, config_digest
+from qtm.control.candidate import candidate_of, config_digest, place_of
 from qtm.control.promotion import Ladder
-from qtm.control.requirements import LIMITED_DAYS, PAPER_DAYS, REPLAY_BARS, Rung, Waiver
+from qtm.control.requirements import (
+    LIMITED_DAYS,
+    PAPER_DAYS,
+    REPLAY_BARS,
+    Evidence,
+    Rung,
+    Waiver,
+    requirements_of,
+)
 from qtm.errors import RiskError, StoreError
+from qtm.market.instruments import Market
 from qtm.settings import ControlSettings, RiskSettings, Settings
 from qtm.store.database import open_database
 from qtm.store.schema import kills, promotions, runs
@@ -282,3 +292,26 @@ def test_the_pack_is_json(desk):
     body = json.loads(json.dumps(desk.ladder.pack(TREND, candidate()).as_dict()))
     assert (body["standing"], body["to"], body["complete"]) == ("RESEARCH", "BACKTEST", True)
     assert body["candidate"]["digest"] == candidate().digest and body["data_version"] == 7
+
+
+def test_what_the_stream_cannot_run_gets_no_further_than_replay(desk):
+    cross = load_strategy("cross-momentum")
+    market, symbol = place_of([(Market.SPOT, "ETHUSDT"), (Market.SPOT, "BTCUSDT")])
+    many = candidate_of(
+        cross, cross.params(), market=market, symbol=symbol, interval="1d", settings=Settings()
+    )
+    assert (many.market, many.symbol) == ("spot", "BTCUSDT+ETHUSDT")
+    with desk.database.write() as connection:
+        row = {"account": "paper", "scope": "symbol", "target": "ETHUSDT", "actor": "x", "reason": "y"}
+        connection.execute(insert(kills).values(row | {"latched_ns": 1}))
+    with desk.database.read() as connection:
+        evidence = Evidence(cross, many, Proof(()), None, None, 0.0)
+        asked = {one.name: one for one in requirements_of(Rung.PAPER, evidence, connection)}
+    assert "this is of kind allocator" in asked["Replayed through the stream"].observed
+    assert not asked["No kill in force"].met  # a kill of any of its symbols
+
+
+def test_a_place_names_markets_and_symbols_as_a_run_does():
+    named = [(Market.UM, "BTCUSDT"), (Market.SPOT, "BTCUSDT")]
+    assert place_of(named) == ("spot+um", "spot:BTCUSDT+um:BTCUSDT")
+    assert place_of(named[:1]) == ("um", "BTCUSDT")
