@@ -15,7 +15,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from qtm.compiled import either_way
 from qtm.errors import RiskError
 
 Floats = npt.NDArray[np.float64]
@@ -53,7 +52,6 @@ def tail_count(observations: int, alpha: float) -> tuple[int, float]:
     return tail_split(observations, alpha)
 
 
-@either_way
 def tail_split(observations: int, alpha: float) -> tuple[int, float]:
     """`tail_count` of values that are known to be good."""
     k = (1.0 - alpha) * observations

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from qtm.compiled import compiled
+from qtm.compiled import compiled, either_way
 from qtm.risk.measures import Floats, tail_split
 from qtm.risk.sizing import SizingView
 
@@ -17,6 +17,8 @@ LEAST_RETURNS = 30
 """Fewer returns than this measure nothing; every figure is then unknown."""
 
 TAIL_LEVEL = 0.975
+
+either_way(tail_split)  # declared here: the measures are also used where no compiler is loaded
 
 DECAY = 0.94
 """Weight of the variance before in that expected for the next bar (RiskMetrics 1996)."""

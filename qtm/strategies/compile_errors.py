@@ -7,6 +7,7 @@ searched for what no step may hold.
 from __future__ import annotations
 
 import ast
+import builtins
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -175,6 +176,13 @@ def _about_name(name: str, tree: ast.Module, source: Path, line: int | None) -> 
                 "use numbers, tuples, numpy and the functions of qtm.features; what a step is to remember "
                 "belongs in `state`",
             )
+    if hasattr(builtins, name):
+        return _error(
+            f"{name!r} cannot be used inside a step: the compiler does not know it",
+            source,
+            line,
+            "use numbers, tuples, numpy and the functions of qtm.features",
+        )
     return _error(
         f"the name {name!r} is not defined",
         source,

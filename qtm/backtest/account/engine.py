@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qtm.backtest.account.kernels import AWAKE, DYING, FULL, WATCHED, account_kernel, phase
+from qtm.backtest.account.kernels import account_kernel, phase
 from qtm.backtest.account.ledger import AccountLedger, new_account_ledger
+from qtm.backtest.account.loop_source import AWAKE, DYING, FULL, WATCHED
 from qtm.backtest.account.memory import Memory
 from qtm.backtest.account.panel import Panel
 from qtm.backtest.account.result import AccountLineage, AccountResult, AccountSnapshot, StrategyLine, words_of
@@ -203,7 +204,8 @@ class _Loop:
         ]
         self.wake = _wake(sitting)
         self.told = 0
-        self.kernel = self._kernel(watching=self.margined)
+        asks = any(one is not None for one in self.inside)
+        self.kernel = self._kernel(watching=self.margined or asks)
 
     def _kernel(self, *, watching: bool) -> Any:
         counting = any(not one.ahead for one in self.sitting)
