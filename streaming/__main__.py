@@ -50,7 +50,9 @@ def stream(
     cash: Annotated[str, typer.Option(help="Quote currency per symbol; default: an equal share.")] = "",
     units: Annotated[float, typer.Option(help="Fixed base units per target of 1; 0 sizes by equity.")] = 0.0,
     weight: Annotated[float, typer.Option(help="Share of the strategy's equity per target of 1.")] = 1.0,
-    sizer: Annotated[str, typer.Option(help="Sizing rule instead, such as volatility:target=0.001.")] = "",
+    rule: Annotated[
+        str, typer.Option("--sizing", help="Sizing rule instead, such as volatility:target=0.001.")
+    ] = "",
     band: Annotated[float, typer.Option(help="Distance of the protective limit from the close.")] = 0.01,
     warmup: Annotated[int, typer.Option(help="Bars of history first; -1: what the strategy needs.")] = -1,
     bars: Annotated[int, typer.Option(help="Stop after this many closed bars; 0: run on.")] = 0,
@@ -90,7 +92,7 @@ def stream(
             database_url=have.database,
             params=_params(param or []),
             sizing=sizing,
-            sizer=sizer,
+            sizer=rule,
             cash=_amount(cash) if cash else None,
             band=band,
             warmup=None if warmup < 0 else warmup,

@@ -29,7 +29,7 @@ ToOption = Annotated[str | None, typer.Option("--to", help="Day after the last, 
 CashOption = Annotated[float | None, typer.Option("--cash", help="Starting capital; the firm's by default.")]
 SizerOption = Annotated[
     str | None,
-    typer.Option("--sizing", "--sizer", help="Sizing rule and settings, such as volatility:target=0.01."),
+    typer.Option("--sizing", help="Sizing rule and settings, such as volatility:target=0.01."),
 ]
 UngatedOption = Annotated[bool, typer.Option("--ungated", help="Leave the risk gate out.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Parameter, for example fast=20.")]

@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 def size(
     symbol: Annotated[str, typer.Argument(help="Symbol, for example BTCUSDT.")],
     rule: Annotated[
-        str, typer.Option("--sizer", help="Rule and settings: volatility:target=0.01, fixed:risk=0.01 ...")
+        str, typer.Option("--sizing", help="Rule and settings: volatility:target=0.01, fixed:risk=0.01 ...")
     ] = "volatility:target=0.01",
     short: Annotated[bool, typer.Option("--short", help="Size a sale instead of a purchase.")] = False,
     price: Annotated[float | None, typer.Option(help="Entry price; else the last close.")] = None,
@@ -44,7 +44,7 @@ def size(
 
     A size never raises a limit, and the gate judges the order all the same.
 
-    Example: [bold]qtm size BTCUSDT --sizer fixed:risk=0.01 --price 60000 --stop 57000[/bold]
+    Example: [bold]qtm size BTCUSDT --sizing fixed:risk=0.01 --price 60000 --stop 57000[/bold]
     """
     from qtm.market.lake import Lake
     from qtm.risk.limits import load_limits

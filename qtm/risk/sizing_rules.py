@@ -284,7 +284,7 @@ def sizer_of(text: str) -> Sizer:
     name, _, listed = text.partition(":")
     if name not in RULES:
         raise ConfigError(
-            f"unknown sizing rule {name!r}", where="--sizer", remedy=f"use one of {', '.join(RULES)}"
+            f"unknown sizing rule {name!r}", where="--sizing", remedy=f"use one of {', '.join(RULES)}"
         )
     values = {}
     for pair in filter(None, listed.split(",")):
@@ -293,12 +293,12 @@ def sizer_of(text: str) -> Sizer:
             values[key.strip()] = float(value)
         except ValueError:
             raise ConfigError(
-                f"cannot read {pair!r}", where="--sizer", remedy="write name:key=number,key=number"
+                f"cannot read {pair!r}", where="--sizing", remedy="write name:key=number,key=number"
             ) from None
     try:
         return RULES[name](**values)
     except TypeError as error:
         words = str(error).partition(") ")[2] or str(error)
         raise ConfigError(
-            f"rule {name!r}: {words}", where="--sizer", remedy="see docs/explanation/risk-models.md, Sizing"
+            f"rule {name!r}: {words}", where="--sizing", remedy="see docs/explanation/risk-models.md, Sizing"
         ) from None

@@ -46,7 +46,9 @@ def run(tmp_path, monkeypatch):
 
 
 def test_a_stop_loses_the_share_asked_for_rounded_down_to_lots(run):
-    body = run("BTCUSDT", "--sizer", "fixed:risk=0.01", "--price", "100", "--stop", "90", "--equity", "10000")
+    body = run(
+        "BTCUSDT", "--sizing", "fixed:risk=0.01", "--price", "100", "--stop", "90", "--equity", "10000"
+    )
     assert body["weight"] == pytest.approx(0.1)
     assert body["loss_at_stop"] == pytest.approx(100.0, rel=1e-4) and body["loss_at_stop"] <= 100.0
     assert body["side"] == "BUY" and body["tradable"]
@@ -55,17 +57,17 @@ def test_a_stop_loses_the_share_asked_for_rounded_down_to_lots(run):
 def test_a_size_is_cut_to_the_limit_in_force(run, tmp_path):
     file = tmp_path / "limits.toml"
     file.write_text("[firm]\nmax_order_value = 1000\n")
-    body = run("BTCUSDT", "--sizer", "volatility:target=0.5", "--limits", str(file))
+    body = run("BTCUSDT", "--sizing", "volatility:target=0.5", "--limits", str(file))
     assert body["cut_to_limit"] and 990 < body["value"] <= 1000
 
 
 def test_a_short_ticket_and_a_ticket_too_small_say_so(run):
-    body = run("BTCUSDT", "--sizer", "volatility:target=0.0000001", "--short", "--equity", "100")
+    body = run("BTCUSDT", "--sizing", "volatility:target=0.0000001", "--short", "--equity", "100")
     assert body["side"] == "SELL" and not body["tradable"]
 
 
 def test_a_rule_without_its_inputs_and_an_unknown_symbol_are_refused(run):
     with pytest.raises(ConfigError, match="does not know enough"):
-        run("BTCUSDT", "--sizer", "fixed:risk=0.01")
+        run("BTCUSDT", "--sizing", "fixed:risk=0.01")
     with pytest.raises(DataError, match="ETHUSDT"):
         run("ETHUSDT")

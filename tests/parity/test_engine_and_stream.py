@@ -223,7 +223,7 @@ def check_parity(
     with Exchange([bars]) as exchange:
         stream = Stream(
             folder, exchange, "--strategy", name, "--symbols", "BTCUSDT", "--lockstep",
-            "--warmup", str(HISTORY), "--units", str(units), "--sizer", sizer, *settings, **environment,
+            "--warmup", str(HISTORY), "--units", str(units), "--sizing", sizer, *settings, **environment,
         )  # fmt: skip
         summary = stream.run()
 

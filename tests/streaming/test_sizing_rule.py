@@ -28,7 +28,7 @@ def test_the_first_order_is_the_rule_on_the_bars_seen_until_then(tmp_path: Path)
     bars = minute_bars("BTCUSDT", 40, history=HISTORY)
     rule = "volatility:target=0.0002,window=50"
     with Exchange([bars]) as exchange:
-        options = ("--lockstep", "--sizer", rule, "--warmup", str(HISTORY))
+        options = ("--lockstep", "--sizing", rule, "--warmup", str(HISTORY))
         stream = Stream(tmp_path, exchange, *TREND, *options)
         stream.run()
     qty, decided_ms = first_order(stream)
@@ -46,7 +46,7 @@ def test_the_rule_never_asks_for_more_than_the_position_limit(tmp_path: Path) ->
     limit.write_text("[firm]\nmax_position_value = 5000\n")
     bars = minute_bars("BTCUSDT", 40, history=HISTORY)
     with Exchange([bars]) as exchange:
-        options = ("--lockstep", "--sizer", "volatility:target=0.5", "--warmup", str(HISTORY))
+        options = ("--lockstep", "--sizing", "volatility:target=0.5", "--warmup", str(HISTORY))
         stream = Stream(tmp_path, exchange, *TREND, *options, "--limits", str(limit))
         assert stream.run()["orders"]["refused"] == 0
     told = command(stream, "explain", "trend-BTCUSDT-0000001", "--json")
@@ -56,7 +56,7 @@ def test_the_rule_never_asks_for_more_than_the_position_limit(tmp_path: Path) ->
 
 def test_without_enough_bars_the_rule_places_no_order(tmp_path: Path) -> None:
     with Exchange([minute_bars("BTCUSDT", 20, history=5)]) as exchange:
-        options = ("--lockstep", "--sizer", "volatility:target=0.001")
+        options = ("--lockstep", "--sizing", "volatility:target=0.001")
         summary = Stream(tmp_path, exchange, *TREND, *options).run()
         assert exchange.trades() == []
     assert summary["signals"] > 0 and summary["orders"]["approved"] == 0
