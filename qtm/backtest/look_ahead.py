@@ -24,9 +24,11 @@ from qtm.trading.book import Account, Sizing
 from qtm.trading.costs import UM_COSTS, nearest_ticks
 from qtm.trading.plan import plan_of
 
-_CASH = 100_000.0
 _MOST_CUTS = 2_000
-_INSTRUMENT = Instrument(
+
+PROOF_CASH = 100_000.0
+"""Quote currency every proof starts with."""
+PROOF_INSTRUMENT = Instrument(
     market=Market.UM,
     symbol="PROOF",
     base="PRF",
@@ -37,6 +39,7 @@ _INSTRUMENT = Instrument(
     max_qty=Decimal(10**6),
     min_notional=Decimal(5),
 )
+"""What the made-up markets trade, on the tick grid of `proof_market`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +107,12 @@ def proof_market(length: int, seed: int) -> BarSeries:
     low = np.round(np.minimum(opened, close) * (1.0 - reach[1]), 2)
     times = 1_700_006_400_000 + np.arange(length, dtype=np.int64) * Interval.H1.ms
     volume = np.round(random.gamma(2.0, 50.0, length), 3)
-    return BarSeries("PROOF", Interval.H1, times, opened, high, low, close, volume)
+    return BarSeries(PROOF_INSTRUMENT.symbol, Interval.H1, times, opened, high, low, close, volume)
 
 
 def _run(strategy: StepStrategy, values: Any, bars: BarSeries, **more: Any) -> BacktestResult:
     return run_backtest(
-        strategy, values, bars, _INSTRUMENT, cash=_CASH, costs=UM_COSTS, sizing=Sizing(), **more
+        strategy, values, bars, PROOF_INSTRUMENT, cash=PROOF_CASH, costs=UM_COSTS, sizing=Sizing(), **more
     )
 
 
@@ -175,7 +178,7 @@ def _one_by_one(strategy: StepStrategy, values: Any, bars: BarSeries, whole: Bac
     """The step called once per bar, as the live stream does, gives the bits of the compiled loop."""
     state = strategy.new_state()[0]
     held = _positions(whole)
-    tick = float(_INSTRUMENT.tick_size)
+    tick = float(PROOF_INSTRUMENT.tick_size)
     for i in range(len(bars)):
         bar = Bar(
             int(bars.open_time_ms[i]),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -18,12 +17,12 @@ from qtm.backtest.account.panel import PRICES, Listed, Panel
 from qtm.backtest.account.result import AccountResult
 from qtm.backtest.account.seats import Seat
 from qtm.backtest.account.terms import Conditions
-from qtm.backtest.look_ahead import Finding, Proof, proof_market
+from qtm.backtest.look_ahead import PROOF_CASH, PROOF_INSTRUMENT, Finding, Proof, proof_market
 from qtm.market.instruments import Instrument, Market
 from qtm.strategies.allocator_contract import AllocatorStrategy
 from qtm.strategies.python_contract import PythonStrategy
 
-_CONDITIONS = Conditions(100_000.0)
+_CONDITIONS = Conditions(PROOF_CASH)
 _SYMBOLS = 4
 _MOST_CUTS = 300
 _STOPS = 10
@@ -82,11 +81,7 @@ def _market(strategy: AllocatorStrategy | PythonStrategy, length: int) -> Panel:
 
 
 def _instrument(symbol: str, market: Market) -> Instrument:
-    return Instrument(
-        market, symbol, symbol, "USDT",
-        tick_size=Decimal("0.01"), step_size=Decimal("0.001"), min_qty=Decimal("0.001"),
-        max_qty=Decimal(10**6), min_notional=Decimal(5),
-    )  # fmt: skip
+    return replace(PROOF_INSTRUMENT, market=market, symbol=symbol, base=symbol)
 
 
 def _run(seat: Seat, panel: Panel, **more: Any) -> AccountResult:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from qtm.backtest.look_ahead import Finding, Proof, proof_market
+from qtm.backtest.look_ahead import PROOF_CASH, PROOF_INSTRUMENT, Finding, Proof, proof_market
 from qtm.backtest.tape.engine import run_orders_backtest
 from qtm.backtest.tape.events import (
     BEST_ASK,
@@ -32,27 +31,14 @@ from qtm.backtest.tape.events import (
 from qtm.backtest.tape.result import OrdersResult
 from qtm.backtest.tape.rules import Latency
 from qtm.market.bars import BarSeries
-from qtm.market.instruments import Instrument, Market
 from qtm.market.intervals import Interval
 from qtm.strategies.order_contract import OrderStrategy
 from qtm.trading.costs import UM_COSTS
 
-_CASH = 100_000.0
 _TRADES, _BARS = 600, 300
 _POISONED_CUTS, _STOPS = 60, 8
 _PLAIN = 120
 _LATENCY = Latency((1_000_000, 20_000_000), (5_000_000, 150_000_000), seed=3)
-_INSTRUMENT = Instrument(
-    market=Market.UM,
-    symbol="PROOF",
-    base="PRF",
-    quote="USDT",
-    tick_size=Decimal("0.01"),
-    step_size=Decimal("0.001"),
-    min_qty=Decimal("0.001"),
-    max_qty=Decimal(10**6),
-    min_notional=Decimal(5),
-)
 
 Check = Callable[[OrderStrategy, Any, Tape, OrdersResult], str]
 """A proof on one market: what differs, or nothing."""
@@ -102,7 +88,8 @@ def _of_bars() -> Tape:
     hours = proof_market(_BARS, 1)
     times = hours.open_time_ms[0] + np.arange(_BARS, dtype=np.int64) * Interval.M1.ms
     prices = (hours.open, hours.high, hours.low, hours.close)
-    return tape_of_bars(BarSeries("PROOF", Interval.M1, times, *prices, hours.volume), _INSTRUMENT)
+    bars = BarSeries(PROOF_INSTRUMENT.symbol, Interval.M1, times, *prices, hours.volume)
+    return tape_of_bars(bars, PROOF_INSTRUMENT)
 
 
 def _of_trades(*, with_book: bool) -> Tape:
@@ -117,18 +104,18 @@ def _of_trades(*, with_book: bool) -> Tape:
     trades["lots"] = random.integers(1, 20_000, _TRADES)
     trades["kind"] = np.where(buys, BUY_TRADE, SELL_TRADE)
     if not with_book:
-        return make_tape("PROOF", trades, depth=NO_DEPTH, interval=Interval.M1)
+        return make_tape(PROOF_INSTRUMENT.symbol, trades, depth=NO_DEPTH, interval=Interval.M1)
     every = np.repeat(trades, 3)
     for offset, kind, away in ((0, BEST_BID, -1), (1, BEST_ASK, 1)):
         every["kind"][offset::3], every["ticks"][offset::3] = kind, middle + away
         every["lots"][offset::3] = random.integers(1, 40_000, _TRADES)
-    return make_tape("PROOF", every, depth=TOP_OF_BOOK, interval=Interval.M1)
+    return make_tape(PROOF_INSTRUMENT.symbol, every, depth=TOP_OF_BOOK, interval=Interval.M1)
 
 
 # --- proofs ------------------------------------------------------------------------------------------------
 def _run(strategy: OrderStrategy, values: Any, tape: Tape, **more: Any) -> OrdersResult:
     return run_orders_backtest(
-        strategy, values, tape, _INSTRUMENT, cash=_CASH, costs=UM_COSTS, latency=_LATENCY, **more
+        strategy, values, tape, PROOF_INSTRUMENT, cash=PROOF_CASH, costs=UM_COSTS, latency=_LATENCY, **more
     )
 
 
