@@ -173,7 +173,7 @@ class _Run:
         """Count what an earlier process journaled and had no time to count."""
         if not self.journal.found:
             return
-        sizing = self.inputs.conditions.place.sizing
+        sizing = self.inputs.conditions.sizing_params.items()
         counted = {tuple(sorted(one.items())) for one in self.registry.recorded(self.journal.run_id)}
         missing = [
             number
@@ -208,7 +208,7 @@ class _Run:
             chosen = [self.space.params(number) for number in numbers]
             figures = np.array([self.journal.found[number] for number in numbers])
             rows = table_of(self.inputs.strategy, chosen, figures)
-            found = trials_of_sweep(self.inputs.strategy, rows, self.inputs.conditions.place)
+            found = trials_of_sweep(self.inputs.strategy, rows, self.inputs.conditions)
             self.registry.record(found, self.journal.run_id)
 
     def _tell_progress(self) -> None:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import polars as pl
 from sqlalchemy import Select, insert, select
 
-from qtm.backtest.conditions.contract import Place, Result
+from qtm.backtest.conditions.contract import Conditions, Result
 from qtm.backtest.statistics import DAYS_PER_YEAR, daily_returns
 from qtm.clock import Clock, SystemClock
 from qtm.errors import RiskError, StoreError
@@ -89,14 +89,14 @@ def _sizing_of(made_from: Any) -> dict[str, float]:
     return {f"{owner}{name}": value for owner, settings in named for name, value in settings.items()}
 
 
-def trials_of_sweep(strategy: Strategy, table: pl.DataFrame, place: Place) -> list[Trial]:
-    """The trials a sweep at `place` was, from its table (see `qtm.backtest.sweep.run_sweep`)."""
-    names = strategy.params_type._fields
+def trials_of_sweep(strategy: Strategy, table: pl.DataFrame, conditions: Conditions) -> list[Trial]:
+    """The trials a sweep under `conditions` was, from its table (see `qtm.backtest.sweep.run_sweep`)."""
+    names, place = strategy.params_type._fields, conditions.place
     return [
         Trial(
             strategy=strategy.name,
             strategy_version=strategy.version,
-            params={**{name: float(row[name]) for name in names}, **dict(place.sizing)},
+            params={**{name: float(row[name]) for name in names}, **conditions.sizing_params},
             symbol=place.symbol,
             interval=place.interval,
             start_ms=place.first_ms,

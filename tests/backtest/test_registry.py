@@ -115,7 +115,7 @@ def test_a_sweep_and_single_runs_record_the_same_trials(registry):
         trend, {"fast": [3, 5], "slow": [20, 400]}, market.bars, market.instrument,
         cash=market.cash, costs=market.costs, sizing=market.sizing,
     )  # fmt: skip
-    registry.record(trials_of_sweep(trend, table, market.place))
+    registry.record(trials_of_sweep(trend, table, market))
     alone = [
         trial_of(market.run(trend, trend.params({"fast": f, "slow": s}))) for f in (3, 5) for s in (20, 400)
     ]

@@ -236,7 +236,7 @@ def test_lineage_trial_and_sweep_name_the_rule() -> None:
     market = BarConditions(MARKET, coin("PROOF"), CASH, SPOT_COSTS, rule)
     table = sweep_table(strategy, {"fast": [3], "slow": [8]}, market)
     assert table["final_equity"][0] == pytest.approx(result.equity[-1], rel=1e-12)
-    (swept,) = trials_of_sweep(strategy, table, market.place)
+    (swept,) = trials_of_sweep(strategy, table, market)
     assert swept.params == trial_of(result).params
     plain = run_sweep(
         strategy, {"fast": [3], "slow": [8]}, MARKET, coin("PROOF"), cash=CASH, costs=SPOT_COSTS

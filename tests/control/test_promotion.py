@@ -51,9 +51,6 @@ def candidate(**changes):
 def verdict(**changes):
     values = GOOD | {Control(name): value for name, value in changes.items()}
     subject = Subject(
-        "trend",
-        TREND.version,
-        dict(PARAMS._asdict()),
         "spot",
         "BTCUSDT",
         ("BTCUSDT",),
@@ -61,6 +58,9 @@ def verdict(**changes):
         0,
         DAY_MS,
         7,
+        "trend",
+        TREND.version,
+        dict(PARAMS._asdict()),
         100,
     )
     return Verdict(subject, tuple(Gate(c, values[c], BOUNDS[c], "words") for c in Control))

@@ -18,7 +18,8 @@ from qtm.backtest.account.seats import Seat
 from qtm.backtest.account.terms import Conditions as AccountTerms
 from qtm.backtest.account.terms import new_memory
 from qtm.backtest.conditions.bars import taker_cost
-from qtm.backtest.conditions.contract import Place, doubled
+from qtm.backtest.conditions.contract import doubled
+from qtm.backtest.place import Place
 from qtm.backtest.session import DAY_MS
 from qtm.risk.sized_targets import sizing_as_params, sizing_in_words
 from qtm.risk.sizing import Sizer
@@ -49,9 +50,13 @@ class AccountConditions:
         return Place(
             "+".join(sorted({str(one.market) for one in panel.instruments})), short_name(panel.names),
             panel.names, str(panel.interval), int(panel.open_time_ms[0]), int(panel.open_time_ms[-1]),
-            len(panel), self.data_version,
-            tuple(sizing_as_params(sizing_in_words(self.sizing)).items()) if self.sizing else (),
+            self.data_version,
         )  # fmt: skip
+
+    @property
+    def sizing_params(self) -> dict[str, float]:
+        """The sizing rule of all seats as parameters."""
+        return sizing_as_params(sizing_in_words(self.sizing)) if self.sizing else {}
 
     @property
     def days(self) -> npt.NDArray[np.int64]:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qtm.backtest.conditions.contract import Place, doubled
+from qtm.backtest.conditions.contract import doubled
 from qtm.backtest.engine import BacktestResult, make_rules, run_backtest
 from qtm.backtest.funding import FundingRates
+from qtm.backtest.place import Place
 from qtm.backtest.statistics import daily_equity
 from qtm.market.bars import BarSeries
 from qtm.market.instruments import Instrument
@@ -47,9 +48,13 @@ class BarConditions:
         bars = self.bars
         return Place(
             str(self.instrument.market), bars.symbol, (bars.symbol,), str(bars.interval),
-            int(bars.open_time_ms[0]), int(bars.open_time_ms[-1]), len(bars), self.data_version,
-            tuple(sizing_as_params(sizing_in_words(self.sizing)).items()),
+            int(bars.open_time_ms[0]), int(bars.open_time_ms[-1]), self.data_version,
         )  # fmt: skip
+
+    @property
+    def sizing_params(self) -> dict[str, float]:
+        """The sizing rule as parameters."""
+        return sizing_as_params(sizing_in_words(self.sizing))
 
     @property
     def days(self) -> npt.NDArray[np.int64]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy.typing as npt
 
 from qtm.backtest.account.result import AccountResult
 from qtm.backtest.engine import BacktestResult
+from qtm.backtest.place import Place
 from qtm.backtest.tape.result import OrdersResult
 from qtm.strategies.allocator_contract import AllocatorStrategy
 from qtm.strategies.order_contract import OrderStrategy
@@ -18,25 +18,6 @@ from qtm.trading.costs import CostModel
 
 Result = BacktestResult | AccountResult | OrdersResult
 """A finished run of any engine."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where and when runs happen, in the words their lineage uses.
-
-    `symbol` is the short name of many symbols; `symbols` names them all. Times are UTC milliseconds of the
-    first and the last bar's open. `sizing` names a sizing rule and its settings as parameters.
-    """
-
-    market: str
-    symbol: str
-    symbols: tuple[str, ...]
-    interval: str
-    first_ms: int
-    last_ms: int
-    bars: int
-    data_version: int | None
-    sizing: tuple[tuple[str, float], ...] = ()
 
 
 class Conditions(Protocol):
@@ -49,6 +30,10 @@ class Conditions(Protocol):
     @property
     def place(self) -> Place:
         """Where and when."""
+
+    @property
+    def sizing_params(self) -> dict[str, float]:
+        """A sizing rule and its settings as parameters of every trial; empty without a rule."""
 
     @property
     def days(self) -> npt.NDArray[np.int64]:

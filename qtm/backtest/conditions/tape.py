@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from qtm.backtest.conditions.bars import taker_cost
-from qtm.backtest.conditions.contract import Place, doubled
+from qtm.backtest.conditions.contract import doubled
 from qtm.backtest.funding import FundingRates
+from qtm.backtest.place import Place
 from qtm.backtest.session import DAY_MS
 from qtm.backtest.tape.engine import run_orders_backtest
 from qtm.backtest.tape.events import Tape
@@ -52,8 +53,13 @@ class TapeConditions:
         first_ms, end_ms = tape.start_ns // _NS, tape.end_ns // _NS
         return Place(
             str(self.instrument.market), tape.symbol, (tape.symbol,), tape.resolution, first_ms,
-            end_ms - step_ms, (end_ms - first_ms) // step_ms, self.data_version,
+            end_ms - step_ms, self.data_version,
         )  # fmt: skip
+
+    @property
+    def sizing_params(self) -> dict[str, float]:
+        """Nothing: order strategies size their own orders."""
+        return {}
 
     @property
     def days(self) -> npt.NDArray[np.int64]:

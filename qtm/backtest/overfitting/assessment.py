@@ -81,18 +81,11 @@ def assess(
         picked, trials, conditions, result, registry.count(strategy.name), resamples=resamples, seed=seed
     )
     tell("tests", 1, 1)
-    place = conditions.place
     subject = Subject(
+        **dataclasses.asdict(conditions.place),
         strategy=strategy.name,
         strategy_version=strategy.version,
         params={name: float(value) for name, value in result.lineage.params.items()},
-        market=place.market,
-        symbol=place.symbol,
-        symbols=place.symbols,
-        interval=place.interval,
-        first_ms=place.first_ms,
-        last_ms=place.last_ms,
-        data_version=place.data_version,
         trials=measured.counted.trials,
     )
     return Assessment(result, trials, measured, Verdict(subject, gates_of(measured, max_drawdown)))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from qtm.backtest.place import Place
 from qtm.errors import RiskError
 
 
@@ -84,22 +85,12 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """What was judged; times are UTC milliseconds of the first and last bar's open.
-
-    `symbol` is the short name of the `symbols`, which are the names in full.
-    """
+class Subject(Place):
+    """What was judged, and on what; `trials` counts all that were ever recorded of the strategy."""
 
     strategy: str
     strategy_version: str
     params: dict[str, float]
-    market: str
-    symbol: str
-    symbols: tuple[str, ...]
-    interval: str
-    first_ms: int
-    last_ms: int
-    data_version: int | None
     trials: int
 
 

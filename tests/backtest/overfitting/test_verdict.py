@@ -8,7 +8,7 @@ import pytest
 from qtm.backtest.overfitting.verdict import BOUNDS, Control, Gate, Subject, Verdict, verdict_of
 from qtm.errors import RiskError
 
-SUBJECT = Subject("trend", "abc", {"fast": 5.0}, "spot", "BTCUSDT", ("BTCUSDT",), "1h", 0, 1, 3, 100)
+SUBJECT = Subject("spot", "BTCUSDT", ("BTCUSDT",), "1h", 0, 1, 3, "trend", "abc", {"fast": 5.0}, 100)
 GOOD = {
     Control.DEFLATED_SHARPE: 0.97,
     Control.OVERFITTING: 0.1,
