@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from qtm.trading.orders import Fill, OrderIntent, OrderStatus, OrderType, Purpose, Side, TimeInForce
+from qtm.trading.order_record import order_fields, order_of_fields
+from qtm.trading.orders import Fill, OrderIntent, OrderStatus, Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +28,9 @@ def order_row(
     """The row of an order just approved; one that is INFLIGHT counts as sent now."""
     sending = status is OrderStatus.INFLIGHT
     return {
-        "client_order_id": intent.client_order_id,
+        **order_fields(intent),
         "account": account,
         "run_id": run_id,
-        "strategy": intent.strategy,
-        "symbol": intent.symbol,
-        "side": intent.side.value,
-        "type": intent.type.value,
-        "time_in_force": intent.time_in_force.value if intent.time_in_force else None,
-        "qty": str(intent.qty),
-        "price": _text(intent.price),
-        "reduce_only": intent.reduce_only,
-        "purpose": intent.purpose.value,
-        "stop_price": _text(intent.stop_price),
-        "take_profit": _text(intent.take_profit),
-        "decided_ms": intent.decided_ms,
         "status": status.value,
         "reason": "",
         "attempts": int(sending),
@@ -53,22 +42,9 @@ def order_row(
 
 def journaled_order(row: Mapping[Any, Any]) -> JournaledOrder:
     """The order of a row."""
-    intent = OrderIntent(
-        client_order_id=row["client_order_id"],
-        strategy=row["strategy"],
-        symbol=row["symbol"],
-        side=Side(row["side"]),
-        type=OrderType(row["type"]),
-        qty=Decimal(row["qty"]),
-        price=_amount(row["price"]),
-        time_in_force=TimeInForce(row["time_in_force"]) if row["time_in_force"] else None,
-        decided_ms=row["decided_ms"],
-        reduce_only=row["reduce_only"],
-        purpose=Purpose(row["purpose"]),
-        stop_price=_amount(row["stop_price"]),
-        take_profit=_amount(row["take_profit"]),
+    return JournaledOrder(
+        order_of_fields(row), OrderStatus(row["status"]), row["reason"], row["attempts"], row["sent_ns"]
     )
-    return JournaledOrder(intent, OrderStatus(row["status"]), row["reason"], row["attempts"], row["sent_ns"])
 
 
 def fill_row(fill: Fill, account: str) -> dict[str, Any]:
@@ -102,11 +78,3 @@ def fill_of_row(row: Mapping[Any, Any]) -> Fill:
         maker=row["maker"],
         ts_ms=row["ts_ms"],
     )
-
-
-def _text(amount: Decimal | None) -> str | None:
-    return None if amount is None else str(amount)
-
-
-def _amount(text: str | None) -> Decimal | None:
-    return None if text is None else Decimal(text)

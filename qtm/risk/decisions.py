@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from qtm.risk.rules import CONTROL_NAMES
+from qtm.trading.order_record import amount_of_text, amount_text, order_fields
 from qtm.trading.orders import OrderIntent
 
 
@@ -56,39 +57,25 @@ class Decision:
     @classmethod
     def from_record(cls, intent: OrderIntent, record: Mapping[str, Any]) -> Decision:
         """The decision on `intent` that `record` describes."""
-        price, seen = record["reference_price"], record["reference_ms"]
         return cls(
             intent=intent,
             approved=record["verdict"] == "APPROVED",
             findings=tuple(Finding(**finding) for finding in record["findings"]),
             limits_version=record["limits_version"],
             now_ms=record["gate_ms"],
-            reference_price=None if price is None else Decimal(price),
-            reference_ms=seen,
+            reference_price=amount_of_text(record["reference_price"]),
+            reference_ms=record["reference_ms"],
             inputs=record["inputs"],
         )
 
     def record(self) -> dict[str, Any]:
         """The decision as plain data, for the journal."""
-        intent = self.intent
         return {
-            "client_order_id": intent.client_order_id,
-            "strategy": intent.strategy,
-            "symbol": intent.symbol,
-            "side": intent.side.value,
-            "type": intent.type.value,
-            "time_in_force": intent.time_in_force.value if intent.time_in_force else None,
-            "qty": str(intent.qty),
-            "price": str(intent.price) if intent.price is not None else None,
-            "reduce_only": intent.reduce_only,
-            "purpose": intent.purpose.value,
-            "stop_price": str(intent.stop_price) if intent.stop_price is not None else None,
-            "take_profit": str(intent.take_profit) if intent.take_profit is not None else None,
-            "decided_ms": intent.decided_ms,
+            **order_fields(self.intent),
             "verdict": "APPROVED" if self.approved else "REFUSED",
             "limits_version": self.limits_version,
             "gate_ms": self.now_ms,
-            "reference_price": str(self.reference_price) if self.reference_price is not None else None,
+            "reference_price": amount_text(self.reference_price),
             "reference_ms": self.reference_ms,
             "findings": [
                 {
