@@ -72,6 +72,7 @@ def through_bar(
     """
     if funding_rate != 0.0 and book.qty != 0.0:
         pay_funding(session, book, funding_rate, opened)
+    taken = 0.0
     if session.working_lots != 0.0:
         asked = session.working_lots
         status, filled, paid, fee = meet_open(session, book, opened, volume, rules)
@@ -79,10 +80,11 @@ def through_bar(
             sink, i - 1, session.working_since_ms, session.working_sequence, asked, filled,
             session.working_limit_ticks, status, ENTRY, 0, paid, fee, book,
         )  # fmt: skip
+        taken = abs(filled)
         if filled != 0.0 and session.armed:
             trail_behind(session, book.qty, paid)
     if session.armed or session.leaving != 0 or (rules.margin.leverage > 0.0 and book.qty != 0.0):
-        cause, asked, filled, paid, fee = live_through(session, book, opened, high, low, volume, rules)
+        cause, asked, filled, paid, fee = live_through(session, book, opened, high, low, volume, taken, rules)
         if cause != NOTHING:
             status = FILLED if filled == asked else PARTIAL
             note_order(

@@ -62,14 +62,14 @@ def rest_calm(session: Any, book: Any, margin: Any) -> None:
 
 @either_way
 def close_at(
-    session: Any, book: Any, asked: float, price: float, maker: bool, volume: float, rules: Any
+    session: Any, book: Any, asked: float, price: float, maker: bool, volume: float, taken: float, rules: Any
 ) -> tuple[float, float, float]:
-    """Close what the bar carries of `asked` lots: (lots filled, fill price, fee).
+    """Close what the bar still carries of `asked` lots, `taken` being gone: (lots filled, fill price, fee).
 
     As taker at the worse tick of `price` with impact, or as maker at `price`.
     """
     grid, side = rules.grid, (1 if asked > 0.0 else -1)
-    lots = fillable_lots(asked, volume, grid.step_size, rules.costs)
+    lots = fillable_lots(asked, volume, grid.step_size, rules.costs, taken)
     if lots == 0.0:
         return 0.0, np.nan, 0.0
     if maker:
@@ -97,9 +97,12 @@ def liquidate(book: Any, price: float, rules: Any) -> tuple[float, float, float]
 
 @either_way
 def live_through(
-    session: Any, book: Any, opened: float, high: float, low: float, volume: float, rules: Any
+    session: Any, book: Any, opened: float, high: float, low: float, volume: float, taken: float, rules: Any
 ) -> tuple[int, float, float, float, float]:
-    """Let a position live through a bar: (cause or NOTHING, lots asked, lots filled, fill price, fee)."""
+    """Let a position live through a bar: (cause or NOTHING, lots asked, lots filled, fill price, fee).
+
+    Earlier orders have taken `taken` lots of the bar's volume.
+    """
     qty = book.qty
     if abs(qty) < rules.grid.step_size:
         return NOTHING, 0.0, 0.0, 0.0, 0.0
@@ -120,11 +123,11 @@ def live_through(
         return LIQUIDATION, lots, lots, paid, fee
     asked = -np.trunc(qty / rules.grid.step_size + np.copysign(1e-9, qty))
     if stop_hit:
-        filled, paid, fee = close_at(session, book, asked, at_stop, False, volume, rules)
+        filled, paid, fee = close_at(session, book, asked, at_stop, False, volume, taken, rules)
         session.leaving = 0 if filled == asked else cause
         return (cause if filled != 0.0 else NOTHING), asked, filled, paid, fee
     target = profit_level(session, qty, rules.grid.tick_size)
     if target > 0.0 and (high > target if long else low < target):
-        filled, paid, fee = close_at(session, book, asked, target, True, volume, rules)
+        filled, paid, fee = close_at(session, book, asked, target, True, volume, taken, rules)
         return (TAKE_PROFIT if filled != 0.0 else NOTHING), asked, filled, paid, fee
     return NOTHING, 0.0, 0.0, 0.0, 0.0

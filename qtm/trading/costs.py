@@ -1,8 +1,8 @@
 """What trading costs: one model for the engines, the paper exchange and the execution report.
 
 A taker pays `slippage_bps` plus square-root impact: `impact` x volatility of a bar x sqrt(quantity / its
-volume) (Torre and Ferrari, "Market Impact Model Handbook", BARRA, 1997). An order takes at most
-`participation` of the volume of the bar it fills in. Compiled code receives the `CostModel` itself; it is a
+volume) (Torre and Ferrari, "Market Impact Model Handbook", BARRA, 1997). All orders of an account
+on a symbol together take at most `participation` of the volume of the bar they fill in. Compiled code receives the `CostModel` itself; it is a
 tuple of numbers.
 """
 
@@ -39,7 +39,7 @@ class CostModel(NamedTuple):
         Square-root impact: a taker pays `impact` x sigma x sqrt(qty / volume) more, sigma and volume being
         those of a bar; 0 for none.
     participation
-        Largest share of a bar's volume one order may take; 0 means no bound.
+        Largest share of a bar's volume that all orders on a symbol together may take; 0 means no bound.
     bnb_price
         Quote currency a BNB costs. Fees in BNB are booked in quote at this price, as if the BNB were bought
         when it is burnt.
@@ -111,11 +111,14 @@ def slippage_of(qty: float, volume: float, sigma: float, costs: Any) -> float:
 
 
 @compiled
-def fillable_lots(lots: float, volume: float, step_size: float, costs: Any) -> float:
-    """How much of an order for signed `lots` a bar of `volume` base units can fill, in whole lots."""
+def fillable_lots(lots: float, volume: float, step_size: float, costs: Any, taken: float = 0.0) -> float:
+    """How much of an order for signed `lots` a bar of `volume` base units can fill, in whole lots.
+
+    `taken` lots of the bar have gone to earlier orders.
+    """
     if costs.participation <= 0.0:
         return float(lots)
-    most = np.floor(costs.participation * volume / step_size + 1e-9)
+    most = max(0.0, np.floor(costs.participation * volume / step_size + 1e-9) - taken)
     return float(np.copysign(min(abs(lots), most), lots))
 
 

@@ -68,6 +68,16 @@ def test_a_stop_larger_than_its_bar_leaves_the_rest_to_the_opens_that_follow() -
     assert result.equity[-1] == pytest.approx(10_000 - 0.3 * 5 - 0.2 * 3 - 0.5 * 2)
 
 
+def test_a_stop_in_the_bar_of_its_entry_finds_what_the_entry_left_of_it() -> None:
+    # A volume of 15 carries 1.5: the entry takes 1, the stop 0.5, and the rest leaves at the next open.
+    result = run([calm(15), (100, 100, 94, 96, 15), (97, 97, 97, 97, 15), calm(15)], stop=5)
+    assert result.orders.select("cause", "status", "filled_qty", "fill_price").rows() == [
+        ("target", "FILLED", 1.0, 100.0),
+        ("stop", "PARTIAL", 0.5, 95.0),
+        ("stop", "FILLED", 0.5, 97.0),
+    ]
+
+
 def test_a_take_profit_rests_until_enough_has_traded_through_it() -> None:
     rows = [calm(90), calm(90), (100, 104, 100, 101, 4), (101, 102, 100, 101, 90), (101, 104, 101, 101, 90)]
     result = run(rows, take_profit=3)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from qtm.backtest.account.depth import take, taken_in_bar
 from qtm.backtest.account.ledger import note_order
 from qtm.backtest.account.memory import rules_of
 from qtm.backtest.intrabar import NOTHING, live_through
@@ -80,12 +81,13 @@ def live_alone(
     before = purse[quote.purse]
     leg.cash, leg.variance = before, quote.variance
     cause, asked, lots, paid, fee = live_through(
-        leg, leg, opened, high, low, volume, rules_of(quote, leg.limits)
+        leg, leg, opened, high, low, volume, taken_in_bar(account, quote), rules_of(quote, leg.limits)
     )
     if cause == NOTHING:
         if leg.armed:
             trail_behind(leg, leg.qty, high if leg.qty > 0.0 else low)
         return
+    take(account, quote, lots)
     purse[quote.purse] = leg.cash
     leg.flow += leg.cash - before
     note_exit(account, orders, leg, s, cause, asked, lots, paid, fee, opened_ms, i)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from qtm.backtest.account.depth import take, taken_in_bar
 from qtm.backtest.account.exits import live_alone, note_exit
 from qtm.backtest.account.memory import MARGIN, NOBODY, margin_of_quote, rules_of
 from qtm.backtest.account.opening import book_fill
@@ -198,11 +199,13 @@ def close_leg(
     asked = -np.trunc(leg.qty / quote.step_size + np.copysign(1e-9, leg.qty))
     before = purse[MARGIN]
     leg.cash, leg.variance = before, quote.variance
-    lots, paid, fee = close_at(leg, leg, asked, price, maker, volume, rules)
+    taken = taken_in_bar(account, quote)
+    lots, paid, fee = close_at(leg, leg, asked, price, maker, volume, taken, rules)
     leg.left_bar = account.bars
     leg.leaving = 0 if maker or lots == asked else cause
     if lots == 0.0:
         return
+    take(account, quote, lots)
     purse[MARGIN] = leg.cash
     leg.flow += leg.cash - before
     note_exit(account, orders, leg, s, cause, asked, lots, paid, fee, opened_ms, i)

@@ -107,6 +107,8 @@ QUOTE = np.dtype(
         ("spot", "?"),
         ("purse", "i8"),
         ("first_leg", "i8"),
+        ("taken_lots", "f8"),
+        ("taken_bar", "i8"),
         *((name, "i8" if name == "fee_in" else "f8") for name in CostModel._fields),
         *_floats("leverage", "maintenance_rate", "liquidation_fee"),
         ("brackets", "f8", (MOST_BRACKETS, 4)),
@@ -118,7 +120,7 @@ QUOTE = np.dtype(
 
 `close` and `seen_ms` follow the account's marks only when something asks for them. The order is the net of
 its legs; `side` 0 means that they cross exactly. `first_leg` begins the chain of its legs, which goes on with
-each leg's `next`.
+each leg's `next`. `taken_lots` of bar number `taken_bar` have gone to the account's orders.
 """
 
 LEG = np.dtype(

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from qtm.backtest.account.depth import depth_at, take, taken_in_bar
 from qtm.backtest.account.ledger import note_order
 from qtm.backtest.account.memory import DELISTED, NOBODY, UNFUNDED, costs_of_quote, grid_of_quote
 from qtm.backtest.intrabar import ENTRY
@@ -145,12 +146,6 @@ def trade_at_open(
 
 
 @either_way
-def depth_at(quote: Any, volumes: Any, n: int) -> float:
-    """The volume of instrument `n` in a bar; 0.0, without a look at it, where no cost depends on it."""
-    return float(volumes[n]) if quote.impact > 0.0 or quote.participation > 0.0 else 0.0
-
-
-@either_way
 def book_fill(
     sleeves: Any, quote: Any, leg: Any, lots: float, price: float, fee_base: float, fee_quote: float
 ) -> float:
@@ -226,7 +221,9 @@ def trade(
     limit, qty = (quote.buy_limit if side > 0 else quote.sell_limit), sent * quote.step_size
     if qty < quote.min_qty * (1 - 1e-12) or qty * limit * quote.tick_size < quote.min_notional:
         sent = 0.0
-    filled = fillable_lots(sent, volume, quote.step_size, costs) if sent > 0.0 else 0.0
+    filled = 0.0
+    if sent > 0.0:
+        filled = fillable_lots(sent, volume, quote.step_size, costs, taken_in_bar(account, quote))
     ticks, expired = nearest_ticks(opened, quote.tick_size), False
     if filled > 0.0:
         bps = slippage_of(filled * quote.step_size, volume, np.sqrt(quote.variance), costs)
@@ -236,6 +233,7 @@ def trade(
         expired = ticks > quote.buy_limit or ticks < quote.sell_limit
     if expired:
         filled = crossed = 0.0
+    take(account, quote, filled)
     major = 1 if bought >= sold else -1
     grant(quote, legs, major, max(bought, sold), crossed + filled)
     if crossed > 0.0 or sold * bought > 0.0:

@@ -88,6 +88,26 @@ def test_cash_positions_fees_and_funding_are_conserved(seed: int) -> None:
     assert result.purses[:, 0].min() >= -1e-6  # spot cash is never borrowed
 
 
+@settings(max_examples=5, deadline=None)
+@given(st.integers(0, 10_000))
+def test_all_orders_of_a_bar_together_take_no_more_than_their_share_of_its_volume(seed: int) -> None:
+    panel = market(seed)
+    tight = COSTS._replace(participation=0.02)
+    result = run_account(SEATS, panel, Conditions(50_000.0, costs=tight, leverage=3.0))
+    sent = result.order_rows[
+        np.isin(result.orders["cause"], ("target", "stop", "take-profit", "trailing stop"))
+    ]
+    instrument, bar = result.legs["instrument"][sent["leg"]], sent["bar"] + 1
+    for n in range(4):
+        lots = np.bincount(
+            bar[instrument == n],
+            ((np.abs(sent["filled_lots"]) - sent["crossed_lots"]) * result.sizes[n])[instrument == n],
+            len(panel) + 1,
+        )
+        most = np.append(np.nan_to_num(panel.volume[:, n]) * 0.02, 0.0)
+        assert (lots <= most + 1e-6).all()
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_equity_and_targets_never_depend_on_bars_that_come_later(seed: int) -> None:
     panel = market(seed)
