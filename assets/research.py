@@ -83,6 +83,7 @@ def backtest(
             ),
             "by symbol": _by_symbol(result),
             "orders by state": _orders_by_state(result),
+            "loss limits": "; ".join(result.limit_notes) or "not passed",
             "last orders": table(_last_orders(result)),
             "kind": strategy.kind,
             "parameters": dg.MetadataValue.json(made_from.params),

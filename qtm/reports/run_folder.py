@@ -39,6 +39,11 @@ class FinishedRun(Protocol):
         ...
 
     @property
+    def limit_notes(self) -> list[str]:
+        """What became of its loss limits, in words."""
+        ...
+
+    @property
     def orders(self) -> pl.DataFrame:
         """Its orders."""
         ...
@@ -99,6 +104,7 @@ def write_run(folder: Path, result: FinishedRun, time_ms: npt.NDArray[np.int64])
             **{name: getattr(lineage, name) for name in ("strategy", "symbol", "interval", "params")},
         },
         "statistics": {k: v if math.isfinite(v) else None for k, v in result.statistics.as_dict().items()},
+        "limit_notes": result.limit_notes,
     }
     tables = {"equity": pl.DataFrame({"time_ms": time_ms, "equity": result.equity}), "orders": result.orders}
     trades = getattr(result, "trades", None)

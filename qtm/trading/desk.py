@@ -129,13 +129,15 @@ BOOKS = np.dtype(
         ("day", "i8"),
         ("day_start", "i8"),
         ("last_worth", "i8"),
+        ("loss_limit_ms", "i8"),
         ("ruin_low", "i8"),
         ("ruin_high", "i8"),
     ],
     align=True,
 )
 """The account's books in units: `base` is signed, `lots` are the whole lots in it, `cost` what it was bought
-(sold) for, `ruin_*` the prices in ticks at which a margin account is liquidated (0 for none)."""
+(sold) for, `loss_limit_ms` when a loss first was above its limit (PT-09), `ruin_*` the prices in ticks at
+which a margin account is liquidated; 0 for never and none."""
 
 DESK = np.dtype(
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from qtm.backtest.account.seats import Seat
 from qtm.backtest.account.terms import Conditions
 from qtm.backtest.holdings import Holdings
 from qtm.backtest.look_ahead import proof_market
+from qtm.backtest.session import LossLimit
 from qtm.backtest.tape.engine import run_orders_backtest
 from qtm.backtest.tape.events import tape_of_bars
 from qtm.backtest.tape.result import OrdersResult
@@ -91,6 +93,16 @@ def test_an_order_strategys_run_prints_and_compares_even_if_it_never_lost(
     runs = [read_run(write_run(tmp_path / name, result, times)) for name in ("one", "two")]
     lucky = dataclasses.replace(runs[1], statistics={**runs[1].statistics, "profit_factor": float("nan")})
     assert "profit factor" in render_page(comparison_document([runs[0], lucky]))
+
+
+def test_a_run_that_passed_its_loss_limit_says_so_on_its_sheet_and_in_its_folder(
+    result: OrdersResult, tmp_path: Path
+) -> None:
+    halted = dataclasses.replace(result, loss_limit=LossLimit(1_704_067_205_000, True))
+    assert "Halted since 2024-01-01T00:00:05Z by PT-09 (loss limit)." in tear_sheet_page(halted)
+    for run, notes in ((result, []), (halted, ["halted since 2024-01-01T00:00:05Z by PT-09 (loss limit)"])):
+        folder = write_run(tmp_path / "run", run, run.bars.open_time_ms)
+        assert json.loads((folder / "result.json").read_text())["limit_notes"] == notes
 
 
 def test_an_accounts_sheet_shows_every_strategy_and_symbol() -> None:

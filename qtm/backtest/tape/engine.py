@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from qtm.backtest.engine import Lineage
 from qtm.backtest.funding import FundingRates
+from qtm.backtest.session import LossLimit
 from qtm.backtest.tape.events import NO_DEPTH, Tape
 from qtm.backtest.tape.funding import with_payments
 from qtm.backtest.tape.kernels import engine_calls, run_kernel
@@ -24,7 +25,7 @@ from qtm.backtest.tape.result import OrdersResult
 from qtm.backtest.tape.rules import Latency, Queue, make_rules
 from qtm.errors import ConfigError, DataError, StrategyError
 from qtm.market.instruments import Instrument, Market
-from qtm.risk.rules import GateLimits
+from qtm.risk.rules import HALTED, GateLimits
 from qtm.strategies.compile_errors import COMPILER_ERRORS, explain_compile_error
 from qtm.strategies.order_contract import OrderStrategy
 from qtm.trading.costs import CostModel
@@ -100,7 +101,7 @@ def run_orders_backtest(
     start = desk["books"][0].copy()
     equity = np.empty((whole.end_ns - whole.start_ns) // int(rules["sample_ns"][0]))
     fills, ends = _run(strategy, values, state, desk, rules, levels, whole, equity, compiled=compiled)
-    _close_of_tape(desk, rules, equity)
+    _close_of_tape(desk, rules, ends, equity)
     books = desk["books"][0]
     first_ms, step_ms = whole.start_ns // _NS, whole.interval.ms
     return OrdersResult(
@@ -115,6 +116,9 @@ def run_orders_backtest(
         intervals_invested=int(desk["invested"][0]),
         working=int(desk["count"][0]),
         requests=int(desk["asked"][0]),
+        loss_limit=LossLimit(
+            int(books["loss_limit_ms"]), limits is not None and limits.at_loss_limit == HALTED
+        ),
         lineage=Lineage(
             strategy=strategy.name,
             strategy_version=strategy.version,
@@ -219,12 +223,11 @@ def _record(void: Any) -> Any:
     return base.reshape(-1).view(np.recarray)[0]
 
 
-def _close_of_tape(desk: Any, rules: Any, equity: Any) -> None:
+def _close_of_tape(desk: Any, rules: Any, ends: Any, equity: Any) -> None:
     """The samples that are due when the tape is over."""
     sample = engine_calls().call_take_sample
     while desk["sample_rows"][0] < len(equity):
-        sample(desk[0], rules[0], equity)
-        desk["next_sample_ns"] += rules["sample_ns"][0]
+        sample(desk[0], rules[0], ends, equity)
 
 
 def _check(strategy: OrderStrategy, tape: Tape, cash: float) -> None:

@@ -47,8 +47,8 @@ def call_dispatch(desk, rules, ends):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def call_take_sample(desk, rules, equity):
-    take_sample(desk, rules, equity)
+def call_take_sample(desk, rules, ends, equity):
+    take_sample(desk, rules, ends, equity)
 '''
 
 

@@ -37,7 +37,7 @@ from qtm.backtest.tape.matching import (
     sweep,
 )
 from qtm.backtest.tape.orders import liquidate
-from qtm.backtest.tape.requests import arrive, dispatch, expire_due, feed_delay
+from qtm.backtest.tape.requests import arrive, dispatch, expire_due, feed_delay, watch_losses
 from qtm.backtest.tape.units import unit
 from qtm.compiled import either_way
 from qtm.trading.costs import next_variance
@@ -129,18 +129,21 @@ def do_due(desk: Any, rules: Any, levels: Any, fills: Any, ends: Any, equity: An
         _wake(desk, rules, TIMER, due, 0, desk.last_ticks, 0, 0)
         return True
     else:
-        take_sample(desk, rules, equity)
-        desk.next_sample_ns += rules.sample_ns
+        take_sample(desk, rules, ends, equity)
     return False
 
 
 @unit
-def take_sample(desk: Any, rules: Any, equity: Any) -> None:
-    """Write the equity down at the end of an interval of the grid."""
+def take_sample(desk: Any, rules: Any, ends: Any, equity: Any) -> None:
+    """Write the equity down at the end of an interval of the grid; the gate looks at it, too."""
     worth = desk.books.cash
     if desk.last_ticks != 0:
         worth = accounts.equity_of(desk.books, desk.last_ticks, rules)
         accounts.roll_day(desk, rules, desk.next_sample_ns)
+        watch_losses(desk, rules, desk.next_sample_ns)
+        if desk.judged != desk.asked:  # a halt withdraws orders
+            desk.now_ns = max(desk.now_ns, desk.next_sample_ns + feed_delay(desk, rules))
+            dispatch(desk, rules, ends)
     if desk.sample_rows < equity.size:
         equity[desk.sample_rows] = worth / UNITS
         desk.sample_rows += 1
@@ -153,6 +156,7 @@ def take_sample(desk: Any, rules: Any, equity: Any) -> None:
         desk.sampled_ticks = desk.last_ticks
         desk.volume = desk.volume_so_far
         desk.volume_so_far = 0
+    desk.next_sample_ns += rules.sample_ns
 
 
 @either_way

@@ -19,7 +19,7 @@ from qtm.backtest.tape.orders import (
 )
 from qtm.backtest.tape.units import unit
 from qtm.compiled import either_way
-from qtm.risk.rules import ACTIVE, PT_01, GateView, breaches
+from qtm.risk.rules import ACTIVE, HALTED, PT_01, GateView, breaches, loss_limit_passed
 from qtm.trading.desk import (
     AMEND,
     BUY,
@@ -35,11 +35,13 @@ from qtm.trading.desk import (
     RESTING,
     SELL,
     SENT,
+    cancel,
     is_open,
 )
 from qtm.trading.exact import UNITS
 
 MESSAGE_RING = 256
+_MS = 1_000_000
 _GAMMA, _MIX_1, _MIX_2 = (
     np.uint64(0x9E3779B97F4A7C15),
     np.uint64(0xBF58476D1CE4E5B9),
@@ -135,6 +137,7 @@ def judge(desk: Any, rules: Any, order: Any, lots: int, ticks: int) -> int:
     its price lies beyond the market by intent.
     """
     accounts.roll_day(desk, rules, desk.now_ns)
+    watch_losses(desk, rules, desk.now_ns)
     books = desk.books
     view = GateView(
         desk.last_ticks * rules.tick_size,
@@ -146,13 +149,38 @@ def judge(desk: Any, rules: Any, order: Any, lots: int, ticks: int) -> int:
         books.peak / UNITS,
         books.day_start / UNITS,
         _messages_in_window(desk, rules.limits.message_window_ms * 1e6),
-        ACTIVE,
+        HALTED if books.loss_limit_ms != 0 and rules.limits.at_loss_limit == HALTED else ACTIVE,
     )
     claims = (order.flags & REDUCE_ONLY) != 0
     mask = int(
         breaches(order.side, lots * rules.step_size, ticks * rules.tick_size, claims, rules.limits, view)
     )
     return mask & ~PT_01 if is_conditional(order) else mask
+
+
+@either_way
+def watch_losses(desk: Any, rules: Any, ts_ns: int) -> None:
+    """Keep when a loss first was above its limit, on bars the close; a halt then withdraws the entries."""
+    books = desk.books
+    if rules.gated == 0 or books.loss_limit_ms != 0:
+        return
+    worth, peak, day_start = books.last_worth / UNITS, books.peak / UNITS, books.day_start / UNITS
+    if loss_limit_passed(worth, peak, day_start, rules.limits):
+        grid_ns = rules.sample_ns if rules.of_bars != 0 else _MS
+        books.loss_limit_ms = -(-ts_ns // grid_ns) * grid_ns // _MS
+        if rules.limits.at_loss_limit == HALTED:
+            _withdraw_entries(desk, rules)
+
+
+@either_way
+def _withdraw_entries(desk: Any, rules: Any) -> None:
+    """Ask to cancel every open order but those that can only close the position: stops still work."""
+    held = accounts.lots_held(desk.books, rules)
+    for k in range(desk.count):
+        order = desk.orders[desk.active[k]]
+        closes = order.side * held < 0 and order.left <= abs(held)
+        if not (closes and (is_conditional(order) or (order.flags & REDUCE_ONLY) != 0)):
+            cancel(desk, order.handle)
 
 
 @either_way

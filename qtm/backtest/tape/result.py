@@ -18,7 +18,7 @@ import polars as pl
 
 from qtm.backtest.engine import BacktestResult, Lineage
 from qtm.backtest.intrabar import CAUSES
-from qtm.backtest.session import EXPIRED, FILLED, REFUSED, REJECTED
+from qtm.backtest.session import EXPIRED, FILLED, REFUSED, REJECTED, LossLimit
 from qtm.backtest.sinks import ORDER_ROW
 from qtm.backtest.statistics import Statistics, round_trips, statistics_of
 from qtm.backtest.tape.events import Tape
@@ -59,7 +59,9 @@ class OrdersResult:
     intervals_invested
         Intervals of the grid that ended with a position.
     working, requests
-        Orders still open at the end; requests the strategy made (placements, amendments, cancels).
+        Orders still open at the end; requests made (placements, amendments, cancels).
+    loss_limit
+        What became of the limits of the gate on losses.
     """
 
     tape: Tape
@@ -73,6 +75,7 @@ class OrdersResult:
     intervals_invested: int
     working: int
     requests: int
+    loss_limit: LossLimit
     lineage: Lineage
     snapshot: TapeSnapshot
     latency: Latency
@@ -80,8 +83,9 @@ class OrdersResult:
 
     @property
     def limit_notes(self) -> list[str]:
-        """Nothing: each order of an order strategy is judged by the loss of its moment."""
-        return []
+        """What became of the loss limits, in words: nothing, or one sentence."""
+        words = self.loss_limit.in_words()
+        return [words] if words else []
 
     @cached_property
     def fills(self) -> pl.DataFrame:
