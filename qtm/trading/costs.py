@@ -1,9 +1,9 @@
 """What trading costs: one model for the engines, the paper exchange and the execution report.
 
 A taker pays `slippage_bps` plus square-root impact: `impact` x volatility of a bar x sqrt(quantity / its
-volume) (Torre and Ferrari, "Market Impact Model Handbook", BARRA, 1997). All orders of an account
-on a symbol together take at most `participation` of the volume of the bar they fill in. Compiled code receives the `CostModel` itself; it is a
-tuple of numbers.
+volume) (Torre and Ferrari, "Market Impact Model Handbook", BARRA, 1997). All orders of an account on a symbol
+together take at most `participation` of the volume of the bar they fill in. Compiled code receives the
+`CostModel` itself; it is a tuple of numbers.
 """
 
 from __future__ import annotations
