@@ -12,6 +12,7 @@ from qtm.risk.sized_targets import SizingBars
 from qtm.risk.sizing import SizingRule
 from qtm.trading.book import Grid, Sizing
 from qtm.trading.costs import CostModel
+from qtm.trading.exits import EXIT_FIELDS
 from qtm.trading.margin import Margin
 
 DAY_MS = 86_400_000
@@ -40,12 +41,7 @@ SESSION = np.dtype(
         ("equity_sum", "f8"),
         ("variance", "f8"),
         ("last_close", "f8"),
-        ("stop", "f8"),
-        ("take_profit", "f8"),
-        ("trail", "f8"),
-        ("trail_level", "f8"),
-        ("armed", "?"),
-        ("leaving", "i8"),
+        *EXIT_FIELDS,
         ("calm_above", "f8"),
         ("calm_below", "f8"),
         ("funding_paid", "f8"),

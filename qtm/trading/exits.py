@@ -16,21 +16,20 @@ from qtm.trading.costs import price_of
 STOP, TAKE_PROFIT, TRAIL = 1, 2, 3
 """Why an exit was made; the engines number their other causes around these."""
 
-EXITS = np.dtype(
-    [
-        ("stop", "f8"),
-        ("take_profit", "f8"),
-        ("trail", "f8"),
-        ("trail_level", "f8"),
-        ("armed", "?"),
-        ("leaving", "i8"),
-    ],
-    align=True,
-)
+EXIT_FIELDS = [
+    ("stop", "f8"),
+    ("take_profit", "f8"),
+    ("trail", "f8"),
+    ("trail_level", "f8"),
+    ("armed", "?"),
+    ("leaving", "i8"),
+]
 """The exits of one position: levels and trailing distance in quote currency, 0.0 for none.
 
 `leaving` is the cause of an exit that is under way and has not closed the whole position yet.
 """
+
+EXITS = np.dtype(EXIT_FIELDS, align=True)
 
 
 @either_way
