@@ -5,6 +5,10 @@ required return 0.011. Under normality the minimum-variance portfolio also has m
 """
 
 import numpy as np
+from scipy.special import ndtri
+from scipy.stats import qmc
+
+from qtm.portfolio.problem import Objective, PortfolioProblem
 
 MEAN = np.array([0.0101110, 0.0043532, 0.0137058])
 COVARIANCE = np.array(
@@ -25,3 +29,19 @@ SOBOL_20000 = {
     0.99: (np.array([0.46065, 0.11225, 0.42710]), 0.13198, 0.15211),
 }
 """Table 5: weights, VaR and CVaR by linear programme on 20,000 Sobol points."""
+
+
+def smallest_cvar(alpha: float) -> PortfolioProblem:
+    """The example as a linear programme on 16,384 Sobol points."""
+    points = qmc.Sobol(3, scramble=True, seed=11).random_base2(14)
+    normal = ndtri(np.clip(points, 1e-9, 1 - 1e-9))
+    return PortfolioProblem(
+        symbols=("S&P", "Government", "Small cap"),
+        scenarios=MEAN + normal @ np.linalg.cholesky(COVARIANCE).T,
+        mean=MEAN,
+        lower=np.zeros(3),
+        upper=np.ones(3),
+        alpha=alpha,
+        objective=Objective.MIN_CVAR,
+        return_floor=REQUIRED_RETURN,
+    )
