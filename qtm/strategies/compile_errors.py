@@ -61,6 +61,11 @@ _EXPLANATIONS: tuple[tuple[str, str, str], ...] = (
         "use numpy and the functions of qtm.features",
     ),
     (
+        r"TypingError: Plan: (.+)",
+        "a Plan is made of other things than it takes: {0}",
+        "write Plan(target, stop=, take_profit=, trail=) with numbers, and leave out what is to stay",
+    ),
+    (
         r"missing a required argument: '(\w+)'",
         "a function is called without its argument {0!r}",
         "give it; the functions of qtm.features tell what they take",
@@ -68,12 +73,7 @@ _EXPLANATIONS: tuple[tuple[str, str, str], ...] = (
     (
         r"Cannot unify (?:float64 and Plan|Plan.*? and float64)",
         "the step sometimes answers a number and sometimes a Plan",
-        "answer Plan(target, np.nan, np.nan, np.nan) where no exit is meant",
-    ),
-    (
-        r"Can't index at \[\d\] in",
-        "a Plan is made with some of its values left out",
-        "give all four: Plan(target, stop, take_profit, trail), np.nan for what stays as it is",
+        "answer Plan(target) where no exit is meant",
     ),
     (
         r"Variable '?(\w+)'? referenced before assignment",

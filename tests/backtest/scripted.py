@@ -12,7 +12,7 @@ from qtm.market.bars import BarSeries
 from qtm.market.instruments import Instrument, Market
 from qtm.market.intervals import Interval
 from qtm.strategies.contract import step_strategy
-from qtm.trading.plan import Plan
+from qtm.trading.plan import KEEP, Plan
 
 NO_CHANGE = 999.0
 START_MS = 1_704_067_200_000  # 2024-01-01T00:00Z
@@ -49,7 +49,7 @@ class Exits(NamedTuple):
 @step_strategy(name="guarded", summary="Obeys, with exits.", params=Exits, bounds={}, state={"seen": "i8"})
 def guarded(params: Any, state: Any, bar: Any, account: Any) -> Plan:
     if bar.volume == NO_CHANGE:
-        return Plan(np.nan, np.nan, np.nan, np.nan)
+        return KEEP
     side = 1.0 if bar.volume >= 0.0 else -1.0
     return Plan(
         bar.volume,

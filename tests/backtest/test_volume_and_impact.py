@@ -10,7 +10,7 @@ from qtm.market.instruments import Market
 from qtm.strategies.contract import step_strategy
 from qtm.trading.book import SIZE_BY_UNITS, Sizing
 from qtm.trading.costs import FEE_IN_BNB, FEE_IN_QUOTE, CostModel
-from qtm.trading.plan import Plan
+from qtm.trading.plan import KEEP, Plan
 from tests.backtest.scripted import Exits, instrument, ranges
 
 CAPPED = CostModel(0.0, 0.0, 0.0, FEE_IN_QUOTE, participation=0.1)
@@ -20,7 +20,7 @@ CAPPED = CostModel(0.0, 0.0, 0.0, FEE_IN_QUOTE, participation=0.1)
 def once(params, state, bar, account):  # type: ignore[no-untyped-def]
     state.seen += 1
     if state.seen > 1:
-        return Plan(np.nan, np.nan, np.nan, np.nan)
+        return KEEP
     return Plan(
         1.0,
         bar.close - params.stop if params.stop > 0.0 else 0.0,

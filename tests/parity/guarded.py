@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from qtm.strategies.contract import step_strategy
-from qtm.trading.plan import Plan
+from qtm.trading.plan import KEEP, Plan
 
 
 class Params(NamedTuple):
@@ -36,7 +36,7 @@ def strategy(params: Any, state: Any, bar: Any, account: Any) -> Plan:
         profit = bar.close * (1.0 + params.take_profit) + 0.0041 if params.take_profit > 0.0 else 0.0
         return Plan(0.5 + 0.1 * (state.entered % 4), stop, profit, params.trail * bar.close)
     if state.bars % (params.every * params.out) == params.every + 2:
-        return Plan(0.0, np.nan, np.nan, np.nan)
+        return Plan(0.0)
     if state.bars % params.every == params.every // 2 and params.stop > 0.0:
-        return Plan(np.nan, bar.close * (1.0 - params.stop), np.nan, np.nan)
-    return Plan(np.nan, np.nan, np.nan, np.nan)
+        return Plan(np.nan, stop=bar.close * (1.0 - params.stop))
+    return KEEP

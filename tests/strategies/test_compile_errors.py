@@ -54,6 +54,8 @@ MISTAKES = {
     "state.slow = bar.close; return 1.0": "state has no field 'slow'",
     "bar.close = 1.0; return 1.0": "bar.close cannot be changed",
     "return sma(state.fast, bar.close)": "without its argument 'length'",
+    "return Plan(1.0, stp=bar.close)": "unexpected keyword argument 'stp'",
+    'return Plan(1.0, stop="low")': "stop is no number",
 }
 BLOCKS = {
     "if average > 1.0:\n        return 1.0": ("does not answer on every path", 25),
@@ -65,7 +67,6 @@ BLOCKS = {
     ),
     'with open("x"):\n        pass\n    return 1.0': ("cannot open files", 27),
     "if average > 1.0:\n        return Plan(1.0, 1.0, 1.0, 1.0)\n    return 0.0": ("sometimes a Plan", 28),
-    "return Plan(1.0, stop=bar.close)": ("values left out", 27),
 }  # fmt: skip
 
 

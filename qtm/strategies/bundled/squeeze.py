@@ -47,4 +47,4 @@ def strategy(params: Any, state: Any, bar: Any, account: Any) -> Plan:
     risk = bar.close - mean
     if bar.close > upper and risk > 0.0 and upper - lower <= params.narrow * narrowest:
         return Plan(1.0, mean, bar.close + params.reward * risk, 0.0)
-    return Plan(0.0, np.nan, np.nan, np.nan)
+    return Plan(0.0)

@@ -14,7 +14,7 @@ from qtm.backtest.account.seats import Seat
 from qtm.backtest.account.terms import Conditions
 from qtm.features.indicators import WINDOW, rolling_sum
 from qtm.strategies.contract import step_strategy
-from qtm.trading.plan import Plan
+from qtm.trading.plan import KEEP, Plan
 from tests.backtest.account.markets import wandering
 
 BARS = 700
@@ -39,16 +39,16 @@ def _ahead(params: Any, state: Any, bar: Any, account: Any) -> Plan:
     fast = rolling_sum(state.fast, bar.close_ticks, params.fast) * params.slow
     slow = rolling_sum(state.slow, bar.close_ticks, params.slow) * params.fast
     if state.slow.count < params.slow:
-        return Plan(np.nan, np.nan, np.nan, np.nan)
-    return Plan(1.0 if fast > slow else 0.0, bar.close * 0.985, np.nan, np.nan)
+        return KEEP
+    return Plan(1.0 if fast > slow else 0.0, stop=bar.close * 0.985)
 
 
 def _in_step(params: Any, state: Any, bar: Any, account: Any) -> Plan:
     fast = rolling_sum(state.fast, bar.close_ticks, params.fast) * params.slow
     slow = rolling_sum(state.slow, bar.close_ticks, params.slow) * params.fast
     if state.slow.count < params.slow or account.equity < 0.0:
-        return Plan(np.nan, np.nan, np.nan, np.nan)
-    return Plan(1.0 if fast > slow else 0.0, bar.close * 0.985, np.nan, np.nan)
+        return KEEP
+    return Plan(1.0 if fast > slow else 0.0, stop=bar.close * 0.985)
 
 
 AHEAD, IN_STEP = _declared("asked-ahead", _ahead), _declared("asked-in-step", _in_step)
