@@ -108,7 +108,7 @@ def vacuum(
         of_interval = trials.filter(trials["interval"] == dataset.rsplit("_", 1)[-1])
         named = set(of_interval["lake_version"].drop_nulls().to_list())
     gone = upkeep.vacuum(lake, dataset, older_than_days=older_than, keep=named, dry_run=dry_run)
-    kept = sorted(named | upkeep.pinned_versions(lake, dataset))
+    kept = sorted(named)
     if as_json:
         print_json({"dataset": dataset, "dry_run": dry_run, "files": gone, "versions_kept": kept})
         return

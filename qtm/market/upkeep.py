@@ -2,7 +2,7 @@
 
 Every ingestion of a day adds files; `compact` rewrites a month as one sorted file. The files it replaced stay
 readable through the old versions until `vacuum` deletes those that neither the present, nor the recent past,
-nor any version pinned by a result still needs. Results pin the versions they were made from (`pin_version`).
+nor any version a recorded result was made from still needs.
 """
 
 from __future__ import annotations
@@ -14,17 +14,7 @@ import polars as pl
 
 from qtm.clock import Clock, SystemClock
 from qtm.errors import ConfigError, DataError
-from qtm.market.delta import quoted
 from qtm.market.lake import Lake, Window, month_window, time_table
-
-PINS = "pinned_versions"
-PIN_SCHEMA: dict[str, pl.DataType] = {
-    "dataset": pl.String(),
-    "version": pl.Int64(),
-    "result": pl.String(),
-    "pinned_ms": pl.Int64(),
-}
-"""One row per version of a dataset that a result names; `result` says which was first."""
 
 ROWS_PER_BATCH = 500_000
 LEAST_RETENTION_DAYS = 1
@@ -38,24 +28,6 @@ class Compacted:
     month: str
     files_before: int
     version: int
-
-
-def pin_version(lake: Lake, dataset: str, version: int, result: str, *, clock: Clock | None = None) -> None:
-    """Keep a version of a dataset for ever; `result` names what was made from it."""
-    if version in pinned_versions(lake, dataset):
-        return
-    row = pl.DataFrame(
-        [(dataset, version, result, (clock or SystemClock()).now_ms())], schema=PIN_SCHEMA, orient="row"
-    )
-    lake.tables.overwrite(PINS, row, predicate=f"dataset = {quoted(dataset)} AND version = {version}")
-
-
-def pinned_versions(lake: Lake, dataset: str) -> set[int]:
-    """The versions of a dataset that results name."""
-    if not lake.tables.exists(PINS):
-        return set()
-    pins = pl.read_parquet(lake.tables.files(PINS)["uri"].to_list())
-    return set(pins.filter(pl.col("dataset") == dataset)["version"].to_list())
 
 
 def compact(lake: Lake, dataset: str, *, clock: Clock | None = None) -> list[Compacted]:
@@ -93,12 +65,12 @@ def compact(lake: Lake, dataset: str, *, clock: Clock | None = None) -> list[Com
 
 
 def vacuum(
-    lake: Lake, dataset: str, *, older_than_days: int, keep: Collection[int] = (), dry_run: bool = False
+    lake: Lake, dataset: str, *, older_than_days: int, keep: Collection[int], dry_run: bool = False
 ) -> list[str]:
     """Delete the files of a dataset that nothing needs any more; returns their names.
 
-    Needed are the files of the present version, of every version a result pinned or `keep` names, and
-    whatever was replaced within the last `older_than_days` days.
+    Needed are the files of the present version, of every version `keep` names, and whatever was replaced
+    within the last `older_than_days` days.
 
     Raises
     ------
@@ -112,13 +84,12 @@ def vacuum(
             remedy="keep at least a day",
         )
     table = lake.tables.open(dataset)
-    named = {version for version in keep if 0 <= version <= table.version()}
     return list(
         table.vacuum(
             retention_hours=24 * older_than_days,
             dry_run=dry_run,
             enforce_retention_duration=False,
             full=True,
-            keep_versions=sorted(named | pinned_versions(lake, dataset)),
+            keep_versions=sorted(version for version in keep if 0 <= version <= table.version()),
         )
     )

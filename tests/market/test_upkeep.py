@@ -15,7 +15,7 @@ from qtm.market.instruments import Market
 from qtm.market.intervals import Interval
 from qtm.market.lake import Lake, month_window
 from qtm.market.packaged import packaged_instrument
-from qtm.market.upkeep import compact, pin_version, pinned_versions, vacuum
+from qtm.market.upkeep import compact, vacuum
 from tests.market.test_lake import JANUARY, bars, write
 
 DAY_MS = 86_400_000
@@ -55,12 +55,11 @@ def test_a_month_still_running_is_left_alone(lake: Lake) -> None:
 def test_a_vacuum_keeps_what_results_name_and_takes_the_rest(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    named, kept_by_name, forgotten = 5, 2, 7
-    pin_version(lake, "spot_bars_1m", named, "a backtest", clock=LATER)
+    named, forgotten = 5, 7
     kept = everything(lake, named)
     compact(lake, "spot_bars_1m", clock=LATER)
     now = everything(lake)
-    assert vacuum(lake, "spot_bars_1m", older_than_days=1) == [], "replaced a moment ago: too young"
+    assert vacuum(lake, "spot_bars_1m", older_than_days=1, keep=[]) == [], "replaced a moment ago: too young"
     # What deltalake does to files of any age, as if a day had passed.
     real = deltalake.DeltaTable.vacuum
 
@@ -68,29 +67,21 @@ def test_a_vacuum_keeps_what_results_name_and_takes_the_rest(
         return real(table, **{**options, "retention_hours": 0})  # type: ignore[arg-type]
 
     monkeypatch.setattr(deltalake.DeltaTable, "vacuum", aged)
-    options: dict[str, Any] = {"older_than_days": 1, "keep": [kept_by_name, 10**6]}
+    options: dict[str, Any] = {"older_than_days": 1, "keep": [named, 2, 10**6]}
     would = vacuum(lake, "spot_bars_1m", dry_run=True, **options)
     assert everything(lake, forgotten).height == 40 * (forgotten + 1), "a dry run deletes nothing"
     assert sorted(vacuum(lake, "spot_bars_1m", **options)) == sorted(would)
     assert len(would) == 10 - (named + 1)
     assert everything(lake).equals(now)
     assert everything(lake, named).equals(kept)
-    assert everything(lake, kept_by_name).height == 40 * (kept_by_name + 1)
+    assert everything(lake, 2).height == 40 * 3
     with pytest.raises(FileNotFoundError):
         everything(lake, forgotten)
 
 
-def test_pins_are_kept_once_per_version(lake: Lake) -> None:
-    for result in ("first", "second"):
-        pin_version(lake, "spot_bars_1m", 3, result, clock=LATER)
-    pin_version(lake, "spot_bars_1h", 4, "other", clock=LATER)
-    assert pinned_versions(lake, "spot_bars_1m") == {3}
-    assert lake.sql("SELECT result FROM pinned_versions WHERE version = 3").rows() == [("first",)]
-
-
 def test_what_cannot_be_kept_up_is_refused(lake: Lake) -> None:
     with pytest.raises(ConfigError, match="keep at least a day"):
-        vacuum(lake, "spot_bars_1m", older_than_days=0)
+        vacuum(lake, "spot_bars_1m", older_than_days=0, keep=[])
     lake.write_instruments([packaged_instrument(Market.SPOT, "BTCUSDT")])
     with pytest.raises(DataError, match="instruments is not kept by month"):
         compact(lake, "instruments", clock=LATER)
