@@ -20,6 +20,7 @@ import polars as pl
 from qtm.backtest.funding import FundingRates, rates_per_bar
 from qtm.backtest.intrabar import CAUSES
 from qtm.backtest.kernels import loop_kernel
+from qtm.backtest.layout import check_layout, layout_of
 from qtm.backtest.session import ORDER_STATUS, LossLimit, Rules, new_session
 from qtm.backtest.sinks import new_ledger
 from qtm.backtest.statistics import Statistics, round_trips, statistics_of
@@ -47,7 +48,8 @@ _NO_LIMITS = GateLimits(*(8 * [float("inf")]))
 class Snapshot:
     """All memory of a run after its last bar, as bytes; a run given it goes on as if it had never stopped.
 
-    `seen` are the bars a sizing rule may look back on: highs, lows and closes, in that order.
+    `layout` names how the bytes are laid out. `seen` are the bars a sizing rule may look back on: highs, lows
+    and closes, in that order.
     """
 
     strategy_version: str
@@ -55,6 +57,7 @@ class Snapshot:
     state: bytes
     book: bytes
     session: bytes
+    layout: str
     seen: bytes = b""
 
 
@@ -290,6 +293,7 @@ def run_backtest(
             state.tobytes(),
             book.tobytes(),
             session.tobytes(),
+            layout_of((state, book, session)),
             last_seen(rules.sizer, rules.seen),
         ),
     )
@@ -411,6 +415,7 @@ def _memory(
             where=f"{bars.symbol} {iso_utc(int(bars.open_time_ms[0]))}",
             remedy=f"give bars opening after {iso_utc(resume.last_open_time_ms)}",
         )
+    check_layout(resume.layout, (state, book, session), strategy.name)
     return (
         np.frombuffer(resume.state, state.dtype).copy(),
         np.frombuffer(resume.book, book.dtype).copy(),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from qtm.backtest.engine import run_backtest
+from qtm.backtest.layout import layout_of
 from qtm.errors import DataError, StrategyError
 from qtm.market.bars import BarSeries
 from qtm.market.instruments import Market
@@ -180,6 +182,20 @@ def test_a_volume_limit_cuts_exits_as_a_value_limit_does() -> None:
     entered = run(None, series=bars(rows).slice(0, 1), limits=limits)
     result = run(None, series=bars(rows).slice(1, 5), limits=tight, resume=entered.snapshot)
     assert result.orders["lots"].to_list() == [3_000, 1_250, 1_250, 500]
+
+
+def test_a_snapshot_of_another_layout_is_refused() -> None:
+    rows = [(40, 40, 3), (40, 40, 0)]
+    snapshot = run(None, series=bars(rows).slice(0, 1)).snapshot
+    older = replace(snapshot, session=snapshot.session[8:], layout="0" * 16)
+    with pytest.raises(StrategyError, match="laid out differently"):
+        run(None, series=bars(rows).slice(1, 2), resume=older)
+
+
+def test_fields_added_renamed_or_moved_are_another_layout() -> None:
+    fields = [("qty", "f8"), ("armed", "?")]
+    layouts = [fields, [*fields, ("trail", "f8")], [("lots", "f8"), fields[1]], fields[::-1], [fields[0]]]
+    assert len({layout_of((np.zeros(1, np.dtype(one, align=True)),)) for one in layouts}) == len(layouts)
 
 
 def test_an_entry_above_the_order_limit_is_refused_whole_and_not_repeated() -> None:

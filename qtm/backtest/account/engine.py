@@ -17,6 +17,7 @@ from qtm.backtest.account.result import AccountLineage, AccountResult, AccountSn
 from qtm.backtest.account.seats import Seat, Sitting, sit_down
 from qtm.backtest.account.stepping import answering_kernel
 from qtm.backtest.account.terms import Conditions, new_memory
+from qtm.backtest.layout import check_layout, layout_of
 from qtm.backtest.session import LossLimit
 from qtm.clock import iso_utc
 from qtm.errors import ConfigError, DataError, StrategyError
@@ -104,6 +105,7 @@ def run_account(
             int(panel.open_time_ms[-1]),
             memory.to_bytes(),
             tuple(one.remember() for one in sitting),
+            layout_of(memory.fields_that_change()),
             last_seen(rule, seen),
         ),
     )
@@ -159,6 +161,7 @@ def take_over(
             where=iso_utc(int(panel.open_time_ms[0])),
             remedy=f"give bars opening after {iso_utc(resume.last_open_time_ms)}",
         )
+    check_layout(resume.layout, memory.fields_that_change(), ", ".join(seat.strategy.name for seat in seats))
     memory.restore(resume.memory)
     for one, held in zip(sitting, resume.strategies, strict=True):
         one.recall(held)

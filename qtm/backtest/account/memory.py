@@ -216,16 +216,16 @@ class Memory(NamedTuple):
 
     def to_bytes(self) -> bytes:
         """All that changes, for a snapshot."""
-        return b"".join(field.tobytes() for field in self._fields_that_change())
+        return b"".join(field.tobytes() for field in self.fields_that_change())
 
     def restore(self, held: bytes) -> None:
         """Take over what `to_bytes` of an equal account gave."""
         at = 0
-        for field in self._fields_that_change():
+        for field in self.fields_that_change():
             field[...] = np.frombuffer(held, field.dtype, field.size, at).reshape(field.shape)
             at += field.nbytes
 
-    def _fields_that_change(self) -> list[npt.NDArray[Any]]:
+    def fields_that_change(self) -> list[npt.NDArray[Any]]:
         """Views of everything a snapshot holds, in a fixed order."""
         fields = [getattr(self, part)[name] for part, names in CHANGING.items() for name in names]
         return [*fields, self.marks, self.seen, self.waiting]

@@ -30,7 +30,8 @@ _NAMED = 3
 class AccountSnapshot:
     """All memory of a run after its last bar, as bytes; a run given it goes on as if it had never stopped.
 
-    `seen` are the bars sizing rules may look back on, as `qtm.risk.sized_targets.last_seen` gave them.
+    `layout` names how `memory` is laid out. `seen` are the bars sizing rules may look back on, as
+    `qtm.risk.sized_targets.last_seen` gave them.
     """
 
     versions: tuple[str, ...]
@@ -38,6 +39,7 @@ class AccountSnapshot:
     last_open_time_ms: int
     memory: bytes
     strategies: tuple[bytes, ...]
+    layout: str
     seen: bytes = b""
 
 

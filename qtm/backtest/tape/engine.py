@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from qtm.backtest.engine import Lineage
 from qtm.backtest.funding import FundingRates
+from qtm.backtest.layout import layout_of
 from qtm.backtest.session import LossLimit
 from qtm.backtest.tape.events import NO_DEPTH, Tape
 from qtm.backtest.tape.funding import with_payments
@@ -141,7 +142,7 @@ def run_orders_backtest(
         ),
         snapshot=TapeSnapshot(
             strategy.version, whole.end_ns, int(rules["base_ticks"][0]), state.tobytes(),
-            settled(desk), levels.tobytes(),
+            settled(desk), levels.tobytes(), layout_of((state, desk)),
         ),
         latency=latency,
         queue=queue,

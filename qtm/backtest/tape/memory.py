@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qtm.backtest.layout import check_layout
 from qtm.backtest.tape.events import Tape
 from qtm.backtest.tape.rules import NEVER_NS
 from qtm.clock import iso_utc
@@ -21,7 +22,10 @@ _NS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class TapeSnapshot:
-    """All memory of a run after its tape, as bytes; a run given it goes on as if it had never stopped."""
+    """All memory of a run after its tape, as bytes; a run given it goes on as if it had never stopped.
+
+    `layout` names how state and desk lie in their bytes.
+    """
 
     strategy_version: str
     end_ns: int
@@ -29,6 +33,7 @@ class TapeSnapshot:
     state: bytes
     desk: bytes
     levels: bytes
+    layout: str
 
 
 def memory_of(
@@ -54,10 +59,12 @@ def memory_of(
             where=f"{tape.symbol} {iso_utc(tape.start_ns // _NS)}",
             remedy=f"give a tape from {iso_utc(resume.end_ns // _NS)} on",
         )
+    state = strategy.new_state()
+    check_layout(resume.layout, (state, np.empty(0, DESK)), strategy.name)
     _lay_over(levels, int(rules["base_ticks"][0]), np.frombuffer(resume.levels, np.int64), resume.base_ticks)
     desk = np.frombuffer(resume.desk, DESK).copy()
     desk["next_sample_ns"] = tape.start_ns + rules["sample_ns"] - 1
-    return np.frombuffer(resume.state, strategy.state_dtype).copy(), desk, levels
+    return np.frombuffer(resume.state, state.dtype).copy(), desk, levels
 
 
 def _lay_over(levels: Any, base: int, old: Any, old_base: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -174,6 +176,9 @@ def test_a_snapshot_of_other_strategies_or_of_later_bars_is_refused() -> None:
         run(panel.slice(30, 60), SEATS[1:2], resume=head.snapshot)
     with pytest.raises(DataError, match="begin before"):
         run(panel.slice(29, 60), SEATS[:1], resume=head.snapshot)
+    older = replace(head.snapshot, memory=head.snapshot.memory[8:], layout="0" * 16)
+    with pytest.raises(StrategyError, match="laid out differently"):
+        run(panel.slice(30, 60), SEATS[:1], resume=older)
 
 
 def test_a_panel_holds_no_price_that_cannot_be() -> None:

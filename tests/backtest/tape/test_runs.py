@@ -153,6 +153,11 @@ def test_a_snapshot_of_another_version_or_a_tape_already_seen_is_refused() -> No
         played("grid", tape, resume=result.snapshot)
     with pytest.raises(StrategyError, match="the snapshot is of version"):
         played("market-making", tape, resume=result.snapshot)
+    older = dataclasses.replace(
+        result.snapshot, end_ns=tape.start_ns, desk=result.snapshot.desk[8:], layout="0" * 16
+    )
+    with pytest.raises(StrategyError, match="laid out differently"):
+        played("grid", tape, resume=older)
 
 
 def test_a_step_that_does_not_compile_is_explained_with_its_line(tmp_path: Path) -> None:
