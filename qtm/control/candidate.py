@@ -20,7 +20,7 @@ class Candidate:
     """Everything that must stay the same for a promotion to hold.
 
     `symbol` names every symbol of an account, joined by `+` in the order of its panel. `code` is the SHA-256
-    of the strategy's source file, `config` that of the risk settings and the platform's version. A change of
+    of the strategy's sources, `config` that of the risk settings and the platform's version. A change of
     any makes another candidate, which starts at RESEARCH.
     """
 
@@ -48,7 +48,7 @@ def candidate_of(
     """The candidate that `strategy` with `params` (a parameter tuple) is today."""
     return Candidate(
         strategy=strategy.name,
-        code=hashlib.sha256(strategy.source.read_bytes()).hexdigest(),
+        code=strategy.digest,
         params=_sorted(params._asdict()),
         market=market,
         symbol=symbol,

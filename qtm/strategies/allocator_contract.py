@@ -25,7 +25,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qtm.errors import StrategyError
-from qtm.strategies.declaration import Declaration, source_version
+from qtm.strategies.declaration import Declaration
+from qtm.strategies.provenance import source_digest
 
 Floats = npt.NDArray[np.float64]
 
@@ -138,7 +139,7 @@ def allocator(
             params_type=params,
             bounds=bounds,
             allocate=allocate,
-            version=source_version(allocate),
+            digest=source_digest(allocate),
             window=window,
             every=every if callable(every) else lambda _params: every,
             drift=drift if callable(drift) else lambda _params: drift,

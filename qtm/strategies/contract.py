@@ -32,8 +32,9 @@ from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, cast
 
 from qtm.compiled import inlined
-from qtm.strategies.declaration import WithState, source_version, state_dtype
+from qtm.strategies.declaration import WithState, state_dtype
 from qtm.strategies.machine_code import load_kernel
+from qtm.strategies.provenance import source_digest
 from qtm.trading.plan import Plan
 
 Step = Callable[[Any, Any, Any, Any], float | Plan]
@@ -113,7 +114,7 @@ def step_strategy(
             bounds=bounds,
             state_dtype=state_dtype(state),
             step=step,
-            version=source_version(step),
+            digest=source_digest(step),
             warmup=warmup or (lambda _params: 0),
         )
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from qtm.strategies.parameters import checked_params
+from qtm.strategies.provenance import file_of
 
 
 @dataclass(frozen=True)
@@ -25,8 +24,8 @@ class Declaration(ABC):
         A NamedTuple with a default for every parameter.
     bounds
         Lowest and highest value per parameter.
-    version
-        Names what was run: see `source_version`.
+    digest
+        Names what was run: see `qtm.strategies.provenance.source_digest`.
     """
 
     kind: ClassVar[str]
@@ -35,7 +34,12 @@ class Declaration(ABC):
     summary: str
     params_type: type[Any]
     bounds: Mapping[str, tuple[float, float]]
-    version: str
+    digest: str
+
+    @property
+    def version(self) -> str:
+        """The digest's first 12 hex digits, for people and file names."""
+        return self.digest[:12]
 
     @property
     @abstractmethod
@@ -45,7 +49,7 @@ class Declaration(ABC):
     @property
     def source(self) -> Path:
         """The strategy's file."""
-        return Path(inspect.getfile(self.definition))
+        return file_of(self.definition)
 
     def params(self, values: Mapping[str, Any] | None = None) -> Any:
         """The parameter tuple for `values` over the defaults; raises StrategyError for what does not fit."""
@@ -70,15 +74,3 @@ class WithState(Declaration):
 def state_dtype(fields: Mapping[str, Any]) -> np.dtype[Any]:
     """The record of a state declared as field names with dtypes (a scalar type or an indicator's)."""
     return np.dtype(list(fields.items()), align=True)
-
-
-def source_version(definition: Callable[..., Any]) -> str:
-    """The first 12 hex digits of the SHA-256 of the file that defines `definition`.
-
-    Where there is no file (a notebook cell) the definition alone is taken.
-    """
-    try:
-        source = Path(inspect.getfile(definition)).read_bytes()
-    except OSError:
-        source = inspect.getsource(definition).encode()
-    return hashlib.sha256(source).hexdigest()[:12]

@@ -27,7 +27,8 @@ from typing import Any, ClassVar, NamedTuple
 
 from qtm.compiled import either_way
 from qtm.errors import StrategyError
-from qtm.strategies.declaration import WithState, source_version, state_dtype
+from qtm.strategies.declaration import WithState, state_dtype
+from qtm.strategies.provenance import source_digest
 from qtm.trading.desk import WAKES
 
 OrderStep = Callable[[Any, Any, Any, Any, Any], None]
@@ -98,7 +99,7 @@ def order_strategy(
             bounds=bounds,
             state_dtype=state_dtype(state),
             step=step,
-            version=source_version(step),
+            digest=source_digest(step),
             wakes=mask,
             period_ns=period_ns,
             needs_depth=needs_depth,

@@ -33,7 +33,8 @@ import numpy.typing as npt
 
 from qtm.errors import StrategyError
 from qtm.market.bars import Bar
-from qtm.strategies.declaration import Declaration, source_version
+from qtm.strategies.declaration import Declaration
+from qtm.strategies.provenance import source_digest
 
 
 class FillNote(NamedTuple):
@@ -150,7 +151,7 @@ def python_strategy(
             params_type=params,
             bounds=bounds,
             behaviour=behaviour,
-            version=source_version(behaviour),
+            digest=source_digest(behaviour),
             warmup=warmup or (lambda _params: 0),
             symbols=symbols,
             markets=markets,

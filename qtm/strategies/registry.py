@@ -106,10 +106,15 @@ def _from_file(path: Path) -> Strategy:
         except Exception as error:
             del sys.modules[name]
             line = line_in(error, path)
+            remedy = "mend the line; the file must run as plain Python first"
+            if isinstance(error, ModuleNotFoundError):
+                remedy = (
+                    f"put the folder of {error.name!r} on PYTHONPATH, or what you need of it into this file"
+                )
             raise StrategyError(
                 f"the strategy file does not import: {type(error).__name__}: {error}",
                 where=f"{path}:{line}" if line else str(path),
-                remedy="mend the line; the file must run as plain Python first",
+                remedy=remedy,
             ) from error
     defined = {id(item): item for item in vars(module).values() if isinstance(item, Strategy)}
     if len(defined) != 1:

@@ -109,7 +109,7 @@ def test_what_fails_in_a_process_is_told_as_here(tmp_path, monkeypatch: pytest.M
 
 
 def test_a_strategy_of_a_notebook_runs_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    strategy = dataclasses.replace(load_strategy("cross-momentum"), version="of a cell")
+    strategy = dataclasses.replace(load_strategy("cross-momentum"), digest="of a cell")
     assert reference_to(strategy) is None
     monkeypatch.setattr(trial_runs, "_WORTH_PROCESSES_S", 0.0)
     with TrialRuns(strategy, ACCOUNT, workers=2) as runs:
