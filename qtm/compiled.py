@@ -12,14 +12,15 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
+from llvmlite import ir
 from numba import _dynfunc, types
-from numba.core import event
+from numba.core import cgutils, event
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
 from numba.core.registry import CPUDispatcher
 from numba.core.typed_passes import NativeLowering
-from numba.extending import register_jitable
+from numba.extending import intrinsic, register_jitable
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -106,6 +107,28 @@ def either_way(function: F) -> F:
     not make arrays: without any to count, its machine code counts no references to those it is given.
     """
     return cast(F, register_jitable(**_PIECE, _nrt=False)(function))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def fetch_ahead(typing_context: Any, column: Any, at: Any) -> Any:
+    """Have the processor load `column[at]` while it works on something else: `fetch_ahead(column, at)`.
+
+    For columns of which a loop reads a value now and then: each such value waits for main memory, longer than
+    a whole order takes. The index may lie beyond the end. Nothing is read, so nothing can look ahead.
+    Source: LLVM Language Reference, "llvm.prefetch".
+    """
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(column)(context, builder, arguments[0])
+        address = builder.bitcast(builder.gep(array.data, [arguments[1]]), cgutils.voidptr_t)
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, number, number, number])
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [cgutils.voidptr_t], kind)
+        to_read, keep, data = number(0), number(3), number(1)
+        builder.call(prefetch, [address, to_read, keep, data])
+        return context.get_dummy_value()
+
+    return types.none(column, at), build
 
 
 class _Uncollected(event.Listener):  # type: ignore[misc]

@@ -22,13 +22,13 @@ from qtm.backtest.intrabar import CAUSES
 from qtm.backtest.kernels import loop_kernel
 from qtm.backtest.layout import check_layout, layout_of
 from qtm.backtest.session import ORDER_STATUS, LossLimit, Rules, new_session
-from qtm.backtest.sinks import new_ledger
+from qtm.backtest.sinks import new_ledger, with_more_room, written_orders
 from qtm.backtest.statistics import Statistics, round_trips, statistics_of
 from qtm.clock import iso_utc
 from qtm.errors import DataError, StrategyError
 from qtm.market.bars import BarSeries
 from qtm.market.instruments import Instrument
-from qtm.risk.rules import HALTED, GateLimits, controls
+from qtm.risk.rules import HALTED, GateLimits, controls, in_floats
 from qtm.risk.sized_targets import bars_to_measure, base_and_rule, last_seen, sizing_in_words
 from qtm.risk.sizing import Sizer
 from qtm.strategies.compile_errors import COMPILER_ERRORS, explain_compile_error
@@ -38,10 +38,6 @@ from qtm.trading.costs import CostModel, numbers_of
 from qtm.trading.margin import Margin, margin_of
 
 Floats = npt.NDArray[np.float64]
-
-_ROUNDING = 1e-12
-"""Relative slack of the gate's comparisons here, where money is a float; the live gate has none."""
-_NO_LIMITS = GateLimits(*(8 * [float("inf")]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,14 +248,18 @@ def run_backtest(
     ledger = new_ledger(len(bars))
     columns = columns_of(bars, rules.grid.tick_size, funding)
     kernel = loop_kernel(strategy).run
-    call_kernel(strategy, kernel, values, state[0], book[0], session[0], rules, columns, ledger)
+    given = values, state[0], book[0], session[0], rules, columns
+    reached = call_kernel(strategy, kernel, *given, 0, ledger)
+    while reached < len(bars):
+        ledger = with_more_room(ledger)
+        reached = call_kernel(strategy, kernel, *given, reached, ledger)
     return BacktestResult(
         bars=bars,
         instrument=instrument,
         cash=cash,
         signals=ledger.signals,
         equity=ledger.equity,
-        order_rows=ledger.orders[: ledger.written[0]].copy(),
+        order_rows=written_orders(ledger),
         book=book,
         start=start,
         bars_invested=int(session["bars_invested"][0]),
@@ -315,14 +315,13 @@ def make_rules(
     """The run's constants with every number as the float or integer the machine code was compiled for."""
     base, sizer = base_and_rule(sizing)
     own = tuple(getattr(bars, name)[:, None] for name in ("high", "low", "close"))
-    floats = GateLimits(*map(float, limits)) if limits is not None else _NO_LIMITS
     return Rules(
         grid=grid_of(instrument),
         sizing=base,
         sizer=sizer,
         seen=bars_to_measure(sizer, own, b"" if resume is None else resume.seen),
         costs=numbers_of(costs),
-        limits=floats._replace(rounding=max(floats.rounding, _ROUNDING)),
+        limits=in_floats(limits),
         gated=limits is not None,
         margin=(margin_of(instrument) if margin is None else margin).for_machine_code(),
         funded=funded,

@@ -46,11 +46,10 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def run(params, state, book, session, rules, bars, ledger):
-    last = bars[0].size
-    run_bars(
-        step, written_bar, written_close, write_close, write_day,
-        params, state, book, session, rules, bars, 0, last, ledger,
+def run(params, state, book, session, rules, bars, first, ledger):
+    return run_bars(
+        step, written_bar, written_close, write_close, write_day, lacks_room,
+        params, state, book, session, rules, bars, first, bars[0].size, ledger,
     )
 '''
 
@@ -66,7 +65,7 @@ def sweep(values, states, books, sessions, tallies, rules, bars, block):
         for j in range(values.shape[0]):
             params = Params({arguments})
             run_bars(
-                step, tallied_bar, tallied_close, tally_close, tally_day,
+                step, tallied_bar, tallied_close, tally_close, tally_day, never_full,
                 params, states[j], books[j], sessions[j], rules, bars, first, last, tallies[j],
             )
     for j in range(values.shape[0]):
@@ -104,6 +103,7 @@ def loop_kernel(strategy: StepStrategy) -> ModuleType:
             "written_close": parts.written_close,
             "write_close": sinks.write_close,
             "write_day": sinks.write_day,
+            "lacks_room": sinks.lacks_room,
         },
         strategy_version=strategy.version,
         strategy_module=strategy.step.__module__,
@@ -127,6 +127,7 @@ def sweep_kernel(strategy: StepStrategy) -> ModuleType:
             "tallied_close": parts.tallied_close,
             "tally_close": sinks.tally_close,
             "tally_day": sinks.tally_day,
+            "never_full": sinks.never_full,
         },
         strategy_version=strategy.version,
         strategy_module=strategy.step.__module__,

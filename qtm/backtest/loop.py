@@ -15,24 +15,27 @@ import numpy as np
 
 from qtm.backtest.intrabar import arm
 from qtm.backtest.session import DAY_MS
-from qtm.compiled import inlined
+from qtm.compiled import fetch_ahead, inlined
 from qtm.market.bars import Bar
 from qtm.risk.rules import loss_limit_passed
 from qtm.trading.book import Account
 from qtm.trading.costs import next_variance
 from qtm.trading.plan import plan_of
 
+_AHEAD = 64
+"""Bars by which opens and volumes are fetched ahead: only a bar with an order needs them, and would wait."""
+
 
 @inlined
-def deepest_calm(peak: float, deepest: float, day_start: float, watched: bool, limits: Any) -> float:
-    """Equity down to which nothing is new: neither the largest drawdown nor, if `watched`, a loss limit.
+def calm_down_to(peak: float, day_start: float, limits: Any) -> float:
+    """Equity down to which no loss limit can have been passed; `loss_limit_passed` decides below it."""
+    return float(max(peak * (1.0 - limits.max_drawdown), day_start * (1.0 - limits.daily_loss)))
 
-    It errs on the side of looking; `loss_limit_passed` decides.
-    """
-    trough = peak * (1.0 - deepest)
-    if watched:
-        trough = max(trough, peak * (1.0 - limits.max_drawdown), day_start * (1.0 - limits.daily_loss))
-    return trough
+
+@inlined
+def deeper(deepest: float, lowest: float, peak: float) -> float:
+    """The largest drawdown with what `lowest`, the least equity since the `peak`, adds to it."""
+    return max(deepest, 1.0 - lowest / peak)
 
 
 @inlined
@@ -42,6 +45,7 @@ def run_bars(
     at_close: Any,
     note_close: Any,
     note_day: Any,
+    is_full: Any,
     params: Any,
     state: Any,
     book: Any,
@@ -51,8 +55,10 @@ def run_bars(
     first: int,
     last: int,
     sink: Any,
-) -> None:
+) -> int:
     """Run `step` over bars `first` to `last` (exclusive) and tell `sink` what happened.
+
+    Returns the bar to go on with: `last`, unless the sink was full before.
 
     Parameters
     ----------
@@ -66,6 +72,8 @@ def run_bars(
         before `rules.trade_from_ms`.
     note_day
         Called when a UTC day is over: `note_day(sink, equity before it, equity at its end)`.
+    is_full
+        `is_full(sink)` tells, after orders were noted, that there may be no room for those of another bar.
     bars
         Columns open time, open, high, low, close, volume, close in ticks, funding rate; each of shape (T,),
         the last empty unless `rules.funded`.
@@ -81,13 +89,18 @@ def run_bars(
         session.equity_sum,
         session.bars_invested,
     )
+    lowest = peak  # a division at each new peak, none on the way down
     watched = rules.gated and session.loss_limit_ms == 0
-    trough = deepest_calm(peak, deepest, day_start, watched, rules.limits)
+    floor = calm_down_to(peak, day_start, rules.limits) if watched else -np.inf
+    reached, full = last, False
     for number in range(first, last):
-        i = np.uint64(
-            number
-        )  # an unsigned index needs no check for "from the end", bar by bar and column by column
+        if full:
+            reached = number
+            break
+        i = np.uint64(number)  # an unsigned index needs no check for "from the end", column by column
         opened, close = times[i], closes[i]
+        fetch_ahead(opens, number + _AHEAD)
+        fetch_ahead(volumes, number + _AHEAD)
         if (
             lows[i] <= session.calm_above
             or highs[i] >= session.calm_below
@@ -100,24 +113,26 @@ def run_bars(
             )
             qty, cash, entry, achieved = book.qty, book.cash, book.entry_price, book.achieved
             holding = 1 if abs(qty) >= rules.grid.step_size else 0
+            full = is_full(sink)
         if opened >= day_end:
             if day_end > 0:
                 note_day(sink, day_start, marked)
             day_start = marked
             day_end = (opened // DAY_MS + 1) * DAY_MS
-            trough = deepest_calm(peak, deepest, day_start, watched, rules.limits)
+            if watched:
+                floor = calm_down_to(peak, day_start, rules.limits)
         marked = cash + qty * close
         total += marked
         invested += holding
+        lowest = marked if marked < lowest else lowest
         if marked > peak:
-            peak = marked
-            trough = deepest_calm(peak, deepest, day_start, watched, rules.limits)
-        elif marked < trough:
-            deepest = max(deepest, 1.0 - marked / peak)
-            if watched and loss_limit_passed(marked, peak, day_start, rules.limits):
-                watched = False
-                session.loss_limit_ms = opened + rules.interval_ms
-            trough = deepest_calm(peak, deepest, day_start, watched, rules.limits)
+            deepest = deeper(deepest, lowest, peak)
+            peak = lowest = marked
+            if watched:
+                floor = calm_down_to(peak, day_start, rules.limits)
+        elif not marked >= floor and watched and loss_limit_passed(marked, peak, day_start, rules.limits):
+            watched, floor = False, -np.inf
+            session.loss_limit_ms = opened + rules.interval_ms
         if rules.costs.impact > 0.0:
             session.variance = next_variance(session.variance, session.last_close, close)
             session.last_close = close
@@ -136,8 +151,11 @@ def run_bars(
             session.last_equity, session.peak_equity, session.day_start_equity = marked, peak, day_start
             at_close(session, book, number, opened + rules.interval_ms, close, rules, sink)
             achieved = book.achieved
+            full = is_full(sink)
     book.desired = desired
-    session.last_equity, session.peak_equity, session.max_drawdown = marked, peak, deepest
+    session.last_equity, session.peak_equity = marked, peak
+    session.max_drawdown = deeper(deepest, lowest, peak)
     session.day_start_equity, session.day_end_ms, session.equity_sum = day_start, day_end, total
     session.bars_invested = invested
-    session.bars += last - first
+    session.bars += reached - first
+    return reached

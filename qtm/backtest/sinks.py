@@ -45,9 +45,32 @@ class Ledger(NamedTuple):
     written: npt.NDArray[np.int64]
 
 
+_ORDERS_OF_A_BAR = 3
+_ROOM = 16_384
+
+
 def new_ledger(bars: int) -> Ledger:
-    """Room for a run over `bars` bars; a bar finishes at most three orders."""
-    return Ledger(np.empty(bars), np.empty(bars), np.empty(3 * bars, ORDER_ROW), np.zeros(1, np.int64))
+    """Room for a run over `bars` bars, and for its first orders."""
+    signals, equity = np.empty((2, bars))  # one block: the system hands out large ones in large pages
+    return Ledger(signals, equity, np.empty(_ROOM, ORDER_ROW), np.zeros(1, np.int64))
+
+
+def with_more_room(ledger: Ledger) -> Ledger:
+    """The ledger with room for twice as many orders."""
+    orders = np.empty(2 * len(ledger.orders), ORDER_ROW)
+    orders[: len(ledger.orders)] = ledger.orders
+    return ledger._replace(orders=orders)
+
+
+def written_orders(ledger: Ledger) -> npt.NDArray[np.void]:
+    """The orders of a run that is over."""
+    return ledger.orders[: ledger.written[0]].copy()
+
+
+@inlined
+def lacks_room(ledger: Any) -> bool:
+    """True when the orders of another bar may not fit."""
+    return bool(ledger.written[0] + _ORDERS_OF_A_BAR > ledger.orders.size)
 
 
 @inlined
@@ -145,6 +168,12 @@ def tally_day(tally: Any, before: float, after: float) -> None:
 @inlined
 def tally_close(tally: Any, i: int, target: float, equity: float) -> None:
     """A sweep keeps no bar."""
+
+
+@inlined
+def never_full(tally: Any) -> bool:
+    """A sweep's figures take no room."""
+    return False
 
 
 @inlined

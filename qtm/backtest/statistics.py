@@ -121,16 +121,14 @@ def drawdown_of(equity: Floats, cash: float) -> tuple[float, int]:
     """Deepest fall from a peak as a fraction, and the longest stretch of bars under one."""
     peak, lowest, deepest, since, longest = cash, cash, 0.0, 0, 0
     for worth in equity:
+        since += 1
+        lowest = worth if worth < lowest else lowest
         if worth >= peak:
+            longest = max(longest, since - 1)
+            deepest = max(deepest, 1.0 - lowest / peak)
             peak = lowest = worth
-            longest = max(longest, since)
             since = 0
-        else:
-            since += 1
-            if worth < lowest:
-                lowest = worth
-                deepest = max(deepest, 1.0 - worth / peak)
-    return deepest, max(longest, since)
+    return max(deepest, 1.0 - lowest / peak), max(longest, since)
 
 
 @compiled

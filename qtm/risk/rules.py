@@ -59,6 +59,8 @@ CONTROL_NAMES: dict[str, str] = {
 }
 """What each control is called; those without a bit are checked by the live gate only."""
 
+_ROUNDING = 1e-12
+
 
 class GateLimits(NamedTuple):
     """The effective limits for one order; NaN means missing and refuses.
@@ -93,8 +95,18 @@ class GateLimits(NamedTuple):
     message_window_ms: float
     stale_reference_ms: float
     max_order_qty: float = math.inf
-    rounding: float = 1e-12
+    rounding: float = _ROUNDING
     at_loss_limit: float = HALTED
+
+
+def in_floats(limits: GateLimits | None) -> GateLimits:
+    """The limits of a simulated run, every number a float as the machine code was compiled for.
+
+    Money is a float there, so comparisons get their slack; without a gate (None) every limit is infinite.
+    """
+    given = GateLimits(*(8 * [math.inf])) if limits is None else limits
+    numbers = GateLimits(*map(float, given))
+    return numbers._replace(rounding=max(numbers.rounding, _ROUNDING))
 
 
 class GateView(NamedTuple):

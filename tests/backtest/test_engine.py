@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from qtm.backtest import sinks
 from qtm.backtest.engine import run_backtest
 from qtm.backtest.layout import layout_of
 from qtm.errors import DataError, StrategyError
@@ -315,6 +316,20 @@ def test_resuming_from_a_snapshot_with_an_order_working_changes_nothing() -> Non
         assert tail.snapshot.book == whole.snapshot.book
         joined = head.orders["fill_price"].to_list() + tail.orders["fill_price"].to_list()
         np.testing.assert_array_equal(joined, whole.orders["fill_price"].to_list())
+
+
+def test_a_run_with_more_orders_than_it_had_room_for_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A target that changes at every bar, under a gate that refuses every second order and notes it at once.
+    rows = [(100 + i % 7, 100 + i % 5, (1, 0)[i % 2]) for i in range(60)]
+    limits = WIDE._replace(max_messages=3.0, message_window_ms=300_000.0)
+    roomy = run(rows, limits=limits)
+    monkeypatch.setattr(sinks, "_ROOM", 3)
+    tight = run(rows, limits=limits)
+    assert len(roomy.order_rows) > 24 and {"FILLED", "EXPIRED", "REFUSED"} == set(roomy.orders["status"])
+    assert tight.orders.equals(roomy.orders)
+    np.testing.assert_array_equal(tight.equity, roomy.equity)
+    np.testing.assert_array_equal(tight.signals, roomy.signals)
+    assert tight.snapshot == roomy.snapshot
 
 
 def test_a_snapshot_refuses_bars_it_has_already_seen() -> None:

@@ -28,7 +28,7 @@ from qtm.backtest.session import SESSION
 from qtm.errors import ConfigError
 from qtm.market.instruments import Instrument, Market
 from qtm.risk.limits import LimitTree
-from qtm.risk.rules import GateLimits
+from qtm.risk.rules import GateLimits, in_floats
 from qtm.trading.book import grid_of
 from qtm.trading.costs import SPOT_COSTS, UM_COSTS, CostModel, numbers_of
 from qtm.trading.margin import NO_MARGIN, Margin, margin_of
@@ -40,10 +40,6 @@ DAY_MS = 86_400_000
 
 _AHEAD = 32_768
 """Most answers (bars x legs) that steps give ahead."""
-
-_ROUNDING = 1e-12
-"""Relative slack of the gate's comparisons here, where money is a float; the live gate has none."""
-_OPEN = GateLimits(*(8 * [float("inf")]))
 
 
 @dataclass(frozen=True)
@@ -221,5 +217,4 @@ def _limits(conditions: Conditions, strategy: str, symbol: str) -> list[float]:
     limits = conditions.limits
     if isinstance(limits, LimitTree):
         limits = limits.effective(strategy, symbol).limits
-    numbers = GateLimits(*map(float, limits if limits is not None else _OPEN))
-    return list(numbers._replace(rounding=max(numbers.rounding, _ROUNDING)))
+    return list(in_floats(limits))

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from qtm.backtest.tape.events import Tape
 from qtm.errors import ConfigError
 from qtm.market.instruments import Instrument, Market
-from qtm.risk.rules import GateLimits
+from qtm.risk.rules import GateLimits, in_floats
 from qtm.trading.costs import FEE_IN_BNB, CostModel, numbers_of
 from qtm.trading.exact import lots_from, scale_of, units_of
 from qtm.trading.margin import Margin
@@ -129,9 +129,6 @@ RULES = np.dtype(
 )
 """Names as in `qtm.trading.exact.Scale`, `Instrument`, `CostModel`, `GateLimits`; money in units of 1e-8."""
 
-_NO_LIMITS = GateLimits(*(8 * [float("inf")]))
-_ROUNDING = 1e-12
-
 
 def make_rules(
     tape: Tape,
@@ -164,8 +161,7 @@ def make_rules(
     _margin(record, margin)
     record["spot"] = instrument.market is Market.SPOT
     record["gated"] = limits is not None
-    bounds = _NO_LIMITS if limits is None else GateLimits(*map(float, limits))
-    record["limits"] = tuple(bounds._replace(rounding=max(bounds.rounding, _ROUNDING)))
+    record["limits"] = tuple(in_floats(limits))
     record["queue_model"], record["queue_power"] = queue.model, queue.power
     record["assumed"] = -1 if queue.assumed == float("inf") else lots_from(queue.assumed, instrument)
     record["depth"], record["of_bars"], record["marked"] = tape.depth, tape.of_bars, marked
