@@ -17,6 +17,7 @@ from assets.research_config import ExaminationConfig, WalkConfig, strategy_of_pa
 from assets.research_plots import sharpe_plot, walk_plot
 from assets.resources import MarketLake, OperationalStore, ReportFolder
 from qtm.clock import iso_utc
+from qtm.errors import RiskError
 
 if TYPE_CHECKING:
     from qtm.backtest.overfitting.walk_forward import Step
@@ -69,10 +70,14 @@ def overfitting(
             lake=lake.open(),
             **config.options(),
         )
-        candidate = put_on_record(found, f"Dagster run {context.run_id}", store.effective_url)
         subject = found.verdict.subject
         file = f"{subject.strategy}-{subject.symbol}-{subject.interval}.html"
         path = write_report(reports.path("overfitting", file), overfitting_page(found))
+        try:
+            candidate = put_on_record(found, f"Dagster run {context.run_id}", store.effective_url)
+            on_record = f"candidate {candidate.digest[:12]} (`qtm promote {subject.strategy}`)"
+        except RiskError as error:
+            on_record = f"nothing: {error}"
     verdict = found.verdict
     gates = [
         {
@@ -96,7 +101,7 @@ def overfitting(
             "could not be measured": table(
                 [{"test": name, "why": why} for name, why in found.measured.unmeasured.items()]
             ),
-            "on record for": f"candidate {candidate.digest[:12]} (`qtm promote {subject.strategy}`)",
+            "on record for": on_record,
             "ran on": f"{subject.symbol} {subject.interval}, {iso_utc(subject.first_ms)[:10]} to "
             f"{iso_utc(subject.last_ms)[:10]}",
             "kind": strategy.kind,

@@ -29,11 +29,15 @@ from qtm.backtest.registry import TrialRegistry
 from qtm.backtest.search.space import Space
 from qtm.control.candidate import Candidate, candidate_of
 from qtm.control.promotion import Ladder
-from qtm.errors import ConfigError
+from qtm.errors import ConfigError, RiskError
+from qtm.market.instruments import Market
 from qtm.research import Options, gather
+from qtm.risk.sized_targets import sizing_as_text, sizing_in_words
 from qtm.settings import settings
 from qtm.store.database import open_database
 from qtm.strategies.registry import Strategy
+from qtm.trading.book import Sizing
+from qtm.trading.costs import SPOT_COSTS, UM_COSTS
 
 
 def examine(
@@ -107,9 +111,22 @@ def walk_forward(
 def put_on_record(
     found: assessment.Assessment, examined_by: str, database_url: str | None = None
 ) -> Candidate:
-    """Record the verdict for promotion (see `qtm.control.promotion`); returns the candidate it is about."""
+    """Record the verdict for promotion (see `qtm.control.promotion`); returns the candidate it is about.
+
+    Raises
+    ------
+    RiskError
+        When it was made under easier terms than the candidate would trade under: cheaper costs, other
+        capital than the firm's, or a sizing rule.
+    """
     config = settings()
     subject = found.verdict.subject
+    if others := other_terms(found.result, float(config.risk.capital)):
+        raise RiskError(
+            f"the examination is no evidence for promotion: {'; '.join(others)}",
+            where=f"{subject.strategy} on {subject.symbol} {subject.interval}",
+            remedy="examine it with the firm's capital, without a sizing rule, at the market's costs or more",
+        )
     candidate = candidate_of(
         found.trials.strategy,
         found.trials.strategy.params(subject.params),
@@ -120,6 +137,30 @@ def put_on_record(
     )
     _ladder(database_url).record_examination(candidate, found.verdict, examined_by)
     return candidate
+
+
+def other_terms(result: Result, capital: float) -> list[str]:
+    """How a run's terms were not those of a candidate; costs may be higher, never lower."""
+    costs: dict[str, dict[str, float]]
+    if isinstance(result, AccountResult):
+        costs = result.lineage.costs
+        sizings = [line.sizing for line in result.lineage.strategies]
+    else:
+        # An order strategy sizes its own orders and names no rule.
+        costs, sizings = {result.lineage.market: result.lineage.costs}, [result.lineage.sizing]
+    found = []
+    if (cash := result.lineage.cash) != capital:
+        found.append(f"it had {cash:,g}, the firm's capital is {capital:,g}")
+    for market, charged in costs.items():
+        usual = (SPOT_COSTS if Market(market) is Market.SPOT else UM_COSTS)._asdict()
+        lower = [name for name in _DEARER if charged[name] < usual[name]]
+        found += [f"{name} on {market} was {charged[name]:g}, usual is {usual[name]:g}" for name in lower]
+    found += [f"it was sized {sizing_as_text(one)}" for one in sizings if one not in _USUAL_SIZES]
+    return found
+
+
+_DEARER = ("maker_rate", "taker_rate", "slippage_bps", "impact")
+_USUAL_SIZES: tuple[dict[str, Any], ...] = ({}, sizing_in_words(Sizing()))
 
 
 def verdict_on_record(strategy: Strategy, result: Result, database_url: str | None = None) -> Verdict | None:

@@ -25,6 +25,7 @@ from qtm.cli.arguments import (
 )
 from qtm.cli.progress import progress
 from qtm.cli.where import Where, runs_on
+from qtm.errors import RiskError
 
 if TYPE_CHECKING:
     from qtm.backtest.overfitting.verdict import Verdict
@@ -72,13 +73,19 @@ def overfit(
             on_progress=tell,
             **where.options,
         )
-    put_on_record(found, getpass.getuser())
+    kept_off = ""
+    try:
+        put_on_record(found, getpass.getuser())
+    except RiskError as error:
+        kept_off = str(error)
     name = f"overfitting-{found.verdict.subject.strategy}-{where.file_name}.html"
     path = write_report(report or settings().reports_dir / name, overfitting_page(found))
     if as_json:
-        print_json({**assessment_table(found), "report": str(path)})
+        print_json({**assessment_table(found), "not_on_record": kept_off or None, "report": str(path)})
         return
     print_verdict(found.verdict)
+    if kept_off:
+        Console().print(f"not on record: {kept_off}", soft_wrap=True)
     Console().print(f"report: {path}", soft_wrap=True)
 
 

@@ -244,7 +244,7 @@ class Ladder:
         return (None, None) if row is None else (verdict_of(json.loads(row.verdict)), row.data_version)
 
     def _check_people(self, author: str, authoriser: str, waiver: Waiver | None) -> None:
-        if not author.strip() or author.strip().casefold() == authoriser.strip().casefold():
+        if not author.strip() or _same_person(author, authoriser):
             raise RiskError(
                 "the authoriser must be somebody else than the author",
                 where=f"author {author!r}, authoriser {authoriser!r}",
@@ -257,7 +257,7 @@ class Ladder:
             )
         if waiver is None:
             return
-        if waiver.by not in self._rules.risk_officers or waiver.by.casefold() == author.casefold():
+        if waiver.by not in self._rules.risk_officers or _same_person(waiver.by, author):
             raise RiskError(
                 f"{waiver.by!r} may not waive gates",
                 where="control.risk_officers",
@@ -299,6 +299,11 @@ class Ladder:
                 **columns, record=record, previous=previous, hash=chained(previous, record)
             )
         )
+
+
+def _same_person(one: str, other: str) -> bool:
+    """Whether two names are one person's, whatever their case and the space around and inside them."""
+    return " ".join(one.split()).casefold() == " ".join(other.split()).casefold()
 
 
 def _columns_agree(row: Any) -> bool:

@@ -13,8 +13,10 @@ from sqlalchemy import Connection, select
 
 from qtm.backtest.look_ahead import Proof
 from qtm.backtest.overfitting.verdict import Control, Verdict
+from qtm.clock import iso_utc
 from qtm.control.candidate import Candidate
 from qtm.errors import QtmError
+from qtm.market.instruments import Market
 from qtm.store.schema import kills, runs
 from qtm.strategies.registry import Strategy
 
@@ -23,6 +25,9 @@ REPLAY_BARS: Final = 1_440
 PAPER_DAYS: Final = 10.0
 LIMITED_DAYS: Final = 20.0
 """Days of running, by the clock, on paper and in limited live trading."""
+
+STREAMED_MARKET: Final = str(Market.SPOT)
+"""The market whose orders the stream sends: its runs are no evidence for another one."""
 
 _DAY_MS: Final = 86_400_000
 
@@ -96,7 +101,7 @@ def _blind_to_the_future(evidence: Evidence, _connection: Connection) -> Require
 
 def _examined(evidence: Evidence, _connection: Connection) -> Requirement:
     verdict = evidence.verdict
-    observed = "no examination on record" if verdict is None else verdict.summary
+    observed = "no examination on record" if verdict is None else f"{verdict.summary} {_made_from(verdict)}"
     remedy = f"`qtm overfit {evidence.strategy.name} --grid ...` with these parameters in the grid"
     return Requirement("Examined for luck", verdict is not None, observed, remedy)
 
@@ -111,8 +116,18 @@ def _honest(evidence: Evidence, connection: Connection) -> Requirement:
         "Passes the gates",
         not open_gates,
         (", ".join(gate.bound.title for gate in open_gates) + " failed" if open_gates else "no gate open")
+        + f"; {_made_from(evidence.verdict)}"
         + by,
         "a better strategy, longer history, or a waiver by risk (then LIVE_LIMITED at most)",
+    )
+
+
+def _made_from(verdict: Verdict) -> str:
+    """The history and the trials behind a verdict, so that a window picked for it shows."""
+    subject = verdict.subject
+    return (
+        f"Examined from {iso_utc(subject.first_ms)[:10]} to {iso_utc(subject.last_ms)[:10]} among "
+        f"{subject.trials:,} trials, data version {subject.data_version}"
     )
 
 
@@ -123,6 +138,13 @@ def _replayed(evidence: Evidence, connection: Connection) -> Requirement:
             False,
             f"the stream runs step strategies, this is of kind {evidence.strategy.kind}",
             "until the stream runs its kind it stays at REPLAY",
+        )
+    if evidence.candidate.market != STREAMED_MARKET:
+        return Requirement(
+            "Replayed through the stream",
+            False,
+            f"the stream trades {STREAMED_MARKET}, this is for {evidence.candidate.market}",
+            "until the stream trades its market it stays at REPLAY",
         )
     bars = sum(
         int(json.loads(row.summary).get("bars", 0))
@@ -138,13 +160,23 @@ def _replayed(evidence: Evidence, connection: Connection) -> Requirement:
 
 
 def _traded_on_paper(evidence: Evidence, connection: Connection) -> Requirement:
-    days = sum((row.ended_ms - row.started_ms) / _DAY_MS for row in _ended_runs(evidence, connection))
+    days = _days_by_the_clock(_ended_runs(evidence, connection))
     return Requirement(
         "Traded on paper long enough",
         days >= PAPER_DAYS,
         f"{days:.1f} of {PAPER_DAYS:g} days by the clock",
         "keep it running on paper",
     )
+
+
+def _days_by_the_clock(ended: list[Any]) -> float:
+    """Days on which at least one run was running: runs side by side are not a longer time."""
+    days, reached_ms = 0.0, 0
+    for row in sorted(ended, key=lambda one: int(one.started_ms)):
+        begun_ms = max(int(row.started_ms), reached_ms)
+        days += max(0, int(row.ended_ms) - begun_ms) / _DAY_MS
+        reached_ms = max(reached_ms, int(row.ended_ms))
+    return days
 
 
 def _limited_long_enough(evidence: Evidence, _connection: Connection) -> Requirement:

@@ -225,10 +225,40 @@ def test_paper_and_limited_live_are_measured_by_the_clock(desk):
         climb(desk, rung)
     with pytest.raises(RiskError, match=r"5\.0 of 10 days"):
         climb(desk, Rung.LIVE_LIMITED)
-    add_run(desk, 2, days=PAPER_DAYS / 2)
+    add_run(desk, 2, days=PAPER_DAYS / 2)  # beside the first, which makes the time no longer
+    with pytest.raises(RiskError, match=r"5\.0 of 10 days"):
+        climb(desk, Rung.LIVE_LIMITED)
+    desk.clock.set_ms(desk.clock.now_ms() + int(PAPER_DAYS / 2 * DAY_MS))
+    add_run(desk, 3, days=PAPER_DAYS / 2)
     climb(desk, Rung.LIVE_LIMITED)
     with pytest.raises(RiskError, match=r"0\.0 of 20 days"):
         climb(desk, Rung.LIVE)
+
+
+def test_runs_on_spot_are_no_evidence_for_futures(desk):
+    futures = dataclasses.replace(candidate(), market="um")
+    subject = dataclasses.replace(verdict().subject, market="um")
+    desk.ladder.record_examination(futures, dataclasses.replace(verdict(), subject=subject), "ann")
+    add_run(desk, 1, days=PAPER_DAYS, bars=REPLAY_BARS)
+    for rung in (Rung.BACKTEST, Rung.REPLAY):
+        desk.ladder.promote(TREND, futures, rung, author="ann", authoriser="bob")
+    with pytest.raises(RiskError, match="the stream trades spot, this is for um"):
+        desk.ladder.promote(TREND, futures, Rung.PAPER, author="ann", authoriser="bob")
+
+
+def test_an_author_who_is_a_risk_officer_does_not_waive_by_writing_the_name_otherwise(desk):
+    desk.ladder.record_examination(candidate(), verdict(deflated_sharpe=0.5), "ann")
+    climb(desk, Rung.BACKTEST)
+    with pytest.raises(RiskError, match="may not waive"):
+        climb(desk, Rung.REPLAY, author=" Rita ", waiver=WAIVER)
+
+
+def test_the_pack_shows_the_history_and_the_trials_behind_the_verdict(desk):
+    desk.ladder.record_examination(candidate(), verdict(), "ann")
+    (examined,) = [one for one in desk.ladder.pack(TREND, candidate()).requirements if "luck" in one.name]
+    assert examined.observed.endswith(
+        "Examined from 1970-01-01 to 1970-01-02 among 100 trials, data version 7"
+    )
 
 
 @pytest.mark.parametrize(("scope", "target"), [("firm", ""), ("strategy", "trend"), ("symbol", "BTCUSDT")])
