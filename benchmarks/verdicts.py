@@ -5,6 +5,7 @@
     qtm ingest bars -i 1m -s BTCUSDT --from 2024-01-01 --to 2025-07-01
     qtm ingest bars -i 5m --market um -s BTCUSDT,ETHUSDT --from 2023-01-01 --to 2024-05-14
     qtm ingest funding --market um -s BTCUSDT,ETHUSDT --from 2023-01-01 --to 2024-05-15
+    qtm ingest trades -s BTCUSDT --from 2024-08-08 --to 2024-08-10
     python -m benchmarks.verdicts [--only NAME ...] [--json FILE]
 
 It reads the lake of the settings and writes nothing but the hourly futures bars, which it makes of the
@@ -27,6 +28,7 @@ from qtm.backtest.overfitting.assessment import Assessment, assessment_table
 from qtm.backtest.overfitting.explanations import gates_of
 from qtm.backtest.overfitting.verdict import Control, Verdict
 from qtm.backtest.registry import TrialRegistry
+from qtm.backtest.session import DAY_MS
 from qtm.clock import iso_utc
 from qtm.errors import DataError, QtmError
 from qtm.honesty import examine
@@ -63,6 +65,7 @@ _MINUTES = ("BTCUSDT", "1m", "2024-01-01", "2025-07-01")
 _FUTURES = ("um:BTCUSDT", "5m", "2023-01-01", "2024-05-14")
 _ALL_COINS = (COINS, "1d", "2020-07-01", "2026-01-01")
 _LEGS = ("um:BTCUSDT,um:ETHUSDT", "1h", "2023-01-01", "2024-05-14")
+_TRADES = ("BTCUSDT", "trades", "2024-08-08", "2024-08-10")
 _CARRY = ("spot:BTCUSDT,um:BTCUSDT", "1h", "2023-01-01", "2023-12-31")
 
 STUDIES = (
@@ -95,7 +98,9 @@ STUDIES = (
         },
         *_FUTURES,
     ),
+    Study("market-making", {"half_spread": (0.5, 1, 2, 5), "skew": (1, 5, 20)}, *_TRADES),
     Study("grid", {"levels": (10, 20, 40), "step": (100, 200, 400), "value": (2_500,)}, *_HOURS),
+    Study("grid", {"levels": (5, 10, 20), "step": (1, 2, 5)}, *_TRADES),
 )  # fmt: skip
 
 
@@ -107,7 +112,8 @@ def main() -> None:
     chosen = parser.parse_args()
     studies = [one for one in STUDIES if not chosen.only or one.strategy in chosen.only]
     try:
-        make_hours(Lake.from_settings(settings()))
+        if any((one.symbols, one.interval) in (_LEGS[:2], _CARRY[:2]) for one in studies):
+            make_hours(Lake.from_settings(settings()))
         with tempfile.TemporaryDirectory() as folder:
             registry = TrialRegistry(open_database(f"sqlite:///{folder}/trials.db"))
             found = [_examined(study, registry) for study in studies]
@@ -172,15 +178,17 @@ def row_of(found: Assessment) -> str:
 
     def share(control: Control, *, signed: bool = False) -> str:
         value = measured[control]
-        return "not measured" if value is None else f"{value:{'+' if signed else ''}.0%}"
+        digits = 2 if value and abs(value) < 0.005 else 0
+        return "not measured" if value is None else f"{value:{'+' if signed else ''}.{digits}%}"
 
     deflated = measured[Control.DEFLATED_SHARPE]
+    shown = slice(7 if subject.last_ms - subject.first_ms > 30 * DAY_MS else 16)
     return " | ".join(
         (
             f"| {subject.strategy}",
             found.trials.strategy.kind,
             f"{subject.symbol} {subject.interval}",
-            f"{iso_utc(subject.first_ms)[:7]} to {iso_utc(subject.last_ms)[:7]}",
+            f"{iso_utc(subject.first_ms)[shown]} to {iso_utc(subject.last_ms)[shown]}",
             "-" if sample is None else f"{sample.annual(365.0):.2f}",
             "-" if deflated is None else f"{deflated:.2f}",
             share(Control.OVERFITTING),

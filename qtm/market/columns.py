@@ -9,7 +9,9 @@ workers of a sweep.
 from __future__ import annotations
 
 import hashlib
+import io
 import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -56,10 +58,9 @@ class ColumnFiles:
         to one never reaches the file.
         """
         dataset = bars_dataset(market, interval, kind)
-        path = self._path(dataset, symbol, version)
+        path = self.path_of(dataset, symbol, version, ".npy")
         if not path.exists():
-            series = self.lake.bars(market, interval, symbol, version=version, kind=kind)
-            self._cut(path, series)
+            self.write(path, _table_of(self.lake.bars(market, interval, symbol, version=version, kind=kind)))
         # Copy-on-write keeps the arrays writable for numba, which compiles read-only ones apart.
         table = np.load(path, mmap_mode="c")
         time = table[0].view(np.int64)
@@ -76,33 +77,37 @@ class ColumnFiles:
 
     def size(self) -> int:
         """Bytes of all column files."""
-        return sum(path.stat().st_size for path in self.folder.rglob("*.npy"))
+        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
-    def _path(self, dataset: str, symbol: str, version: int | None) -> Path:
+    def path_of(self, dataset: str, symbol: str, version: int | None, ending: str) -> Path:
         """Where the cut of a symbol's present files (or those of `version`) belongs."""
         files = self.lake.tables.files(dataset, version=version)
         if len(files):
             files = files.filter(pl.col("min.symbol") <= symbol, pl.col("max.symbol") >= symbol)
         digest = hashlib.sha256("\n".join(sorted(files["path"].to_list())).encode()).hexdigest()[:16]
-        return self.folder / dataset / symbol / f"{digest}.npy"
+        return self.folder / dataset / symbol / f"{digest}{ending}"
 
-    def _cut(self, path: Path, series: BarSeries) -> None:
-        """Write a file whole or not at all, and drop the oldest of its symbol's."""
-        table: npt.NDArray[np.float64] = np.empty((len(COLUMNS), len(series)))
-        table[0] = series.open_time_ms.view(np.float64)
-        for row, name in enumerate(COLUMNS[1:], start=1):
-            table[row] = getattr(series, name)
+    def write(self, path: Path, parts: Iterable[bytes | memoryview]) -> None:
+        """Write a file whole or not at all, part by part, and drop the oldest of its symbol's.
+
+        Raises
+        ------
+        StoreError
+            When the disk is full or the folder cannot be written to.
+        """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as part:
                 try:
-                    np.save(part, table)
+                    for one in parts:
+                        part.write(one)
                     part.flush()
                 except BaseException:
                     Path(part.name).unlink(missing_ok=True)
                     raise
             Path(part.name).replace(path)
-            cuts = sorted(path.parent.glob("*.npy"), key=lambda cut: cut.stat().st_mtime_ns, reverse=True)
+            whole = (cut for cut in path.parent.iterdir() if cut.suffix == path.suffix)
+            cuts = sorted(whole, key=lambda cut: cut.stat().st_mtime_ns, reverse=True)
             for old in cuts[CUTS_KEPT:]:
                 # A reader that has it mapped keeps its pages until it lets go.
                 old.unlink(missing_ok=True)
@@ -112,3 +117,15 @@ class ColumnFiles:
                 where=str(path),
                 remedy="free disk space or make the folder writable",
             ) from error
+
+
+def _table_of(series: BarSeries) -> Iterator[bytes | memoryview]:
+    """The file of a series: the columns in rows of eight bytes, as `numpy.load` reads them."""
+    table: npt.NDArray[np.float64] = np.empty((len(COLUMNS), len(series)))
+    table[0] = series.open_time_ms.view(np.float64)
+    for row, name in enumerate(COLUMNS[1:], start=1):
+        table[row] = getattr(series, name)
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(table))
+    yield head.getvalue()
+    yield table.data

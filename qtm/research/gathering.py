@@ -13,8 +13,9 @@ from qtm.backtest.conditions.bars import BarConditions
 from qtm.backtest.conditions.contract import Conditions
 from qtm.backtest.conditions.tape import TapeConditions
 from qtm.backtest.funding import FundingRates
-from qtm.backtest.tape.events import TRADES, tape_of_bars, tape_of_trades
-from qtm.errors import ConfigError, DataError
+from qtm.backtest.tape.events import TRADES, tape_of_bars
+from qtm.backtest.tape.mapped import tape_of_lake
+from qtm.errors import ConfigError
 from qtm.market.columns import ColumnFiles
 from qtm.market.datasets import trades_dataset
 from qtm.market.instruments import Instrument, Market
@@ -40,8 +41,6 @@ from qtm.trading.book import Sizing
 from qtm.trading.costs import SPOT_COSTS, UM_COSTS, CostModel
 
 __all__ = ["Inputs", "funding_of", "gather", "gather_account", "parse_market", "parse_time"]
-
-_NS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,22 +139,22 @@ def _gather_trades(
     lake = options.get("lake") or Lake.from_settings(settings())
     start_ms, end_ms = parse_period(options.get("start"), options.get("end"))
     version = lake.version(trades_dataset(market))
-    rows = lake.scan_trades(market, symbols=[symbol], start_ms=start_ms, end_ms=end_ms, version=version)
-    frame = rows.collect()
-    if frame.is_empty():
-        raise DataError(
-            "there are no trades to run on", where=f"{market} {symbol}", remedy="`qtm ingest trades` first"
-        )
     instrument = lake.instrument(market, symbol)
     limits = load_limits(settings().risk, [instrument]) if options.get("gated", True) else None
-    tape = tape_of_trades(frame, instrument)
+    tape = tape_of_lake(
+        ColumnFiles.of(lake, settings().home),
+        instrument,
+        lambda begin_ms, until_ms: funding_of(lake, market, symbol, begin_ms, until_ms),
+        start_ms=start_ms,
+        end_ms=end_ms,
+        version=version,
+    )
     return TapeConditions(
         tape,
         instrument,
         _cash(**options),
         _costs(instrument, **options),
         limits=_limits(limits, strategy, instrument),
-        funding=funding_of(lake, market, symbol, tape.start_ns // _NS, tape.end_ns // _NS),
         data_version=version,
     )
 

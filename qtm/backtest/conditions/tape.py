@@ -124,11 +124,13 @@ class TapeConditions:
             "margin": repr(self.margin),
             "latency": repr(self.latency),
             "queue": repr(self.queue),
-            "events": hashlib.sha256(self.tape.events.tobytes()).hexdigest()[:16],
+            "events": hashlib.sha256(self.tape.events.view(np.uint8).data).hexdigest()[:16],
             "funding": None if funding is None else hashlib.sha256(funding.rate.tobytes()).hexdigest()[:16],
         }
 
     @property
     def nbytes(self) -> int:
-        """The events and bars of the tape."""
-        return int(self.tape.events.nbytes + self.tape.bars.nbytes)
+        """The events and bars of the tape; a mapped one (`qtm.backtest.tape.mapped`) takes none."""
+        events = self._paid.events
+        mapped = isinstance(events.base, np.memmap)
+        return int(self.tape.bars.nbytes + (0 if mapped else events.nbytes))

@@ -120,7 +120,9 @@ def _neighbours(measured: Measurements) -> tuple[Gate, Gate]:
 def _stress(measured: Measurements, max_drawdown: float) -> Gate:
     bound = dataclasses.replace(BOUNDS[Control.STRESS], value=max_drawdown)
     if measured.sample is None or not measured.stress:
-        why = "the history covers none of the dated stress events" if measured.sample else "it never traded"
+        why = "it never traded"
+        if measured.doubled_return != 0.0:
+            why = measured.unmeasured.get("sharpe", "the history covers none of the dated stress events")
         return Gate(Control.STRESS, None, bound, f"Not measured, so not passed: {why}.")
     worst = measured.stress[0]
     words = (

@@ -7,6 +7,7 @@ payments and mark prices are merged in by time.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -49,6 +50,7 @@ TRADES = "trades"
 NO_DEPTH, TOP_OF_BOOK, FULL_DEPTH = 0, 1, 2
 
 _NS = 1_000_000
+_PART = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -99,11 +101,9 @@ class Tape:
         """Lowest and highest tick at which a book can matter: around all trades and best levels."""
         if self.of_bars:
             return 0, 0
-        kinds, ticks = self.events["kind"], self.events["ticks"]
-        near = ticks[(kinds <= SELL_TRADE) | (kinds == BEST_BID) | (kinds == BEST_ASK)]
-        if near.size == 0:
-            near = ticks[(kinds == BID) | (kinds == ASK)]
-        low, high = int(near.min()), int(near.max())
+        low, high = self._span_of(BUY_TRADE, SELL_TRADE, BEST_BID, BEST_ASK)
+        if high == 0:
+            low, high = self._span_of(BID, ASK)
         reach = max(4096, high - low, high // 50)
         return max(1, low - reach), high + reach
 
@@ -121,22 +121,32 @@ class Tape:
             for name in _PRICES_AND_VOLUME:
                 grid[name][at] = self.bars[name][rows["ticks"]]
         else:
-            kinds = self.events["kind"]
-            trades = self.events[(kinds == BUY_TRADE) | (kinds == SELL_TRADE)]
-            which = (trades["ts_ns"] - self.start_ns) // step_ns
-            first = np.flatnonzero(np.append(True, which[1:] != which[:-1]))
-            last = np.append(first[1:], len(which)) - 1
-            at, ticks = which[first], trades["ticks"]
-            grid["open"][at], grid["close"][at] = ticks[first], ticks[last]
-            grid["high"][at] = np.maximum.reduceat(ticks, first)
-            grid["low"][at] = np.minimum.reduceat(ticks, first)
-            grid["volume"][at] = np.add.reduceat(trades["lots"], first)
+            for part in self._parts():
+                trades = part[(part["kind"] == BUY_TRADE) | (part["kind"] == SELL_TRADE)]
+                if len(trades):
+                    _add_to_grid(grid, (trades["ts_ns"] - self.start_ns) // step_ns, trades)
         empty = grid["close"] == 0
         seen = np.maximum.accumulate(np.where(empty, 0, np.arange(len(grid))))
-        stands = np.where(empty[seen], grid["open"][at[0]], grid["close"][seen])
+        opened = grid["open"][np.argmin(empty)]
+        stands = np.where(empty[seen], opened, grid["close"][seen])
         for name in ("open", "high", "low", "close"):
             grid[name][empty] = stands[empty]
         return grid
+
+    def _parts(self) -> Iterator[npt.NDArray[np.void]]:
+        """The events a part at a time: what looks at all of a mapped tape holds no more of it than that."""
+        for begin in range(0, len(self.events), _PART):
+            yield self.events[begin : begin + _PART]
+
+    def _span_of(self, *kinds: int) -> tuple[int, int]:
+        """Lowest and highest tick among events of these kinds, zeros without one."""
+        low, high = 0, 0
+        for part in self._parts():
+            ticks = part["ticks"][np.isin(part["kind"], kinds)]
+            if ticks.size:
+                low = min(low or int(ticks.min()), int(ticks.min()))
+                high = max(high, int(ticks.max()))
+        return low, high
 
     def split(self, at_ns: int) -> tuple[Tape, Tape]:
         """The tape before and from `at_ns` on, a moment on its grid."""
@@ -172,6 +182,22 @@ def make_tape(
     """
     if len(events) == 0:
         raise DataError("the tape is empty", where=symbol, remedy="widen the dates or ingest the trades")
+    check_events(events, symbol)
+    step = interval.ms * _NS
+    first, last = int(events["ts_ns"][0]), int(events["ts_ns"][-1])
+    return Tape(
+        symbol=symbol,
+        events=np.ascontiguousarray(events),
+        bars=np.empty(0, TAPE_BAR) if bars is None else bars,
+        depth=depth,
+        interval=interval,
+        start_ns=first // step * step,
+        end_ns=max(end_ns or 0, last // step * step + step),
+    )
+
+
+def check_events(events: npt.NDArray[np.void], symbol: str) -> None:
+    """Raise DataError naming the first event out of order, or without a positive price or quantity."""
     times = events["ts_ns"]
     backwards = np.flatnonzero(times[1:] < times[:-1])
     if backwards.size:
@@ -188,27 +214,23 @@ def make_tape(
             where=f"{symbol} {iso_utc(int(times[bad[0]]) // _NS)}",
             remedy="check that the instrument's filters belong to this period",
         )
-    step = interval.ms * _NS
-    last = int(times[-1])
-    return Tape(
-        symbol=symbol,
-        events=np.ascontiguousarray(events),
-        bars=np.empty(0, TAPE_BAR) if bars is None else bars,
-        depth=depth,
-        interval=interval,
-        start_ns=int(times[0]) // step * step,
-        end_ns=max(end_ns or 0, last // step * step + step),
-    )
 
 
 def tape_of_trades(frame: pl.DataFrame, instrument: Instrument, *, interval: Interval = Interval.M1) -> Tape:
     """A tape of the trades of one symbol: rows of `qtm.market.bars.TRADE_SCHEMA`, sorted by time and id."""
+    return make_tape(
+        instrument.symbol, events_of_trades(frame, instrument), depth=NO_DEPTH, interval=interval
+    )
+
+
+def events_of_trades(frame: pl.DataFrame, instrument: Instrument) -> npt.NDArray[np.void]:
+    """The events of the trades of one symbol."""
     events = np.zeros(len(frame), TAPE_EVENT)
     events["ts_ns"] = frame["time_ms"].to_numpy() * _NS
     events["ticks"] = to_grid(frame["price"].to_numpy(), float(instrument.tick_size))
     events["lots"] = to_grid(frame["qty"].to_numpy(), float(instrument.step_size))
     events["kind"] = np.where(frame["buyer_is_maker"].to_numpy(), SELL_TRADE, BUY_TRADE)
-    return make_tape(instrument.symbol, events, depth=NO_DEPTH, interval=interval)
+    return events
 
 
 def tape_of_bars(series: BarSeries, instrument: Instrument) -> Tape:
@@ -240,11 +262,15 @@ def tape_of_bars(series: BarSeries, instrument: Instrument) -> Tape:
 
 def merge(tape: Tape, *others: npt.NDArray[np.void]) -> Tape:
     """The tape with further events (funding, marks); among equal times the additions come first."""
-    every = np.concatenate([*others, tape.events])
-    order = np.argsort(every["ts_ns"], kind="stable")
-    inside = every[order]
+    inside = merged(tape.events, *others)
     kept = inside[(inside["ts_ns"] >= tape.start_ns) & (inside["ts_ns"] < tape.end_ns)]
     return dataclasses.replace(tape, events=kept)
+
+
+def merged(events: npt.NDArray[np.void], *others: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+    """Events of several sources in the order of time; among equal times `events` come last."""
+    every = np.concatenate([*others, events])
+    return every[np.argsort(every["ts_ns"], kind="stable")]
 
 
 def timed_events(
@@ -254,6 +280,22 @@ def timed_events(
     events = np.zeros(len(ts_ns), TAPE_EVENT)
     events["ts_ns"], events["kind"], events["ticks"], events["lots"] = ts_ns, kind, ticks, lots
     return events
+
+
+def _add_to_grid(
+    grid: npt.NDArray[np.void], which: npt.NDArray[np.int64], trades: npt.NDArray[np.void]
+) -> None:
+    """Add trades to the intervals of a grid they fall into; `which` does not decrease."""
+    first = np.flatnonzero(np.append(True, which[1:] != which[:-1]))
+    last = np.append(first[1:], len(which)) - 1
+    at, ticks = which[first], trades["ticks"]
+    begun = grid["open"][at] != 0
+    grid["open"][at] = np.where(begun, grid["open"][at], ticks[first])
+    grid["close"][at] = ticks[last]
+    grid["high"][at] = np.maximum(grid["high"][at], np.maximum.reduceat(ticks, first))
+    low = np.minimum.reduceat(ticks, first)
+    grid["low"][at] = np.where(begun, np.minimum(grid["low"][at], low), low)
+    grid["volume"][at] += np.add.reduceat(trades["lots"], first)
 
 
 def to_grid(values: npt.NDArray[np.float64], step: float) -> npt.NDArray[np.int64]:
