@@ -1,11 +1,13 @@
-"""Margin of a futures account that holds one position: what may be opened, and where it is liquidated.
+"""Margin of a futures position: what may be opened, and where it is liquidated.
 
-Source: Binance, "Leverage and Margin of USD-M Futures" (isolated, or cross margin of a single position;
-liquidation when equity falls to maintenance margin).
+A position that is alone on its account lives on all of its cash, an isolated one on the wallet that was set
+aside for it. Source: Binance, "Leverage and Margin of USD-M Futures" (liquidation when equity falls to
+maintenance margin).
 """
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +18,13 @@ from qtm.market.instruments import Instrument, Market
 from qtm.trading.brackets import bracket_array, rows_of
 
 NO_BRACKETS: npt.NDArray[np.float64] = np.empty((0, 4))
+
+
+class MarginMode(StrEnum):
+    """What a futures position lives on: all of the margin account, or a wallet of its own."""
+
+    CROSS = "cross"
+    ISOLATED = "isolated"
 
 
 class Margin(NamedTuple):
@@ -88,6 +97,7 @@ def leverage_at(notional: float, margin: Any) -> float:
 def liquidation_price(qty: float, cash: float, margin: Any) -> float:
     """Price at which equity equals maintenance margin; 0.0 when there is none (flat, or covered by cash).
 
+    `cash` is what is left of the account, or of an isolated position's wallet, after paying for the position.
     Each bracket's line gives a price; a long is liquidated at the highest of them, a short at the lowest.
     """
     if margin.leverage <= 0.0 or qty == 0.0:

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from qtm.backtest.account.ledger import note_order
-from qtm.backtest.account.margin_bar import net_position
 from qtm.backtest.account.memory import (
     MARGIN,
     NOBODY,
@@ -28,6 +27,13 @@ from qtm.backtest.account.memory import (
     sizing_of_sleeve,
 )
 from qtm.backtest.account.opening import grant
+from qtm.backtest.account.wallets import (
+    free_cash,
+    free_cash_of,
+    initial_margin,
+    margin_to_add,
+    net_position,
+)
 from qtm.backtest.deciding import judge_change, largest_order
 from qtm.backtest.intrabar import ENTRY
 from qtm.backtest.session import MESSAGE_RING, REFUSED, REJECTED
@@ -36,7 +42,7 @@ from qtm.risk.rules import halts
 from qtm.risk.sized_targets import sized_target
 from qtm.risk.sizing import UNSIZED
 from qtm.trading.book import leaving_lots, limit_price_ticks, lots_towards, on_refused, wanted_qty
-from qtm.trading.margin import is_covered, leverage_at
+from qtm.trading.margin import is_covered
 
 
 @either_way
@@ -137,7 +143,11 @@ def want(
     breached, covered = 0, True
     if account.gated:
         breached = judge_leg(session, leg, quote, lots, limit, close, now_ms)
-    if not quote.spot:
+    if not quote.spot and account.isolated:
+        free = free_cash_of(sleeves, quotes, legs, leg.strategy)
+        free -= added(sleeves, quotes, legs, leg.strategy, leg.instrument)
+        covered = affords(free, margin_to_add(quote, leg.qty, lots))
+    elif not quote.spot:
         carried = margin_equity(sleeves, quotes, legs, leg.strategy, leg.strategy + 1)
         carried -= committed(sleeves, quotes, legs, leg.strategy, leg.instrument)
         after = leg.qty + lots * grid.step_size
@@ -187,15 +197,31 @@ def committed(sleeves: Any, quotes: Any, legs: Any, k: int, but: int) -> float:
     for s in range(sleeves[k].first, sleeves[k].last):
         leg = legs[s]
         if leg.instrument != but and not quotes[leg.instrument].spot:
-            used += initial_margin(quotes[leg.instrument], leg.qty, leg.working_lots)
+            used += margin_in_use(quotes[leg.instrument], leg.qty, leg.working_lots)
     return used
 
 
 @either_way
-def initial_margin(quote: Any, qty: float, lots: float) -> float:
-    """Margin of a position and the order working on it, at the larger of before and after."""
-    notional = max(abs(qty), abs(qty + lots * quote.step_size)) * quote.close
-    return float(notional / leverage_at(notional, margin_of_quote(quote))) if notional > 0.0 else 0.0
+def added(sleeves: Any, quotes: Any, legs: Any, k: int, but: int) -> float:
+    """Margin that a sleeve's orders add to its isolated positions, in all instruments but one."""
+    more = 0.0
+    for s in range(sleeves[k].first, sleeves[k].last):
+        leg = legs[s]
+        if leg.instrument != but and leg.working_lots != 0.0 and not quotes[leg.instrument].spot:
+            more += margin_to_add(quotes[leg.instrument], leg.qty, leg.working_lots)
+    return more
+
+
+@either_way
+def margin_in_use(quote: Any, qty: float, lots: float) -> float:
+    """Initial margin of a position and the order working on it, at the larger of before and after."""
+    return initial_margin(quote, max(abs(qty), abs(qty + lots * quote.step_size)) * quote.close)
+
+
+@either_way
+def affords(free: float, needed: float) -> bool:
+    """True when free cash carries the margin an order adds; an order that adds none always passes."""
+    return needed <= 0.0 or bool(needed <= free * (1.0 + 1e-12))
 
 
 @either_way
@@ -300,11 +326,19 @@ def approved(
     if account.gated:
         rules = rules_of(quote, quote.limits)
         breached = judge_change(firm, held, net, ticks * quote.tick_size, close, now_ms, rules)
-    if not quote.spot:
+    if not quote.spot and account.isolated:
+        free = free_cash(sleeves, quotes)
+        for other in range(quotes.size):
+            if other != n and not quotes[other].spot:
+                free -= margin_to_add(
+                    quotes[other], net_position(quotes[other], legs), net_lots(quotes[other], legs)
+                )
+        covered = affords(free, margin_to_add(quote, held, net))
+    elif not quote.spot:
         equity = margin_equity(sleeves, quotes, legs, 0, sleeves.size)
         for other in range(quotes.size):
             if other != n and not quotes[other].spot:
-                equity -= initial_margin(
+                equity -= margin_in_use(
                     quotes[other], net_position(quotes[other], legs), net_lots(quotes[other], legs)
                 )
         covered = is_covered(held, held + net * quote.step_size, close, equity, margin_of_quote(quote))

@@ -24,6 +24,7 @@ from qtm.errors import ConfigError, DataError, StrategyError
 from qtm.risk.rules import HALTED, GateLimits
 from qtm.risk.sized_targets import SizingBars, bars_to_measure, last_seen
 from qtm.risk.sizing import SizingRule
+from qtm.trading.margin import MarginMode
 
 _BLOCK = 8_192
 """Rows between two releases of pages of a mapped panel."""
@@ -197,7 +198,8 @@ class _Loop:
 
     def __init__(self, sitting: Sequence[Sitting], panel: Panel, memory: Memory, seen: SizingBars) -> None:
         self.sitting, self.memory, self.columns, self.seen = sitting, memory, columns_of(panel), seen
-        self.margined = panel.is_margined
+        isolated = bool(memory.account["isolated"][0])
+        self.margin = (MarginMode.ISOLATED if isolated else MarginMode.CROSS) if panel.is_margined else None
         self.inside = [one.compiled if not one.ahead else None for one in sitting]
         self.arguments = [part for one in sitting if not one.ahead for part in one.arguments]
         self.ahead = [
@@ -208,11 +210,11 @@ class _Loop:
         self.wake = _wake(sitting)
         self.told = 0
         asks = any(one is not None for one in self.inside)
-        self.kernel = self._kernel(watching=self.margined or asks)
+        self.kernel = self._kernel(watching=self.margin is not None or asks)
 
     def _kernel(self, *, watching: bool) -> Any:
         counting = any(not one.ahead for one in self.sitting)
-        return account_kernel(self.inside, margined=self.margined, watching=watching, counting=counting).run
+        return account_kernel(self.inside, margin=self.margin, watching=watching, counting=counting).run
 
     def ask_ahead(self, ledger: AccountLedger, first: int, last: int) -> None:
         """Let the steps that do not look at the account answer to bars `first` to `last` (exclusive)."""

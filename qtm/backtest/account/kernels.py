@@ -14,11 +14,12 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
-from qtm.backtest.account import closing, exits, lines, margin_bar, marking, opening
-from qtm.backtest.account.loop_source import asking_source, halves_source, loop_source
+from qtm.backtest.account import closing, exits, isolated_bar, lines, margin_bar, marking, opening
+from qtm.backtest.account.loop_source import FUTURES_EXITS, asking_source, halves_source, loop_source
 from qtm.backtest.account.stepping import SOURCES, run_step
 from qtm.strategies.contract import StepStrategy
 from qtm.strategies.machine_code import load_kernel
+from qtm.trading.margin import MarginMode
 
 _PHASE = '''"""Generated: a phase of a bar of an account."""
 from numba import njit
@@ -42,6 +43,7 @@ _PHASES = {
     ),
     "spot_exits": (exits.spot_exits, _EXITS),
     "margin_exits": (margin_bar.margin_exits, _EXITS),
+    "isolated_exits": (isolated_bar.isolated_exits, _EXITS),
     "send_orders": (
         closing.send_orders,
         "account, sleeves, sessions, quotes, legs, queue, waiting, orders, seen_bars, closes, opened_ms, i",
@@ -64,7 +66,7 @@ def phase(name: str) -> Any:
 
 
 def account_kernel(
-    strategies: Sequence[StepStrategy | None], *, margined: bool, watching: bool, counting: bool
+    strategies: Sequence[StepStrategy | None], *, margin: MarginMode | None, watching: bool, counting: bool
 ) -> ModuleType:
     """A module with `run`, the loop of an account on which these strategies trade.
 
@@ -74,8 +76,8 @@ def account_kernel(
         The account's strategies. One that is None is not asked by the loop: it decides at the bars of `wake`,
         or has answered ahead. The others each add the arguments (parameters, states, blank state) in their
         order.
-    margined
-        Whether there is a margin account.
+    margin
+        How the margin account is kept; None when there is none.
     watching
         Whether the loop minds protective exits; one that does not comes back when it meets the first.
     counting
@@ -83,12 +85,12 @@ def account_kernel(
     """
     asked = {k: strategy for k, strategy in enumerate(strategies) if strategy is not None}
     if not asked:
-        source = loop_source(margined=margined, watching=watching, counting=counting)
-        return _load("account", source, _parts(margined=margined, watching=watching))
+        source = loop_source(margin=margin, watching=watching, counting=counting)
+        return _load("account", source, _parts(margin=margin, watching=watching))
     halves = _load(
         "account_bar",
-        halves_source(margined=margined, watching=watching),
-        _parts(margined=margined, watching=watching),
+        halves_source(margin=margin, watching=watching),
+        _parts(margin=margin, watching=watching),
     )
     names = {"begin": halves.begin, "end": halves.end, "take_stock": lines.take_stock, "run_step": run_step}
     names |= {f"step_{k}": strategy.inlined_step for k, strategy in asked.items()}
@@ -97,14 +99,15 @@ def account_kernel(
     return _load("account", source, names, tuple(asked.values()))
 
 
-def _parts(*, margined: bool, watching: bool) -> dict[str, Any]:
+def _parts(*, margin: MarginMode | None, watching: bool) -> dict[str, Any]:
     """What the source of a bar names."""
     wanted = {
         "trade_at_open": True,
         "send_orders": True,
         "spot_exits": watching,
-        "margin_exits": watching and margined,
     }
+    if margin is not None:
+        wanted[FUTURES_EXITS[margin]] = watching
     phases = {name: phase(name) for name, is_wanted in wanted.items() if is_wanted}
     return phases | {
         "pay_funding": opening.pay_funding,

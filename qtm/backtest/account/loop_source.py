@@ -12,10 +12,14 @@ from collections.abc import Sequence
 from textwrap import indent
 
 from qtm.backtest.account.ledger import ROWS_PER_LEG
+from qtm.trading.margin import MarginMode
 
 DONE, FULL, AWAKE, WATCHED, DYING = range(5)
 """Why the loop came back: the bars are done, the ledger is full, a decision is due, a protective exit asks
 for the loop that minds them, or a symbol has not traded for so long that it is written off."""
+
+FUTURES_EXITS = {MarginMode.CROSS: "margin_exits", MarginMode.ISOLATED: "isolated_exits"}
+"""The phase in which futures positions live through a bar."""
 
 _HEAD = '''"""Generated: {title}"""
 from numba import njit
@@ -29,7 +33,7 @@ if orders.size - account.written < {rows} * (legs.size + 1):
 if (overdue or account.absent > 0) and is_dying(account, quotes, seen, opened):
     return {leave}{dying}
 if account.funded:
-    pay_funding(sleeves, quotes, legs, opens[i], rates[i])
+    pay_funding(account, sleeves, quotes, legs, opens[i], rates[i])
 working = account.working
 if working > 0:
     trade_at_open(account, sleeves, quotes, legs, waiting, orders, opens[i], volumes[i], i)
@@ -58,7 +62,7 @@ _WATCH = """if account.watched:
 """
 
 _MARGIN = """    show_closes(quotes, marks, seen)
-    margin_exits(account, sleeves, quotes, legs, orders, opens[i], highs[i], lows[i], volumes[i], opened, i)
+    {exits}(account, sleeves, quotes, legs, orders, opens[i], highs[i], lows[i], volumes[i], opened, i)
 """
 
 _COUNT = """count_ticks(ticks, closes[i], tick_sizes)
@@ -158,9 +162,9 @@ _STEP = """        run_step(
         )"""
 
 
-def loop_source(*, margined: bool, watching: bool, counting: bool) -> str:
+def loop_source(*, margin: MarginMode | None, watching: bool, counting: bool) -> str:
     """The whole loop, for strategies that have answered ahead of it or decide in Python."""
-    begin = _begin("i, ", margined=margined, watching=watching, counting=counting)
+    begin = _begin("i, ", margin=margin, watching=watching, counting=counting)
     return _HEAD.format(title="the loop over the bars of an account.") + _RUN.format(
         begin=indent(begin, " " * 8),
         end=indent(_END, " " * 8),
@@ -170,9 +174,9 @@ def loop_source(*, margined: bool, watching: bool, counting: bool) -> str:
     )
 
 
-def halves_source(*, margined: bool, watching: bool) -> str:
+def halves_source(*, margin: MarginMode | None, watching: bool) -> str:
     """What a bar is before its steps are asked (`begin`, which says why the loop must stop) and after."""
-    begin = _begin("", margined=margined, watching=watching, counting=True)
+    begin = _begin("", margin=margin, watching=watching, counting=True)
     return _HEAD.format(title="the two halves of a bar of an account.") + _HALVES.format(
         begin=indent(begin, " " * 4), end=indent(_END, " " * 4), done=DONE
     )
@@ -188,14 +192,15 @@ def asking_source(asked: Sequence[int]) -> str:
     )
 
 
-def _begin(leave: str, *, margined: bool, watching: bool, counting: bool) -> str:
+def _begin(leave: str, *, margin: MarginMode | None, watching: bool, counting: bool) -> str:
     """The first half of a bar; a return out of it says `leave` first."""
+    exits = "" if margin is None else _MARGIN.format(exits=FUTURES_EXITS[margin])
     return _BEGIN.format(
         rows=ROWS_PER_LEG,
         leave=leave,
         full=FULL,
         dying=DYING,
         unwatched="" if watching else _UNWATCHED.format(leave=leave, watched=WATCHED),
-        watch=_WATCH.format(margin=_MARGIN if margined else "") if watching else "",
+        watch=_WATCH.format(margin=exits) if watching else "",
         count=_COUNT if counting else "",
     )

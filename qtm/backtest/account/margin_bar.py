@@ -15,13 +15,15 @@ from qtm.backtest.account.depth import take, taken_in_bar
 from qtm.backtest.account.exits import live_alone, note_exit
 from qtm.backtest.account.memory import MARGIN, NOBODY, margin_of_quote, rules_of
 from qtm.backtest.account.opening import book_fill
+from qtm.backtest.account.wallets import follow_fill, net_position
 from qtm.backtest.intrabar import LIQUIDATION, NOTHING, close_at
 from qtm.compiled import either_way
 from qtm.trading.exits import TAKE_PROFIT, nearest_stop, profit_level, trail_behind
 from qtm.trading.margin import maintenance_margin
 
 _HALVINGS = 60
-_NEVER = 2.0
+NEVER = 2.0
+"""A share of a journey that is never reached."""
 
 
 @either_way
@@ -71,43 +73,27 @@ def margin_exits(
     since = 0.0
     while True:
         ruin = ruin_point(account, sleeves, quotes, legs, opens, highs, lows, since)
-        first, chosen, price, cause = _NEVER, NOBODY, 0.0, NOTHING
+        first, chosen, price, cause = NEVER, NOBODY, 0.0, NOTHING
         for s in range(legs.size):
             way, level, why = stop_point(account, quotes, legs[s], opens, highs, lows)
             if way < first:
                 first, chosen, price, cause = way, s, level, why
-        if chosen != NOBODY and first <= ruin:
+        stopped = chosen != NOBODY and first <= ruin
+        if stopped and first == ruin:  # a liquidation first where the prices have jumped past it
+            stopped = room_left(sleeves, quotes, legs, opens, highs, lows, ruin) >= 0.0
+        if stopped:
             n = legs[chosen].instrument
             close_leg(
-                account,
-                sleeves,
-                quotes[n],
-                legs[chosen],
-                chosen,
-                orders,
-                price,
-                cause,
-                volumes[n],
-                opened_ms,
-                i,
-            )
+                account, sleeves, quotes, quotes[n], legs, chosen, orders, price, cause, volumes[n],
+                opened_ms, i,
+            )  # fmt: skip
             since = max(since, first)
-        elif ruin < _NEVER:
+        elif ruin < NEVER:
             liquidate_all(account, sleeves, quotes, legs, orders, opens, highs, lows, ruin, opened_ms, i)
             return
         else:
             break
     take_profits(account, sleeves, quotes, legs, orders, opens, highs, lows, volumes, opened_ms, i)
-
-
-@either_way
-def net_position(quote: Any, legs: Any) -> float:
-    """The account's position in an instrument, all legs together."""
-    net, s = 0.0, quote.first_leg
-    while s != NOBODY:
-        net += legs[s].qty
-        s = legs[s].next
-    return net
 
 
 @either_way
@@ -145,7 +131,7 @@ def ruin_point(
     for n in range(quotes.size):
         exposed = exposed or (not quotes[n].spot and net_position(quotes[n], legs) != 0.0)
     if not exposed or room_left(sleeves, quotes, legs, opens, highs, lows, 1.0) > 0.0:
-        return _NEVER
+        return NEVER
     if room_left(sleeves, quotes, legs, opens, highs, lows, since) <= 0.0:
         return since
     safe, ruined = since, 1.0
@@ -165,7 +151,7 @@ def stop_point(
     """Where a leg's journey meets its stop: (share of the way, price met, cause); 2.0 when it does not."""
     n = leg.instrument
     if quotes[n].spot or leg.qty == 0.0 or leg.left_bar == account.bars or np.isnan(opens[n]):
-        return _NEVER, 0.0, NOTHING
+        return NEVER, 0.0, NOTHING
     opened = opens[n]
     if leg.leaving != 0:
         return 0.0, opened, leg.leaving
@@ -173,7 +159,7 @@ def stop_point(
     long = leg.qty > 0.0
     worst = lows[n] if long else highs[n]
     if level <= 0.0 or (worst > level if long else worst < level):
-        return _NEVER, 0.0, NOTHING
+        return NEVER, 0.0, NOTHING
     if opened <= level if long else opened >= level:
         return 0.0, opened, cause
     return (level - opened) / (worst - opened), level, cause
@@ -183,8 +169,9 @@ def stop_point(
 def close_leg(
     account: Any,
     sleeves: Any,
+    quotes: Any,
     quote: Any,
-    leg: Any,
+    legs: Any,
     s: int,
     orders: Any,
     price: float,
@@ -193,7 +180,8 @@ def close_leg(
     opened_ms: int,
     i: int,
 ) -> None:
-    """Close what the bar carries of a leg by an exit; a take-profit is a maker, the others take."""
+    """Close what the bar carries of leg `s` by an exit; a take-profit is a maker, the others take."""
+    leg = legs[s]
     rules = rules_of(quote, leg.limits)
     maker, purse = cause == TAKE_PROFIT, sleeves[leg.strategy].cash
     asked = -np.trunc(leg.qty / quote.step_size + np.copysign(1e-9, leg.qty))
@@ -208,6 +196,8 @@ def close_leg(
     take(account, quote, lots)
     purse[MARGIN] = leg.cash
     leg.flow += leg.cash - before
+    if account.isolated:
+        follow_fill(sleeves, quotes, quote, legs, lots, paid)
     note_exit(account, orders, leg, s, cause, asked, lots, paid, fee, opened_ms, i)
 
 
@@ -236,8 +226,9 @@ def take_profits(
         target, long = profit_level(leg, leg.qty, quotes[n].tick_size), leg.qty > 0.0
         if target > 0.0 and (highs[n] > target if long else lows[n] < target):
             close_leg(
-                account, sleeves, quotes[n], leg, s, orders, target, TAKE_PROFIT, volumes[n], opened_ms, i
-            )
+                account, sleeves, quotes, quotes[n], legs, s, orders, target, TAKE_PROFIT, volumes[n],
+                opened_ms, i,
+            )  # fmt: skip
         else:
             trail_behind(leg, leg.qty, highs[n] if long else lows[n])
 
@@ -274,25 +265,39 @@ def liquidate_all(
         quote = quotes[n]
         if quote.spot:
             continue
-        net, gross, s = net_position(quote, legs), 0.0, quote.first_leg
-        while s != NOBODY:
-            gross += abs(legs[s].qty)
-            s = legs[s].next
-        if gross == 0.0:
-            continue
-        price = travelled(quote, net, opens[n], highs[n], lows[n], way)
-        charged = min(abs(net) * price * quote.liquidation_fee, left)
-        left -= charged
-        s = quote.first_leg
-        while s != NOBODY:
-            leg = legs[s]
-            if leg.qty != 0.0:
-                lots = -np.rint(leg.qty / quote.step_size)
-                fee = book_fill(sleeves, quote, leg, lots, price, 0.0, charged * abs(leg.qty) / gross)
-                leg.qty = 0.0
-                note_exit(account, orders, leg, s, LIQUIDATION, lots, lots, price, fee, opened_ms, i)
-            s = leg.next
+        price = travelled(quote, net_position(quote, legs), opens[n], highs[n], lows[n], way)
+        left -= liquidate_position(account, sleeves, quote, legs, orders, price, left, opened_ms, i)
     settle_debt(account, sleeves)
+
+
+@either_way
+def liquidate_position(
+    account: Any,
+    sleeves: Any,
+    quote: Any,
+    legs: Any,
+    orders: Any,
+    price: float,
+    left: float,
+    opened_ms: int,
+    i: int,
+) -> float:
+    """Close all legs of an instrument at `price`; returns the liquidation fee, which is at most `left`."""
+    net, gross, s = net_position(quote, legs), 0.0, quote.first_leg
+    while s != NOBODY:
+        gross += abs(legs[s].qty)
+        s = legs[s].next
+    charged = float(min(abs(net) * price * quote.liquidation_fee, left))
+    s = quote.first_leg
+    while s != NOBODY:
+        leg = legs[s]
+        if leg.qty != 0.0:
+            lots = -np.rint(leg.qty / quote.step_size)
+            fee = book_fill(sleeves, quote, leg, lots, price, 0.0, charged * abs(leg.qty) / gross)
+            leg.qty = 0.0
+            note_exit(account, orders, leg, s, LIQUIDATION, lots, lots, price, fee, opened_ms, i)
+        s = leg.next
+    return charged
 
 
 @either_way

@@ -50,6 +50,7 @@ ACCOUNT = np.dtype(
         ("netted", "?"),
         ("funded", "?"),
         ("margined", "?"),
+        ("isolated", "?"),
         *_floats("band", "haircut"),
         ("interval_ms", "i8"),
         ("trade_from_ms", "i8"),
@@ -102,7 +103,7 @@ QUOTE = np.dtype(
         ("wants", "?"),
         ("side", "i8"),
         ("since_ms", "i8"),
-        *_floats("buy_limit", "sell_limit"),
+        *_floats("buy_limit", "sell_limit", "wallet", "cost"),
         *_floats("tick_size", "step_size", "min_qty", "min_notional"),
         ("spot", "?"),
         ("purse", "i8"),
@@ -120,7 +121,8 @@ QUOTE = np.dtype(
 
 `close` and `seen_ms` follow the account's marks only when something asks for them. The order is the net of
 its legs; `side` 0 means that they cross exactly. `first_leg` begins the chain of its legs, which goes on with
-each leg's `next`. `taken_lots` of bar number `taken_bar` have gone to the account's orders.
+each leg's `next`. Of the account's isolated position in it `wallet` is the margin set aside and `cost` what
+was paid for it (negative for a short), both 0.0 on cross margin. `taken_lots` of bar number `taken_bar` have gone to the account's orders.
 """
 
 LEG = np.dtype(
@@ -180,7 +182,7 @@ CHANGING: dict[str, tuple[str, ...]] = {
     "account": ("bars", "working", "watched", "absent", "dead", "seen_ms", "insured"),
     "sleeves": ("cash",),
     "sessions": SESSION.names or (),
-    "quotes": (QUOTE.names or ())[:9],
+    "quotes": (QUOTE.names or ())[:11],
     "legs": tuple(n for n in LEG.names or () if n not in ("instrument", "strategy", "next", "limits")),
 }
 """What a snapshot holds of each array."""

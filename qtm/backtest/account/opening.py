@@ -20,6 +20,7 @@ import numpy as np
 from qtm.backtest.account.depth import depth_at, take, taken_in_bar
 from qtm.backtest.account.ledger import note_order
 from qtm.backtest.account.memory import DELISTED, NOBODY, UNFUNDED, costs_of_quote, grid_of_quote
+from qtm.backtest.account.wallets import follow_fill
 from qtm.backtest.intrabar import ENTRY
 from qtm.backtest.session import EXPIRED, FILLED, PARTIAL
 from qtm.compiled import either_way
@@ -70,6 +71,7 @@ def write_off(account: Any, sleeves: Any, quote: Any, legs: Any, orders: Any, i:
     begin afresh on it.
     """
     quote.gone = True
+    quote.wallet = quote.cost = 0.0
     s = quote.first_leg
     while s != NOBODY:
         leg = legs[s]
@@ -91,7 +93,7 @@ def write_off(account: Any, sleeves: Any, quote: Any, legs: Any, orders: Any, i:
 
 
 @either_way
-def pay_funding(sleeves: Any, quotes: Any, legs: Any, opens: Any, rates: Any) -> None:
+def pay_funding(account: Any, sleeves: Any, quotes: Any, legs: Any, opens: Any, rates: Any) -> None:
     """Longs pay a positive rate on the position carried into the bar, shorts receive it; rows of one bar."""
     for s in range(legs.size):
         leg = legs[s]
@@ -101,6 +103,8 @@ def pay_funding(sleeves: Any, quotes: Any, legs: Any, opens: Any, rates: Any) ->
             sleeves[leg.strategy].cash[quotes[n].purse] -= paid
             leg.funding_paid += paid
             leg.flow -= paid
+            if account.isolated:
+                quotes[n].wallet -= paid
 
 
 @either_way
@@ -133,7 +137,17 @@ def trade_at_open(
     for at in range(account.working):
         n = waiting[at]
         if quotes[n].side <= 0 and not np.isnan(opens[n]):
-            trade(account, sleeves, quotes[n], legs, orders, opens[n], depth_at(quotes[n], volumes, n), i)
+            trade(
+                account,
+                sleeves,
+                quotes,
+                quotes[n],
+                legs,
+                orders,
+                opens[n],
+                depth_at(quotes[n], volumes, n),
+                i,
+            )
     kept = 0
     for at in range(account.working):
         n = waiting[at]
@@ -141,7 +155,17 @@ def trade_at_open(
             waiting[kept] = n
             kept += 1
         elif quotes[n].side > 0:
-            trade(account, sleeves, quotes[n], legs, orders, opens[n], depth_at(quotes[n], volumes, n), i)
+            trade(
+                account,
+                sleeves,
+                quotes,
+                quotes[n],
+                legs,
+                orders,
+                opens[n],
+                depth_at(quotes[n], volumes, n),
+                i,
+            )
     account.working = kept
 
 
@@ -212,7 +236,15 @@ def grant(quote: Any, legs: Any, side: int, wanted: float, given: float) -> None
 
 @either_way
 def trade(
-    account: Any, sleeves: Any, quote: Any, legs: Any, orders: Any, opened: float, volume: float, i: int
+    account: Any,
+    sleeves: Any,
+    quotes: Any,
+    quote: Any,
+    legs: Any,
+    orders: Any,
+    opened: float,
+    volume: float,
+    i: int,
 ) -> None:
     """Match the working order of an instrument and its crossing legs against the open of bar `i`."""
     costs, side = costs_of_quote(quote), quote.side
@@ -238,9 +270,10 @@ def trade(
     grant(quote, legs, major, max(bought, sold), crossed + filled)
     if crossed > 0.0 or sold * bought > 0.0:
         grant(quote, legs, -major, min(bought, sold), crossed)
-    share_out(
-        account, sleeves, quote, legs, orders, price_of(ticks, quote.tick_size), crossed, filled, major, i
-    )
+    paid = price_of(ticks, quote.tick_size)
+    share_out(account, sleeves, quote, legs, orders, paid, crossed, filled, major, i)
+    if account.isolated and not quote.spot:
+        follow_fill(sleeves, quotes, quote, legs, major * filled, paid)
 
 
 @either_way

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from qtm.backtest.account.ledger import AccountLedger
 from qtm.backtest.account.memory import ACCOUNT_CAUSES, MARGIN, SPOT, Memory, margin_of_quote
 from qtm.backtest.account.panel import PRICES, Panel
+from qtm.backtest.account.wallets import free_cash_of
 from qtm.backtest.intrabar import arm
 from qtm.clock import iso_utc
 from qtm.errors import StrategyError
@@ -292,7 +293,7 @@ class PythonSitting(_InPython):
         source = MARGIN if target is Market.SPOT else SPOT
         free = float(purses[SPOT])
         if source == MARGIN:
-            free = _margin_equity(self.memory, self.k) - _margin_used(self.memory, self.k)
+            free = _margin_free(self.memory, self.k)
         if not 0.0 <= amount <= free + 1e-9:
             raise StrategyError(
                 f"{amount:,.2f} cannot be moved to {to}: {free:,.2f} is free", where=self.strategy.name
@@ -397,6 +398,16 @@ def _margin_equity(memory: Memory, k: int) -> float:
     mine = (legs["strategy"] == k) & ~quotes["spot"][legs["instrument"]]
     value = legs["qty"][mine] * memory.marks[legs["instrument"][mine]]
     return float(memory.sleeves["cash"][k, MARGIN] + value.sum())
+
+
+def _margin_free(memory: Memory, k: int) -> float:
+    """What a sleeve's futures positions do not tie up."""
+    if memory.account["isolated"][0]:
+        sleeves, quotes, legs = (
+            part.view(np.recarray) for part in (memory.sleeves, memory.quotes, memory.legs)
+        )
+        return float(free_cash_of(sleeves, quotes, legs, k))
+    return _margin_equity(memory, k) - _margin_used(memory, k)
 
 
 def _margin_used(memory: Memory, k: int) -> float:

@@ -31,7 +31,7 @@ from qtm.risk.limits import LimitTree
 from qtm.risk.rules import GateLimits, in_floats
 from qtm.trading.book import grid_of
 from qtm.trading.costs import SPOT_COSTS, UM_COSTS, CostModel, numbers_of
-from qtm.trading.margin import NO_MARGIN, Margin, margin_of
+from qtm.trading.margin import NO_MARGIN, Margin, MarginMode, margin_of
 
 if TYPE_CHECKING:
     from qtm.backtest.account.seats import Seat
@@ -57,9 +57,12 @@ class Conditions:
     band
         How far beyond the close protective limits stand, as a fraction.
     leverage
-        Largest notional over equity on the margin account, within the contracts' brackets.
+        Largest notional over equity on the margin account, or over the wallet of an isolated position when it
+        is opened, within the contracts' brackets.
     margin
         Margin terms per instrument key instead of the contract's brackets and `leverage`.
+    margin_mode
+        Whether futures positions share the margin account or live on wallets of their own.
     spot_share
         Part of a strategy's cash that starts on spot, for strategies that trade on both markets.
     trade_from_ms
@@ -76,6 +79,7 @@ class Conditions:
     band: float = 0.01
     leverage: float = 5.0
     margin: Mapping[str, Margin] = field(default_factory=dict)
+    margin_mode: MarginMode = MarginMode.CROSS
     spot_share: float = 0.5
     trade_from_ms: int | None = None
     write_off_ms: int = 7 * DAY_MS
@@ -163,6 +167,7 @@ def _account(seats: Sequence[Seat], panel: Panel, conditions: Conditions) -> Rec
     row["strategies"], row["netted"] = len(seats), len(seats) > 1
     row["gated"], row["funded"] = conditions.limits is not None, len(panel.rates) > 0
     row["margined"], row["band"] = panel.is_margined, conditions.band
+    row["isolated"] = conditions.margin_mode is MarginMode.ISOLATED
     row["interval_ms"], row["haircut"] = panel.interval.ms, conditions.haircut
     row["write_off_ms"] = max(conditions.write_off_ms, 2 * panel.interval.ms)
     start = conditions.trade_from_ms

@@ -19,7 +19,9 @@ from qtm.errors import DataError, StrategyError
 from qtm.market.instruments import Market
 from qtm.risk.rules import GateLimits
 from qtm.strategies.registry import load_strategy
+from qtm.trading.book import Sizing
 from qtm.trading.costs import FEE_IN_QUOTE, CostModel
+from qtm.trading.margin import Margin, MarginMode
 from tests.backtest.account.markets import coin, wandering
 
 GATE = GateLimits(40_000.0, 60_000.0, 0.05, 0.4, 0.3, 50.0, 10_000.0, 5_000.0)
@@ -58,8 +60,10 @@ def market(seed: int, bars: int = 260, *, holes: bool = True) -> Panel:
 COLUMNS = ("open_time_ms", "open", "high", "low", "close", "volume")
 
 
-def run(panel: Panel, seats: tuple[Seat, ...] = SEATS, **more: object) -> AccountResult:
-    conditions = Conditions(50_000.0, costs=COSTS, limits=GATE, leverage=3.0)
+def run(
+    panel: Panel, seats: tuple[Seat, ...] = SEATS, mode: MarginMode = MarginMode.CROSS, **more: object
+) -> AccountResult:
+    conditions = Conditions(50_000.0, costs=COSTS, limits=GATE, leverage=3.0, margin_mode=mode)
     return run_account(seats, panel, conditions, keep_signals=True, **more)  # type: ignore[arg-type]
 
 
@@ -88,6 +92,29 @@ def test_cash_positions_fees_and_funding_are_conserved(seed: int) -> None:
     assert float(np.abs(crossed.sum())) < 1e-6
     np.testing.assert_allclose(result.sleeves.sum(axis=1), result.equity, rtol=1e-12)
     assert result.purses[:, 0].min() >= -1e-6  # spot cash is never borrowed
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 10_000))
+def test_isolated_positions_on_high_leverage_die_alone_and_conserve_what_is_left(seed: int) -> None:
+    panel = wandering(["AUSDT", "BUSDT", "CUSDT"], 200, seed, Market.UM)
+    seats = (
+        Seat(TREND, {"fast": 3, "slow": 9, "below": -1.0}, share=0.5, sizing=Sizing(amount=8.0)),
+        *SEATS[1:],
+    )
+    terms = dict.fromkeys(panel.keys, Margin(50.0, 0.01, 0.005))
+    result = run_account(
+        seats, panel, Conditions(50_000.0, costs=COSTS, margin=terms, margin_mode=MarginMode.ISOLATED)
+    )
+    legs, rows = result.legs, result.order_rows
+    assert "liquidation" in result.orders["cause"].to_list()
+    assert float(result.purses.sum()) == pytest.approx(
+        50_000.0 + float(legs["flow"].sum()) + result.insured, rel=1e-12
+    )
+    done = rows["filled_lots"] != 0.0
+    traded = float(np.sum(rows["filled_lots"][done] * 0.001 * rows["fill_price"][done]))
+    assert -traded - float(rows["fee"].sum()) == pytest.approx(float(legs["flow"].sum()), abs=1e-6)
+    assert result.equity.min() > 0.0  # wallets die, what is beside them does not
 
 
 @settings(max_examples=5, deadline=None)
@@ -120,13 +147,13 @@ def test_equity_and_targets_never_depend_on_bars_that_come_later(seed: int) -> N
         np.testing.assert_array_equal(part.signals, whole.signals[:stop])
 
 
-@pytest.mark.parametrize("seed", [3, 4])
-def test_splitting_and_going_on_from_the_snapshot_is_the_same_run(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "mode"), [(3, MarginMode.CROSS), (4, MarginMode.ISOLATED)])
+def test_splitting_and_going_on_from_the_snapshot_is_the_same_run(seed: int, mode: MarginMode) -> None:
     panel = market(seed)
-    whole = run(panel)
+    whole = run(panel, mode=mode)
     for cut in (1, 41, 100, 199, 259):
-        head = run(panel.slice(0, cut))
-        tail = run(panel.slice(cut, len(panel)), resume=head.snapshot)
+        head = run(panel.slice(0, cut), mode=mode)
+        tail = run(panel.slice(cut, len(panel)), mode=mode, resume=head.snapshot)
         np.testing.assert_array_equal(np.concatenate((head.equity, tail.equity)), whole.equity)
         together = np.concatenate((head.order_rows, tail.order_rows))
         for field in ("decided_ms", "lots", "filled_lots", "fill_price", "fee", "qty_after", "leg"):
