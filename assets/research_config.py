@@ -40,6 +40,9 @@ class ResearchConfig(dg.Config):
         None, description="Quote currency to start with; the firm's capital if left out."
     )
 
+    margin: str = Field("cross", description="Of futures: cross, or isolated wallets for each position.")
+    leverage: str | None = Field(None, description="Of futures: 5 if left out; 5,BTCUSDT=10 for each symbol.")
+
     def place(self, strategy: Strategy) -> tuple[str, str]:
         """Symbols and interval, those of the kind where they are left out."""
         symbols, interval = usual_place(strategy)
@@ -47,7 +50,14 @@ class ResearchConfig(dg.Config):
 
     def options(self) -> Options:
         """The other keyword arguments of `qtm.research`."""
-        return {"market": self.market, "start": self.start, "end": self.end, "cash": self.cash}
+        return {
+            "market": self.market,
+            "start": self.start,
+            "end": self.end,
+            "cash": self.cash,
+            "margin": self.margin,
+            "leverage": self.leverage,
+        }
 
 
 class GatedConfig(ResearchConfig):

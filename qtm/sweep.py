@@ -173,7 +173,7 @@ class _Run:
         """Count what an earlier process journaled and had no time to count."""
         if not self.journal.found:
             return
-        sizing = self.inputs.conditions.sizing_params.items()
+        sizing = self.inputs.conditions.terms_as_params.items()
         counted = {tuple(sorted(one.items())) for one in self.registry.recorded(self.journal.run_id)}
         missing = [
             number

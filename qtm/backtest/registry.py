@@ -27,6 +27,7 @@ from qtm.risk.sized_targets import sizing_as_params
 from qtm.store.database import Database, open_database
 from qtm.store.schema import trials
 from qtm.strategies.registry import Strategy
+from qtm.trading.margin import MarginMode, margin_as_params
 
 Floats = npt.NDArray[np.float64]
 
@@ -70,7 +71,7 @@ def trial_of(result: Result) -> Trial:
     return Trial(
         strategy=made_from.strategy,
         strategy_version=made_from.strategy_version,
-        params={**{name: float(value) for name, value in made_from.params.items()}, **_sizing_of(made_from)},
+        params={**{name: float(value) for name, value in made_from.params.items()}, **_terms_of(made_from)},
         symbol=made_from.symbol,
         interval=made_from.interval,
         start_ms=made_from.first_ms,
@@ -80,13 +81,14 @@ def trial_of(result: Result) -> Trial:
     )
 
 
-def _sizing_of(made_from: Any) -> dict[str, float]:
-    """The sizing rules of a run as parameters: another rule or setting is another trial."""
+def _terms_of(made_from: Any) -> dict[str, float]:
+    """The sizing rules and isolated margin of a run as parameters: another setting is another trial."""
     lines = getattr(made_from, "strategies", None)
     if lines is None:
         return sizing_as_params(made_from.sizing)
     named = [(f"{line.name}." if len(lines) > 1 else "", sizing_as_params(line.sizing)) for line in lines]
-    return {f"{owner}{name}": value for owner, settings in named for name, value in settings.items()}
+    sized = {f"{owner}{name}": value for owner, settings in named for name, value in settings.items()}
+    return {**sized, **margin_as_params(MarginMode(made_from.margin_mode), made_from.leverage)}
 
 
 def trials_of_sweep(strategy: Strategy, table: pl.DataFrame, conditions: Conditions) -> list[Trial]:
@@ -96,7 +98,7 @@ def trials_of_sweep(strategy: Strategy, table: pl.DataFrame, conditions: Conditi
         Trial(
             strategy=strategy.name,
             strategy_version=strategy.version,
-            params={**{name: float(row[name]) for name in names}, **conditions.sizing_params},
+            params={**{name: float(row[name]) for name in names}, **conditions.terms_as_params},
             symbol=place.symbol,
             interval=place.interval,
             start_ms=place.first_ms,

@@ -31,6 +31,12 @@ SizerOption = Annotated[
     str | None,
     typer.Option("--sizing", help="Sizing rule and settings, such as volatility:target=0.01."),
 ]
+MarginModeOption = Annotated[
+    str | None, typer.Option("--margin", help="Of futures: cross (the default) or isolated.")
+]
+LeverageOption = Annotated[
+    str | None, typer.Option("--leverage", help="Of futures: 5 by default; 5,BTCUSDT=10 for each symbol.")
+]
 UngatedOption = Annotated[bool, typer.Option("--ungated", help="Leave the risk gate out.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Parameter, for example fast=20.")]
 ReportOption = Annotated[

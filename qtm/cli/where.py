@@ -14,6 +14,8 @@ from qtm.cli.arguments import (
     CashOption,
     FromOption,
     IntervalOption,
+    LeverageOption,
+    MarginModeOption,
     MarketOption,
     SizerOption,
     SymbolsOption,
@@ -38,6 +40,8 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
     "end": (ToOption, None),
     "cash": (CashOption, None),
     "sizing": (SizerOption, None),
+    "margin": (MarginModeOption, None),
+    "leverage": (LeverageOption, None),
 }
 """What every command takes and passes on by the name it has in `qtm.research.request.Options`."""
 

@@ -297,6 +297,13 @@ def _line(line: StrategyLine) -> str:
     return f"source version {line.version}, {percent(line.share, 0)} of the capital, sized {sized}; {chosen}"
 
 
+def _margin_in_words(made_from: AccountLineage) -> str:
+    if "um" not in made_from.market:
+        return "none"
+    named = "".join(f", {key} {leverage:g}" for key, leverage in made_from.leverages.items())
+    return f"{made_from.margin_mode}, leverage up to {made_from.leverage:g}{named} within the brackets"
+
+
 def _terms(made_from: AccountLineage, quote: str) -> dict[str, str]:
     return {
         **{
@@ -306,9 +313,7 @@ def _terms(made_from: AccountLineage, quote: str) -> dict[str, str]:
         },
         "Order": f"LIMIT IOC, {percent(made_from.band)} beyond the close, at the next open; sells first",
         "Capital": f"{money(made_from.cash)} {quote}",
-        "Margin": f"cross, leverage up to {made_from.leverage:g} within the brackets"
-        if "um" in made_from.market
-        else "none",
+        "Margin": _margin_in_words(made_from),
         "Delisting": f"after {made_from.write_off_days:g} days without a bar, at the last price less "
         f"{percent(made_from.haircut, 0)}",
         "Risk gate": "on" if made_from.gated else "off",

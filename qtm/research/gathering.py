@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Unpack
 
@@ -25,6 +25,8 @@ from qtm.quality.judge import require_passed
 from qtm.quality.record import Waiver
 from qtm.research.request import (
     Options,
+    parse_leverage,
+    parse_margin,
     parse_market,
     parse_period,
     parse_sizing,
@@ -39,8 +41,11 @@ from qtm.strategies.order_contract import OrderStrategy
 from qtm.strategies.registry import Strategy, load_strategy
 from qtm.trading.book import Sizing
 from qtm.trading.costs import SPOT_COSTS, UM_COSTS, CostModel
+from qtm.trading.margin import Margin, MarginMode, margin_of
 
 __all__ = ["Inputs", "funding_of", "gather", "gather_account", "parse_market", "parse_time"]
+
+_USUAL_LEVERAGE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +68,16 @@ def gather(
     """
     chosen = load_strategy(strategy) if isinstance(strategy, str) else strategy
     named = parse_symbols(symbols, options.get("market", "spot"))
+    mode = parse_margin(options.get("margin"))
     if isinstance(chosen, OrderStrategy):
+        if mode is MarginMode.ISOLATED:
+            raise ConfigError(
+                f"{chosen.name!r} places orders on one symbol, whose account is its margin",
+                where="margin=isolated",
+                remedy="leave it out, or give a step, an allocator or a Python strategy",
+            )
         return Inputs(chosen, _gather_tape(chosen, named, interval, **options))
-    if isinstance(chosen, StepStrategy) and len(named) == 1:
+    if isinstance(chosen, StepStrategy) and len(named) == 1 and mode is MarginMode.CROSS:
         return Inputs(chosen, _gather_bars(chosen, symbols, interval, **options))
     return Inputs(chosen, gather_account(symbols, interval, **options))
 
@@ -75,10 +87,20 @@ def gather_account(
 ) -> AccountConditions:
     """Resolve many symbols and the options into one account; raises as `gather`."""
     found = _gather_series(symbols, interval, **options)
+    instruments = [one.instrument for one in found.listed]
+    mode, (default, named) = parse_margin(options.get("margin")), parse_leverage(options.get("leverage"))
+    _check_futures(instruments, mode, default, named)
+    leverage = _USUAL_LEVERAGE if default is None else default
     return AccountConditions(
         Panel.of(found.listed),
         AccountTerms(
-            found.cash, costs=options.get("costs"), limits=found.limits, band=options.get("band", 0.01)
+            found.cash,
+            costs=options.get("costs"),
+            limits=found.limits,
+            band=options.get("band", 0.01),
+            leverage=leverage,
+            margin={one.key: margin_of(one, named[one.symbol]) for one in instruments if one.symbol in named},
+            margin_mode=mode,
         ),
         sizing=parse_sizing(options.get("sizing")),
         data_version=found.data_version,
@@ -100,6 +122,7 @@ def _gather_bars(
         parse_sizing(options.get("sizing")) or Sizing(),
         band=options.get("band", 0.01),
         limits=_limits(found.limits, strategy, one.instrument),
+        margin=_margin(one.instrument, **options),
         funding=one.funding,
         data_version=found.data_version,
         waivers=found.waivers,
@@ -125,6 +148,7 @@ def _gather_tape(
         found.cash,
         _costs(one.instrument, **options),
         limits=_limits(found.limits, strategy, one.instrument),
+        margin=_margin(one.instrument, **options),
         funding=one.funding,
         data_version=found.data_version,
         waivers=found.waivers,
@@ -155,12 +179,39 @@ def _gather_trades(
         _cash(**options),
         _costs(instrument, **options),
         limits=_limits(limits, strategy, instrument),
+        margin=_margin(instrument, **options),
         data_version=version,
     )
 
 
 def _costs(instrument: Instrument, **options: Unpack[Options]) -> CostModel:
     return options.get("costs") or (SPOT_COSTS if instrument.market is Market.SPOT else UM_COSTS)
+
+
+def _margin(instrument: Instrument, **options: Unpack[Options]) -> Margin:
+    """The margin terms of the only instrument of a run."""
+    default, named = parse_leverage(options.get("leverage"))
+    _check_futures([instrument], MarginMode.CROSS, default, named)
+    usual = _USUAL_LEVERAGE if default is None else default
+    return margin_of(instrument, named.get(instrument.symbol, usual))
+
+
+def _check_futures(
+    instruments: Sequence[Instrument], mode: MarginMode, leverage: float | None, named: Mapping[str, float]
+) -> None:
+    """Raise ConfigError for terms of margin where there is nothing they could apply to."""
+    futures = {one.symbol for one in instruments if one.market is not Market.SPOT}
+    if not futures and (mode is MarginMode.ISOLATED or leverage is not None or named):
+        raise ConfigError(
+            "spot is paid in full: it has neither leverage nor a margin mode",
+            where=", ".join(one.symbol for one in instruments),
+            remedy="name futures (um:BTCUSDT), or leave margin and leverage out",
+        )
+    if unknown := sorted(set(named) - futures):
+        raise ConfigError(
+            f"leverage is given for {', '.join(unknown)}, which the account does not trade on um",
+            remedy=f"it trades {', '.join(sorted(futures))}",
+        )
 
 
 def _limits(tree: LimitTree | None, strategy: Strategy, instrument: Instrument) -> GateLimits | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import TypedDict
 
@@ -13,6 +13,7 @@ from qtm.risk.sizing import Sizer
 from qtm.risk.sizing_rules import sizer_of
 from qtm.trading.book import Sizing
 from qtm.trading.costs import CostModel
+from qtm.trading.margin import MarginMode
 
 
 class Options(TypedDict, total=False):
@@ -30,6 +31,11 @@ class Options(TypedDict, total=False):
         see `qtm.risk.sizing_rules`.
     band
         How far beyond the close protective limits stand, as a fraction; 1 % by default.
+    margin
+        `cross`, the default, or `isolated`: each futures position on a wallet of its own.
+    leverage
+        Of futures: one number (5 by default), or one per symbol, as a mapping or as text
+        (`5,BTCUSDT=10`), where a number without a name is for the others.
     gated
         False runs without the risk gate.
     lake
@@ -43,6 +49,8 @@ class Options(TypedDict, total=False):
     costs: CostModel | None
     sizing: Sizing | Sizer | str | None
     band: float
+    margin: MarginMode | str | None
+    leverage: float | str | Mapping[str, float] | None
     gated: bool
     lake: Lake | None
 
@@ -56,6 +64,54 @@ def parse_sizing(sizing: Sizing | Sizer | str | None) -> Sizing | Sizer | None:
         For an unknown rule, or a setting it does not have or that is out of range.
     """
     return sizer_of(sizing) if isinstance(sizing, str) else sizing
+
+
+def parse_margin(margin: MarginMode | str | None) -> MarginMode:
+    """`cross` or `isolated`, cross by default; raises ConfigError for anything else."""
+    try:
+        return MarginMode(margin or MarginMode.CROSS)
+    except ValueError:
+        raise ConfigError(
+            f"unknown margin mode {margin!r}", where="margin", remedy="use cross or isolated"
+        ) from None
+
+
+def parse_leverage(
+    leverage: float | str | Mapping[str, float] | None,
+) -> tuple[float | None, dict[str, float]]:
+    """The leverage of futures that are not named, None when it is not given, and that of those that are.
+
+    Raises
+    ------
+    ConfigError
+        For a number below 1, or a text that cannot be read.
+    """
+    default: float | None = None
+    named: dict[str, float] = {}
+    if isinstance(leverage, str):
+        for part in leverage.split(","):
+            symbol, _, number = part.rpartition("=")
+            if symbol:
+                named[symbol.strip()] = _number(number)
+            else:
+                default = _number(number)
+    elif isinstance(leverage, Mapping):
+        named = {symbol: float(value) for symbol, value in leverage.items()}
+    elif leverage is not None:
+        default = float(leverage)
+    for value in (*named.values(), *([] if default is None else [default])):
+        if not 1.0 <= value < float("inf"):
+            raise ConfigError(f"leverage must be at least 1, not {value:g}", where="leverage")
+    return default, named
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(
+            f"{text!r} is no leverage", where="leverage", remedy="write 5, or 5,BTCUSDT=10"
+        ) from None
 
 
 def parse_symbols(symbols: str | Sequence[str], market: str) -> list[tuple[Market, str]]:

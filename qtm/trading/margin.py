@@ -27,6 +27,11 @@ class MarginMode(StrEnum):
     ISOLATED = "isolated"
 
 
+def margin_as_params(mode: MarginMode, leverage: float) -> dict[str, float]:
+    """Isolated margin as parameters of a trial, which is another one than on cross margin; that has none."""
+    return {"margin.isolated": 1.0, "margin.leverage": leverage} if mode is MarginMode.ISOLATED else {}
+
+
 class Margin(NamedTuple):
     """Rates as fractions of notional.
 

@@ -1,8 +1,8 @@
 """Isolated positions inside a bar: each lives and dies by itself.
 
-The price of each instrument travels from its open to the end of its range that hurts the position: stops close
-their legs in the order in which it meets them, and where what is left of the wallet falls to the position's
-maintenance margin the position is liquidated. Take-profits come last.
+The price of each instrument travels from its open to the end of its range that hurts the position: stops
+close their legs in the order in which it meets them, and where what is left of the wallet falls to the
+position's maintenance margin the position is liquidated. Take-profits come last.
 """
 
 from __future__ import annotations

@@ -122,7 +122,8 @@ QUOTE = np.dtype(
 `close` and `seen_ms` follow the account's marks only when something asks for them. The order is the net of
 its legs; `side` 0 means that they cross exactly. `first_leg` begins the chain of its legs, which goes on with
 each leg's `next`. Of the account's isolated position in it `wallet` is the margin set aside and `cost` what
-was paid for it (negative for a short), both 0.0 on cross margin. `taken_lots` of bar number `taken_bar` have gone to the account's orders.
+was paid for it (negative for a short), both 0.0 on cross margin. `taken_lots` of bar number `taken_bar` have
+gone to the account's orders.
 """
 
 LEG = np.dtype(

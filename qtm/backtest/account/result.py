@@ -61,7 +61,8 @@ class AccountLineage:
     """What a result was made from, enough to make it again.
 
     `strategy`, `strategy_version`, `params`, `market` and `symbol` say it in the words of a run on one symbol
-    (see `words_of`); `strategies` and `symbols` say it in full.
+    (see `words_of`); `strategies` and `symbols` say it in full. `leverages` names the instruments with
+    margin terms of their own.
     """
 
     strategy: str
@@ -78,7 +79,9 @@ class AccountLineage:
     symbols: tuple[str, ...]
     costs: dict[str, dict[str, float]]
     gated: bool
+    margin_mode: str
     leverage: float
+    leverages: dict[str, float]
     funded: bool
     band: float
     write_off_days: float

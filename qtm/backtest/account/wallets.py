@@ -41,7 +41,7 @@ def margin_to_add(quote: Any, qty: float, lots: float) -> float:
 
 @either_way
 def free_cash(sleeves: Any, quotes: Any) -> float:
-    """What the account's margin purses hold beside the wallets of its positions, profits not realised apart."""
+    """What the account's margin purses hold beside its wallets; open profits are no part of it."""
     free = 0.0
     for k in range(sleeves.size):
         free += sleeves[k].cash[MARGIN]

@@ -26,6 +26,7 @@ from qtm.risk.sizing import Sizer
 from qtm.strategies.registry import Strategy
 from qtm.trading.book import Sizing
 from qtm.trading.costs import CostModel
+from qtm.trading.margin import margin_as_params
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,10 @@ class AccountConditions:
         )  # fmt: skip
 
     @property
-    def sizing_params(self) -> dict[str, float]:
-        """The sizing rule of all seats as parameters."""
-        return sizing_as_params(sizing_in_words(self.sizing)) if self.sizing else {}
+    def terms_as_params(self) -> dict[str, float]:
+        """The sizing rule of all seats, and isolated margin, as parameters."""
+        sizing = sizing_as_params(sizing_in_words(self.sizing)) if self.sizing else {}
+        return {**sizing, **margin_as_params(self.under.margin_mode, self.under.leverage)}
 
     @property
     def days(self) -> npt.NDArray[np.int64]:

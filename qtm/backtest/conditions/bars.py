@@ -52,7 +52,7 @@ class BarConditions:
         )  # fmt: skip
 
     @property
-    def sizing_params(self) -> dict[str, float]:
+    def terms_as_params(self) -> dict[str, float]:
         """The sizing rule as parameters."""
         return sizing_as_params(sizing_in_words(self.sizing))
 

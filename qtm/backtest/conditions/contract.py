@@ -32,8 +32,8 @@ class Conditions(Protocol):
         """Where and when."""
 
     @property
-    def sizing_params(self) -> dict[str, float]:
-        """A sizing rule and its settings as parameters of every trial; empty without a rule."""
+    def terms_as_params(self) -> dict[str, float]:
+        """A sizing rule and isolated margin as parameters of every trial; empty without them."""
 
     @property
     def days(self) -> npt.NDArray[np.int64]:

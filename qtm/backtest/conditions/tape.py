@@ -57,7 +57,7 @@ class TapeConditions:
         )  # fmt: skip
 
     @property
-    def sizing_params(self) -> dict[str, float]:
+    def terms_as_params(self) -> dict[str, float]:
         """Nothing: order strategies size their own orders."""
         return {}
 

@@ -105,7 +105,9 @@ def test_closing_a_part_frees_its_part_of_the_wallet_and_adding_brings_new_margi
     # 20 at 100 (wallet 200), half closed at 110 (wallet 100, profit 100 is free), 10 more at 120 (wallet 220,
     # cost 1000 + 1200): 220 + 20 p - 2200 = p at 1980 / 19 = 104.21.
     rows = {
-        "AUSDT": [(100, 100, 20), (100, 110, 10), (110, 120, 20), (120, 120, KEEP), (120, 120, 100, 101, KEEP)],
+        "AUSDT": [
+            (100, 100, 20), (100, 110, 10), (110, 120, 20), (120, 120, KEEP), (120, 120, 100, 101, KEEP),
+        ],
         "BUSDT": [HALF] * 5,
     }  # fmt: skip
     result = run(rows)
@@ -159,7 +161,7 @@ def test_strategies_share_one_wallet_of_their_net_position() -> None:
 
 
 def test_no_position_brings_in_more_margin_than_there_is_free_cash() -> None:
-    # At the close 99 x 100 / 10 = 990 of 1000 are affordable; the open's 101 and a fee of 9.999 leave 990.001.
+    # 99 x 100 / 10 = 990 of 1000 are affordable at the close; at 101 a fee of 9.999 leaves 990.001.
     rows = {"AUSDT": [(100, 100, 99), (101, 101, KEEP), (101, 101, 60, 61, KEEP)], "BUSDT": [HALF] * 3}
     result = run(rows, costs=CostModel(0.0, 0.001, 0.0, FEE_IN_QUOTE))
     # wallet 990.001: 990.001 + 99 (p - 101) = 4.95 p
