@@ -36,6 +36,7 @@ from qtm.risk.volatility import ewma_volatility
 from qtm.strategies.registry import load_strategy
 from qtm.trading.book import Sizing
 from qtm.trading.costs import FEE_IN_QUOTE, SPOT_COSTS, CostModel
+from qtm.trading.margin import MarginMode
 from tests.backtest.account.markets import coin
 from tests.backtest.scripted import NO_CHANGE, guarded, instrument, ranges, scripted
 
@@ -242,3 +243,45 @@ def test_lineage_trial_and_sweep_name_the_rule() -> None:
         strategy, {"fast": [3], "slow": [8]}, MARKET, coin("PROOF"), cash=CASH, costs=SPOT_COSTS
     )
     assert plain["final_equity"][0] != table["final_equity"][0]
+
+
+def _two_sized_sleeves(rule, market: Market, **terms):  # type: ignore[no-untyped-def]
+    """Two strategies with rules of their own that share an account, and each alone with its part of the cash."""
+    other = dataclasses.replace(proof_market(500, 4), symbol="OTHER")
+    listed = [Listed(coin("PROOF", market), MARKET, None), Listed(coin("OTHER", market), other, None)]
+    seats = [
+        Seat(load_strategy("trend"), TREND, 0.5, ("PROOF",), rule),
+        Seat(load_strategy("trend"), {"fast": 5, "slow": 20}, 0.5, ("OTHER",), VolatilityTarget(0.004, window=90)),
+    ]  # fmt: skip
+    together = run_account(seats, Panel.of(listed), Conditions(2 * CASH, **terms))
+    alone = [
+        run_account([dataclasses.replace(seat, share=1.0)], Panel.of([one]), Conditions(CASH, **terms))
+        for seat, one in zip(seats, listed, strict=True)
+    ]
+    return seats, Panel.of(listed), together, alone
+
+
+@BY_NAME
+@pytest.mark.parametrize("market", [Market.SPOT, Market.UM])
+def test_sleeves_that_share_an_account_are_sized_as_if_alone_on_their_part_of_it(rule, market) -> None:  # type: ignore[no-untyped-def]
+    seats, panel, together, alone = _two_sized_sleeves(rule, market)
+    np.testing.assert_allclose(together.equity, alone[0].equity + alone[1].equity, rtol=1e-12)
+    for k, own in enumerate(alone):
+        rows = together.order_rows[together.order_rows["leg"] == k]
+        assert len(rows) == len(own.order_rows) > 3
+        for field in ("bar", "lots", "limit_ticks", "fill_price"):
+            np.testing.assert_array_equal(rows[field], own.order_rows[field], err_msg=field)
+    terms = Conditions(2 * CASH)
+    head = run_account(seats, panel.slice(0, 130), terms)
+    tail = run_account(seats, panel.slice(130, len(panel)), terms, resume=head.snapshot)
+    assert np.concatenate((head.equity, tail.equity)).tobytes() == together.equity.tobytes()
+
+
+@BY_NAME
+def test_a_rule_on_wallets_of_their_own_sizes_as_on_one_margin_account(rule) -> None:  # type: ignore[no-untyped-def]
+    cross, isolated = (
+        _two_sized_sleeves(rule, Market.UM, margin_mode=mode, leverage=3.0)[2] for mode in MarginMode
+    )
+    assert len(cross.order_rows) > 6
+    np.testing.assert_allclose(isolated.equity, cross.equity, rtol=1e-12)
+    np.testing.assert_array_equal(isolated.order_rows["lots"], cross.order_rows["lots"])
