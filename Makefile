@@ -1,6 +1,6 @@
 # Quantum Trading Matrix. Needs only Python 3.11 or 3.12 and make; everything else is fetched into .venv and .tools.
 #
-#   make setup              the environment, from uv.lock
+#   make setup              the environment, from uv.lock, and the engines as machine code (without it: AHEAD=no)
 #   make demo               history -> checks -> backtests -> weights -> report -> paper fills
 #   make demo ARCHIVE=DIR   the same on a local mirror of Binance's public archive
 #   make test               the tests (make test-slow: soak, fuzz and long replays too)
@@ -16,6 +16,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 ARCHIVE ?=
+AHEAD ?= yes
 export UV_PYTHON_DOWNLOADS := never
 export GX_ANALYTICS_ENABLED := false
 export DAGSTER_DISABLE_TELEMETRY := yes
@@ -41,6 +42,7 @@ $(VENV)/.synced: pyproject.toml uv.lock | $(filter .tools/bin/uv,$(UV))
 	@touch $@
 
 setup: $(VENV)/.synced
+	@test "$(AHEAD)" = no || $(BIN)/qtm compile --shared
 	@$(BIN)/python -c 'import sys; print("ready: Python %d.%d in .venv" % sys.version_info[:2])'
 
 demo: $(VENV)/.synced

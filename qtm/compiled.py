@@ -8,19 +8,25 @@ assembled as part of the kernel they end up in. That halves the time to compile 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 import numba
 from llvmlite import ir
 from numba import _dynfunc, types
 from numba.core import cgutils, event
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, InTreeCacheLocator
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
 from numba.core.registry import CPUDispatcher
 from numba.core.typed_passes import NativeLowering
 from numba.extending import intrinsic, register_jitable
+
+from qtm.compile_cache import cache_folder, digest_of_function
+from qtm.compile_notice import announce
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -76,12 +82,49 @@ class _PieceCompiler(CompilerBase):  # type: ignore[misc]
 _PIECE = {**_STRICT, "pipeline_class": _PieceCompiler, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
+class _Locator(InTreeCacheLocator):  # type: ignore[misc]
+    """Keeps functions in the cache folder, one folder for each module."""
+
+    def __init__(self, function: Any, file: str) -> None:
+        super().__init__(function, file)
+        self._function = function
+        self._cache_path = str(cache_folder() / "functions" / function.__module__)
+
+    def get_source_stamp(self) -> str:
+        """See `digest_of_function`."""
+        return digest_of_function(self._function)
+
+
+class _Kept(CompileResultCacheImpl):  # type: ignore[misc]
+    _locator_classes = (_Locator, *CompileResultCacheImpl._locator_classes)
+
+
+class _SourceCache(FunctionCache):  # type: ignore[misc]
+    """numba's cache of a function, by the state of all its sources."""
+
+    _impl_class = _Kept
+
+
 class _Compiled(CPUDispatcher):  # type: ignore[misc]
     """A function that Python calls as machine code of its own, and compiled code as a piece."""
+
+    _kept: _SourceCache | None = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._piece = numba.njit(**_PIECE)(self.py_func)
+
+    @property
+    def _cache(self) -> _SourceCache:
+        """Made when it is first asked: its stamp reads the sources."""
+        if self._kept is None:
+            self._kept = _SourceCache(self.py_func)
+        return self._kept
+
+    @_cache.setter
+    def _cache(self, given: Any) -> None:
+        """What numba's constructor sets, a cache that keeps nothing."""
+        self._kept = None
 
     @property
     def _numba_type_(self) -> types.Type:
@@ -90,9 +133,7 @@ class _Compiled(CPUDispatcher):  # type: ignore[misc]
 
 def compiled(function: F) -> F:
     """Compile `function` on first call and keep the machine code on disk for later processes."""
-    dispatcher = _Compiled(py_func=function, locals={}, targetoptions={"nopython": True, **_STRICT})
-    dispatcher.enable_caching()
-    return cast(F, dispatcher)
+    return cast(F, _Compiled(py_func=function, locals={}, targetoptions={"nopython": True, **_STRICT}))
 
 
 def inlined(function: F) -> F:
@@ -131,17 +172,22 @@ def fetch_ahead(typing_context: Any, column: Any, at: Any) -> Any:
     return types.none(column, at), build
 
 
-class _Uncollected(event.Listener):  # type: ignore[misc]
-    """Keeps Python's cycle collector from walking the compiler's millions of objects while it works.
+class _Compilation(event.Listener):  # type: ignore[misc]
+    """Announces what is compiled, and keeps the cycle collector from walking the compiler's many objects.
 
     numba compiles under a lock of its own, so starts and ends pair up.
     """
 
     def __init__(self) -> None:
         self.depth, self.was_enabled = 0, False
+        self.loading = ""
 
     def on_start(self, event: Any) -> None:
-        """The outermost function begins."""
+        """A function begins, maybe within another one."""
+        function = event.data["dispatcher"].py_func
+        what = getattr(sys.modules.get(function.__module__), PURPOSE, "")
+        if what or self.depth == 0:
+            announce(what or self.loading or f"the functions of {function.__module__}")
         if self.depth == 0:
             self.was_enabled = gc.isenabled()
             gc.disable()
@@ -154,4 +200,18 @@ class _Uncollected(event.Listener):  # type: ignore[misc]
             gc.enable()
 
 
-event.register("numba:compile", _Uncollected())
+PURPOSE = "__compiled_for__"
+"""Name under which a generated module says, in words, what it is compiled for."""
+
+_compilation = _Compilation()
+event.register("numba:compile", _compilation)
+
+
+@contextmanager
+def compiling_for(what: str) -> Iterator[None]:
+    """Announce code that is compiled while its module is loaded as compiled for `what`."""
+    _compilation.loading = what
+    try:
+        yield
+    finally:
+        _compilation.loading = ""

@@ -7,6 +7,9 @@ that escapes is a bug and keeps its traceback.
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 
 class QtmError(Exception):
     """A failure the user can act on.
@@ -28,6 +31,10 @@ class QtmError(Exception):
         self.where = where
         self.remedy = remedy
         super().__init__(what, where, remedy)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """So that it comes out of another process as it was raised there."""
+        return partial(type(self), self.what, where=self.where, remedy=self.remedy), ()
 
     def __str__(self) -> str:
         place = f" [{self.where}]" if self.where else ""

@@ -9,6 +9,7 @@ import typer
 
 from qtm.cli import (
     compare,
+    compiling,
     demo,
     doctor,
     honesty,
@@ -45,6 +46,7 @@ _GROUPS = (
     size,
     paper,
     live,
+    compiling,
     doctor,
 )
 
@@ -67,7 +69,8 @@ def build_app() -> typer.Typer:
 def main() -> None:
     """Run the command line; failures the user can act on end in one line on stderr, never a traceback."""
     try:
-        build_app()()
+        with compiling.compiling_shown():
+            build_app()()
     except QtmError as error:
         _fail(error)
     except OSError as error:

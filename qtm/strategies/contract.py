@@ -73,6 +73,7 @@ class StepStrategy(WithState):
             f"step_{self.name}",
             _STEP_KERNEL,
             {"step": self.inlined_step},
+            purpose=f"{self.name} bar by bar",
             strategy_version=self.version,
             strategy_module=self.step.__module__,
         )

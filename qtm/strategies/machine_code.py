@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
 import re
 import sys
 import tempfile
@@ -20,8 +19,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from qtm.compile_cache import cache_folder
+from qtm.compiled import PURPOSE, compiling_for
 from qtm.errors import StoreError
-from qtm.settings import settings
 
 _TRADING_SOURCES = (
     "qtm.compiled",
@@ -34,12 +34,6 @@ _TRADING_SOURCES = (
     "qtm.risk.sizing",
     "qtm.risk.sizing_view",
 )
-
-
-def cache_folder() -> Path:
-    """`$QTM_CACHE`, or `cache` under the platform's home."""
-    named = os.environ.get("QTM_CACHE")
-    return Path(named) if named else settings().home / "cache"
 
 
 @cache
@@ -68,6 +62,7 @@ def load_kernel(
     template: str,
     names: Mapping[str, Any],
     *,
+    purpose: str,
     strategy_version: str,
     strategy_module: str,
     modules: Iterable[str] = (),
@@ -82,6 +77,8 @@ def load_kernel(
         Python source; its functions use numba's `cache=True`.
     names
         Objects put into the module's namespace before it runs, such as the strategy's step.
+    purpose
+        What it is compiled for, in words: "trend for the step engine".
     strategy_version, strategy_module
         Hash of the strategy's source, and the module it lives in (the cached code refers to its types).
     modules
@@ -114,6 +111,8 @@ def load_kernel(
     assert spec is not None and spec.loader is not None  # a plain .py path always has a loader
     module = importlib.util.module_from_spec(spec)
     module.__dict__.update(names)
+    module.__dict__[PURPOSE] = purpose
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    with compiling_for(purpose):
+        spec.loader.exec_module(module)
     return module

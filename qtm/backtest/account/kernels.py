@@ -21,6 +21,8 @@ from qtm.strategies.contract import StepStrategy
 from qtm.strategies.machine_code import load_kernel
 from qtm.trading.margin import MarginMode
 
+_SHARED = "what all strategies share in the account engine"
+
 _PHASE = '''"""Generated: a phase of a bar of an account."""
 from numba import njit
 
@@ -58,6 +60,7 @@ def phase(name: str) -> Any:
         f"account_{name}",
         _PHASE.format(arguments=arguments),
         {"plain": plain},
+        purpose=_SHARED,
         strategy_version="",
         strategy_module="",
         modules=SOURCES,
@@ -132,6 +135,9 @@ def _load(
         "_".join((stem, *(strategy.name for strategy in strategies))),
         source,
         names,
+        purpose=f"{', '.join(one.name for one in strategies)} for the account engine"
+        if strategies
+        else _SHARED,
         strategy_version=" ".join(strategy.version for strategy in strategies),
         strategy_module=" ".join(strategy.step.__module__ for strategy in strategies),
         modules=SOURCES,

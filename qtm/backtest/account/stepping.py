@@ -52,6 +52,7 @@ def answering_kernel(strategy: StepStrategy) -> ModuleType:
         f"answer_{strategy.name}",
         _ANSWER,
         {"step": strategy.inlined_step, "step_ahead": step_ahead},
+        purpose=f"{strategy.name} for the account engine",
         strategy_version=strategy.version,
         strategy_module=strategy.step.__module__,
         modules=SOURCES,

@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from qtm.backtest.tape import bar_path, loop  # noqa: F401 - they define the units linked below
-from qtm.backtest.tape.units import SOURCES, link, symbol_of
+from qtm.backtest.tape.units import SHARED, SOURCES, link, symbol_of
 from qtm.strategies.machine_code import load_kernel
 from qtm.strategies.order_contract import OrderStrategy
 
@@ -61,17 +61,22 @@ def engine_calls() -> ModuleType:
     """A module with `call_advance`, `call_dispatch` and `call_take_sample`."""
     _linked()
     names = {"advance": loop.advance, "dispatch": loop.dispatch, "take_sample": loop.take_sample}
-    return _load("tape_calls", _CALLS, names, "", "")
+    return _load("tape_calls", _CALLS, names, SHARED, "", "")
 
 
 def run_kernel(strategy: OrderStrategy) -> ModuleType:
     """A module with `run`, which runs `strategy` until the tape ends or the ledger is full."""
     _linked()
     names = {"step": strategy.jitable_step, "advance": loop.advance, "dispatch": loop.dispatch}
-    return _load(f"orders_{strategy.name}", _RUN, names, strategy.version, strategy.step.__module__)
+    purpose = f"{strategy.name} for the orders engine"
+    return _load(f"orders_{strategy.name}", _RUN, names, purpose, strategy.version, strategy.step.__module__)
 
 
-def _load(stem: str, template: str, names: dict[str, Any], version: str, module: str) -> ModuleType:
+def _load(
+    stem: str, template: str, names: dict[str, Any], purpose: str, version: str, module: str
+) -> ModuleType:
     # The machine code names the units by their symbols, so it must not outlive them.
     keyed = f"{template}\n# {symbol_of('advance')}\n"
-    return load_kernel(stem, keyed, names, strategy_version=version, strategy_module=module, modules=SOURCES)
+    return load_kernel(
+        stem, keyed, names, purpose=purpose, strategy_version=version, strategy_module=module, modules=SOURCES
+    )

@@ -37,6 +37,9 @@ SOURCES = tuple(
 )  # fmt: skip
 """Modules that machine code is made of."""
 
+SHARED = "what all strategies share in the orders engine"
+"""What the units are compiled for."""
+
 _ARGUMENTS: dict[str, types.Type] = {
     "desk": numba.from_dtype(DESK),
     "rules": numba.from_dtype(RULES),
@@ -112,6 +115,7 @@ def link(names: tuple[str, ...]) -> dict[str, Any]:
                 name=name, arguments=arguments, leave="" if signature.return_type == types.none else "return "
             ),
             {"body": body, "signature": signature},
+            purpose=SHARED,
             strategy_version="",
             strategy_module="",
             modules=SOURCES,
