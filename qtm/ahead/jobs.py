@@ -43,6 +43,7 @@ from qtm.strategies.order_contract import OrderStrategy
 from qtm.strategies.registry import load_strategy
 from qtm.trading.book import Account, Sizing
 from qtm.trading.costs import SPOT_COSTS, UM_COSTS, fillable_lots, taker_price_ticks
+from qtm.trading.margin import MarginMode
 from qtm.trading.orders import Fill, OrderIntent, OrderStatus
 from qtm.trading.plan import Plan
 
@@ -92,7 +93,7 @@ def step_engine() -> None:
 
 
 def account_engine() -> None:
-    """Every loop an account may run through, on spot and on margin."""
+    """Every loop an account may run through on spot and on cross margin; isolated margin is for few."""
     _on_accounts(_step(_ASKING))
     _on_accounts(_step(_AHEAD))
     for market in Market:
@@ -214,7 +215,8 @@ def _through_no_bar(market: Market, *, watching: bool, counting: bool) -> None:
     ledger = new_account_ledger(len(panel), 1, memory.legs.size, keep_signals=False)
     columns, nobody = columns_of(panel), np.empty(0, np.uint8)
     seen = bars_to_measure(SizingRule(), (panel.high, panel.low, panel.close), b"")
-    kernel = account_kernel([None], margined=panel.is_margined, watching=watching, counting=counting).run
+    margin = MarginMode.CROSS if panel.is_margined else None
+    kernel = account_kernel([None], margin=margin, watching=watching, counting=counting).run
     kernel(*memory, columns, seen, ledger, nobody, 0, 0, 0, False)
     phase("write_off_dead")(
         memory.account[0], memory.sleeves, memory.quotes, memory.legs, memory.waiting, ledger.orders,

@@ -127,7 +127,7 @@ def _do(job: str) -> Done:
 
 def _stamp(job: str) -> Path:
     """The file that says a job is done, for the present sources, strategy, interpreter and processor."""
-    import llvmlite.binding as llvm  # type: ignore[import-untyped]
+    import llvmlite.binding as llvm
 
     digest = hashlib.sha256(_sources())
     name = job.removeprefix(_OWN)
