@@ -246,13 +246,14 @@ def test_lineage_trial_and_sweep_name_the_rule() -> None:
 
 
 def _two_sized_sleeves(rule, market: Market, **terms):  # type: ignore[no-untyped-def]
-    """Two strategies with rules of their own that share an account, and each alone with its part of the cash."""
+    """Two strategies with rules of their own on one account, and each alone with its part of the cash."""
     other = dataclasses.replace(proof_market(500, 4), symbol="OTHER")
     listed = [Listed(coin("PROOF", market), MARKET, None), Listed(coin("OTHER", market), other, None)]
+    slower, steadier = {"fast": 5, "slow": 20}, VolatilityTarget(0.004, window=90)
     seats = [
         Seat(load_strategy("trend"), TREND, 0.5, ("PROOF",), rule),
-        Seat(load_strategy("trend"), {"fast": 5, "slow": 20}, 0.5, ("OTHER",), VolatilityTarget(0.004, window=90)),
-    ]  # fmt: skip
+        Seat(load_strategy("trend"), slower, 0.5, ("OTHER",), steadier),
+    ]
     together = run_account(seats, Panel.of(listed), Conditions(2 * CASH, **terms))
     alone = [
         run_account([dataclasses.replace(seat, share=1.0)], Panel.of([one]), Conditions(CASH, **terms))
