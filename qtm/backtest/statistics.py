@@ -37,6 +37,7 @@ class Statistics:
     sortino: float
     max_drawdown: float
     max_drawdown_days: float
+    """Longest time from a peak until it was reached again, or until the end."""
     calmar: float
     var_95: float
     cvar_95: float
@@ -117,18 +118,28 @@ def sortino_ratio(returns: Floats, periods_per_year: float = DAYS_PER_YEAR) -> f
 
 
 @compiled
-def drawdown_of(equity: Floats, cash: float) -> tuple[float, int]:
-    """Deepest fall from a peak as a fraction, and the longest stretch of bars under one."""
-    peak, lowest, deepest, since, longest = cash, cash, 0.0, 0, 0
-    for worth in equity:
-        since += 1
+def drawdown_of(
+    open_time_ms: npt.NDArray[np.int64], interval_ms: int, equity: Floats, cash: float
+) -> tuple[float, int]:
+    """Deepest fall from a peak as a fraction, and the longest time from a peak until it was reached again.
+
+    That time, in ms, runs from close to close by the clock, whatever bars are missing in between; a fall from
+    the starting cash begins with the first bar, and one that never recovered lasts until the end.
+    """
+    peak, lowest, deepest = cash, cash, 0.0
+    peak_ms, longest = open_time_ms[0] - interval_ms, np.int64(0)
+    for at in range(equity.size):
+        worth = equity[at]
         lowest = worth if worth < lowest else lowest
         if worth >= peak:
-            longest = max(longest, since - 1)
-            deepest = max(deepest, 1.0 - lowest / peak)
+            if lowest < peak:
+                longest = max(longest, open_time_ms[at] - peak_ms)
+                deepest = max(deepest, 1.0 - lowest / peak)
             peak = lowest = worth
-            since = 0
-    return max(deepest, 1.0 - lowest / peak), max(longest, since)
+            peak_ms = open_time_ms[at]
+    if lowest < peak:
+        longest = max(longest, open_time_ms[-1] - peak_ms)
+    return max(deepest, 1.0 - lowest / peak), int(longest)
 
 
 @compiled
@@ -219,7 +230,7 @@ def statistics_of(
     days = (int(open_time_ms[-1]) - int(open_time_ms[0]) + interval_ms) / DAY_MS
     growth = float(equity[-1]) / cash
     annual = growth ** (DAYS_PER_YEAR / days) - 1.0 if growth > 0.0 and days >= 1.0 else math.nan
-    deepest, longest = drawdown_of(equity, cash)
+    deepest, longest = drawdown_of(open_time_ms, interval_ms, equity, cash)
     profits = trades["profit"]
     gains, losses = float(profits[profits > 0.0].sum()), -float(profits[profits < 0.0].sum())
     return Statistics(
@@ -230,7 +241,7 @@ def statistics_of(
         sharpe=sharpe_ratio(returns),
         sortino=sortino_ratio(returns),
         max_drawdown=deepest,
-        max_drawdown_days=longest * interval_ms / DAY_MS,
+        max_drawdown_days=longest / DAY_MS,
         calmar=annual / deepest if deepest > 0.0 else math.nan,
         var_95=historical_var(returns, 0.95),
         cvar_95=historical_cvar(returns, 0.95),

@@ -194,8 +194,9 @@ def print_verdict(verdict: Verdict) -> None:
 
 def _walk_table(found: WalkForward) -> dict[str, Any]:
     from qtm.backtest.overfitting.sharpe import probabilistic_sharpe_ratio, sharpe_sample
-    from qtm.backtest.statistics import drawdown_of, sharpe_ratio
+    from qtm.backtest.statistics import sharpe_ratio
     from qtm.clock import iso_utc
+    from qtm.reports.backtest_figures import drawdown_path
 
     returns = found.returns
     varies = returns.size >= 4 and float(returns.std()) > 0.0
@@ -203,7 +204,7 @@ def _walk_table(found: WalkForward) -> dict[str, Any]:
         "total_return": float(found.equity[-1]) / found.cash - 1.0,
         "sharpe": sharpe_ratio(returns),
         "probabilistic_sharpe": probabilistic_sharpe_ratio(sharpe_sample(returns)) if varies else None,
-        "max_drawdown": float(drawdown_of(found.equity, found.cash)[0]),
+        "max_drawdown": -float(drawdown_path(found.equity, found.cash).min()),
         "efficiency": found.efficiency,
         "days": int(returns.size),
         "refits": len(found.steps),

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from qtm.backtest.engine import BacktestResult
 from qtm.backtest.holdings import Holdings
 from qtm.backtest.overfitting.stress_replay import replay_stress
-from qtm.backtest.statistics import DAYS_PER_YEAR, daily_returns, drawdown_of, sharpe_ratio
+from qtm.backtest.statistics import DAYS_PER_YEAR, daily_returns, sharpe_ratio
 from qtm.backtest.tape.result import SymbolResult
-from qtm.reports.backtest_figures import filled, thinned
+from qtm.reports.backtest_figures import drawdown_path, filled, thinned
 from qtm.reports.blocks import ACCENT, BAD, NEUTRAL, Block, Cell, figure, numbers, paragraph, table, times
 from qtm.reports.formats import percent, ratio
 
@@ -97,7 +97,7 @@ def benchmark_table(result: SymbolResult) -> Block:
         ("Total return", percent(s.total_return, signed=True), percent(held[-1] / cash - 1.0, signed=True)),
         ("Volatility", percent(spread(mine)), percent(spread(market))),
         ("Sharpe", ratio(s.sharpe), ratio(sharpe_ratio(market))),
-        ("Max drawdown", percent(-s.max_drawdown), percent(-drawdown_of(held, cash)[0])),
+        ("Max drawdown", percent(-s.max_drawdown), percent(float(drawdown_path(held, cash).min()))),
         ("Correlation of daily returns", ratio(correlation), ""),
         ("Beta", ratio(beta), ""),
         ("Alpha a year", percent(alpha, signed=True), ""),

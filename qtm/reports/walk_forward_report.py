@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from qtm.backtest.overfitting.walk_forward import WalkForward
-from qtm.backtest.statistics import DAYS_PER_YEAR, drawdown_of, sharpe_ratio
+from qtm.backtest.statistics import DAYS_PER_YEAR, sharpe_ratio
 from qtm.clock import iso_utc
 from qtm.reports.backtest_figures import drawdown_path, thinned
 from qtm.reports.blocks import (
@@ -74,7 +74,7 @@ def _cards(found: WalkForward) -> Block:
         [
             Card("Return", percent(total, signed=True), f"{found.returns.size:,} days", _tone(total)),
             Card("Sharpe", ratio(sharpe), "out of sample", _tone(sharpe)),
-            Card("Max drawdown", percent(-float(drawdown_of(found.equity, found.cash)[0])), "", "bad"),
+            Card("Max drawdown", percent(float(drawdown_path(found.equity, found.cash).min())), "", "bad"),
             Card("Kept", kept, "of the Sharpe ratio promised"),
             Card("Windows that earned", f"{earned} of {len(found.steps)}"),
             Card("Different choices", f"{found.choices}", f"in {len(found.steps)} windows"),

@@ -14,15 +14,28 @@ from qtm.trading.book import SIZE_BY_UNITS, Sizing
 from qtm.trading.costs import FEE_IN_QUOTE, CostModel
 from tests.backtest.scripted import NO_CHANGE, START_MS, bars, instrument, scripted
 
+HOUR_MS = 3_600_000
 
-def test_drawdown_is_the_deepest_fall_and_the_longest_time_under_a_peak() -> None:
+
+def test_drawdown_is_the_deepest_fall_and_the_longest_time_until_a_peak_is_reached_again() -> None:
     equity = np.array([100.0, 110, 99, 104.5, 88, 96, 120, 108])
-    deepest, longest = drawdown_of(equity, 100.0)
-    assert deepest == pytest.approx(0.2) and longest == 4
+    deepest, longest = drawdown_of(START_MS + np.arange(8) * HOUR_MS, HOUR_MS, equity, 100.0)
+    assert deepest == pytest.approx(0.2) and longest == 5 * HOUR_MS
+
+
+def test_hours_without_a_bar_are_part_of_a_drawdown() -> None:
+    opened = START_MS + np.array([0, 1, 2, 50, 51]) * HOUR_MS
+    _, longest = drawdown_of(opened, HOUR_MS, np.array([100.0, 90, 95, 101, 102]), 100.0)
+    assert longest == 50 * HOUR_MS, "from the peak at the first close to the close after the gap"
 
 
 def test_a_loss_from_the_first_bar_counts_against_the_starting_cash() -> None:
-    assert drawdown_of(np.array([90.0, 95.0]), 100.0)[0] == pytest.approx(0.1)
+    deepest, longest = drawdown_of(START_MS + np.arange(2) * HOUR_MS, HOUR_MS, np.array([90.0, 95.0]), 100.0)
+    assert deepest == pytest.approx(0.1) and longest == 2 * HOUR_MS, "it never came back"
+
+
+def test_standing_still_is_no_drawdown() -> None:
+    assert drawdown_of(START_MS + np.arange(9) * HOUR_MS, HOUR_MS, np.full(9, 100.0), 100.0) == (0.0, 0)
 
 
 def test_daily_returns_sample_the_last_close_of_each_utc_day() -> None:
