@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qtm.backtest.conditions.contract import Conditions, Result
+from qtm.backtest.overfitting.blindness import require_blind
 from qtm.backtest.overfitting.explanations import gates_of
 from qtm.backtest.overfitting.measurements import Measurements, measure
 from qtm.backtest.overfitting.monte_carlo import SimulatedPaths
@@ -65,7 +66,9 @@ def assess(
     ------
     RiskError
         Without combinations, or for a `chosen` that was not tried.
-    StrategyError, DataError, StoreError
+    StrategyError
+        As the engine; when two runs differ, or decisions need what came after them (see `blindness`).
+    DataError, StoreError
         As the engine and the registry.
     """
     tell = on_progress or (lambda _stage, _done, _total: None)
@@ -77,6 +80,7 @@ def assess(
     registry.record(trials.records)
     result = conditions.run(strategy, picked)
     tell("tests", 0, 1)
+    require_blind(strategy, picked, conditions, result)
     measured = measure(
         picked, trials, conditions, result, registry.count(strategy.name), resamples=resamples, seed=seed
     )
