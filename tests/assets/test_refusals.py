@@ -8,6 +8,7 @@ import pytest
 from aiohttp import web
 
 from assets.failures import failures_in_words
+from assets.market import FETCH_RETRIES, um_funding
 from qtm.errors import DataError, VenueError
 from qtm.market.instruments import Market
 from qtm.market.intervals import Interval
@@ -175,11 +176,13 @@ def test_funding_of_a_month_the_archive_has_not_published_comes_from_the_venue(f
 def test_funding_that_nobody_can_give_fails_in_words_and_writes_nothing(firm, archive, monkeypatch):
     monkeypatch.setenv("QTM_MARKET__UM_REST", "http://127.0.0.1:9")
     monkeypatch.setenv("QTM_MARKET__RETRIES", "0")
+    monkeypatch.setattr(um_funding.node_def, "_retry_policy", FETCH_RETRIES._replace(delay=0))
     settings.cache_clear()
     firm.archive = str(archive)
-    words = failure(firm.make("um_funding", days=(DAY, DAY)), "um_funding")
+    result = firm.make("um_funding", days=(DAY, DAY))
     settings.cache_clear()
-    assert "127.0.0.1:9" in words
+    assert "127.0.0.1:9" in failure(result, "um_funding")
+    assert len(result.filter_events(lambda event: event.is_step_restarted)) == FETCH_RETRIES.max_retries
     assert not firm.lake.tables.exists("um_funding")
 
 

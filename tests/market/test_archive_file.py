@@ -100,7 +100,11 @@ def test_any_flipped_byte_of_the_content_is_noticed() -> None:
             unzip_single(bytes(bad), "a.zip")
 
 
-@pytest.mark.parametrize("content", [b"", b"not a zip", zipped("a.csv")[:-30], zipped("a.csv")[:40]])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not a zip", zipped("a.csv")[:-30], zipped("a.csv")[:40]],
+    ids=["empty", "something else", "without its directory", "its header"],
+)
 def test_a_truncated_zip_is_damaged(content: bytes) -> None:
     with pytest.raises(DataError, match="damaged zip"):
         unzip_single(content, "a.zip")
