@@ -17,16 +17,18 @@ import numba
 from llvmlite import ir
 from numba import _dynfunc, types
 from numba.core import cgutils, event
-from numba.core.caching import CompileResultCacheImpl, FunctionCache, InTreeCacheLocator
+from numba.core.ccallback import CFunc
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
 from numba.core.registry import CPUDispatcher
+from numba.core.sigutils import normalize_signature
 from numba.core.typed_passes import NativeLowering
 from numba.extending import intrinsic, register_jitable
 
-from qtm.compile_cache import cache_folder, digest_of_function
 from qtm.compile_notice import announce
+from qtm.compile_stamp import digest_of_function
+from qtm.kept_code import KeptCode
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -82,49 +84,13 @@ class _PieceCompiler(CompilerBase):  # type: ignore[misc]
 _PIECE = {**_STRICT, "pipeline_class": _PieceCompiler, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
-class _Locator(InTreeCacheLocator):  # type: ignore[misc]
-    """Keeps functions in the cache folder, one folder for each module."""
-
-    def __init__(self, function: Any, file: str) -> None:
-        super().__init__(function, file)
-        self._function = function
-        self._cache_path = str(cache_folder() / "functions" / function.__module__)
-
-    def get_source_stamp(self) -> str:
-        """See `digest_of_function`."""
-        return digest_of_function(self._function)
-
-
-class _Kept(CompileResultCacheImpl):  # type: ignore[misc]
-    _locator_classes = (_Locator, *CompileResultCacheImpl._locator_classes)
-
-
-class _SourceCache(FunctionCache):  # type: ignore[misc]
-    """numba's cache of a function, by the state of all its sources."""
-
-    _impl_class = _Kept
-
-
 class _Compiled(CPUDispatcher):  # type: ignore[misc]
     """A function that Python calls as machine code of its own, and compiled code as a piece."""
-
-    _kept: _SourceCache | None = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._piece = numba.njit(**_PIECE)(self.py_func)
-
-    @property
-    def _cache(self) -> _SourceCache:
-        """Made when it is first asked: its stamp reads the sources."""
-        if self._kept is None:
-            self._kept = _SourceCache(self.py_func)
-        return self._kept
-
-    @_cache.setter
-    def _cache(self, given: Any) -> None:
-        """What numba's constructor sets, a cache that keeps nothing."""
-        self._kept = None
+        self._cache = KeptCode(self.py_func, lambda: digest_of_function(self.py_func))
 
     @property
     def _numba_type_(self) -> types.Type:
@@ -134,6 +100,34 @@ class _Compiled(CPUDispatcher):  # type: ignore[misc]
 def compiled(function: F) -> F:
     """Compile `function` on first call and keep the machine code on disk for later processes."""
     return cast(F, _Compiled(py_func=function, locals={}, targetoptions={"nopython": True, **_STRICT}))
+
+
+def kernel(*, makes_arrays: bool = True) -> Callable[[F], F]:
+    """Compile a function of a generated module on its first call, and keep the machine code on disk.
+
+    The module's name must tell all that the function depends on, as `qtm.strategies.machine_code` sees to. A
+    function that makes no arrays counts no references to those it is given.
+    """
+
+    def make(function: F) -> F:
+        made = numba.njit(nogil=True, error_model="numpy", _nrt=makes_arrays)(function)
+        made._cache = KeptCode(function, lambda: function.__module__)
+        return cast(F, made)
+
+    return make
+
+
+def kernel_by_address(signature: Any) -> Callable[[Callable[..., object]], Any]:
+    """Compile or load a function of a generated module at once: a `kernel` called by its `address`."""
+
+    def make(function: Callable[..., object]) -> Any:
+        options = {"nopython": True, "error_model": "numpy", "_nrt": False}
+        made: Any = CFunc(function, normalize_signature(signature), locals={}, options=options)
+        made._cache = KeptCode(function, lambda: function.__module__)
+        made.compile()
+        return made
+
+    return make
 
 
 def inlined(function: F) -> F:

@@ -1,6 +1,6 @@
 """Compile ahead on all cores, and remember what is done, so that a second call ends at once.
 
-What was done is remembered as an empty file per job in the cache folder, named by a hash over the job, all
+What was done is remembered as an empty entry of the cache for each job, named by a hash over the job, all
 sources of the platform, the strategy's version, and whatever else machine code depends on.
 """
 
@@ -19,7 +19,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import qtm
-from qtm.compile_cache import cache_folder
+from qtm.compile_cache import DONE, forget_unused, kept, put
 from qtm.compile_notice import told_of_compiling
 from qtm.errors import StoreError
 from qtm.strategies import bundled
@@ -83,16 +83,40 @@ def compile_ahead(
     StoreError
         When the cache folder cannot be written.
     """
-    left = [[job for job in stage if not _stamp(job).exists()] for stage in stages]
+    forget_unused()
+    folder_in_use()
+    left = [[job for job in stage if kept(_stamp(job)) is None] for stage in stages]
     count = sum(map(len, left))
     done: list[Done] = []
     for stage in left:
         for one in _side_by_side(stage, workers or os.cpu_count() or 1):
-            _remember(one.job)
+            _put(_stamp(one.job))
             done.append(one)
             if on_progress is not None:
                 on_progress(len(done), count)
     return done
+
+
+def folder_in_use() -> Path:
+    """The folder that takes what is compiled now.
+
+    Raises
+    ------
+    StoreError
+        When none can be written.
+    """
+    return _put(f"{DONE}/probe")
+
+
+def _put(name: str) -> Path:
+    try:
+        return put(name, b"")
+    except OSError as error:
+        raise StoreError(
+            f"the compiler cache cannot be written: {error.strerror}",
+            where=str(error.filename),
+            remedy="free or unlock the folder, or set QTM_CACHE to another one",
+        ) from error
 
 
 def _side_by_side(jobs: Sequence[str], workers: int) -> Iterator[Done]:
@@ -125,8 +149,8 @@ def _do(job: str) -> Done:
     return Done(job, tuple(compiled), seconds)
 
 
-def _stamp(job: str) -> Path:
-    """The file that says a job is done, for the present sources, strategy, interpreter and processor."""
+def _stamp(job: str) -> str:
+    """The entry that says a job is done, for the present sources, strategy, interpreter and processor."""
     import llvmlite.binding as llvm
 
     digest = hashlib.sha256(_sources())
@@ -136,7 +160,7 @@ def _stamp(job: str) -> Path:
 
         digest.update(load_strategy(name).version.encode())
     digest.update(f"{job} {sys.version} {llvm.get_host_cpu_name()}".encode())
-    return cache_folder() / "ahead" / digest.hexdigest()[:32]
+    return f"{DONE}/{digest.hexdigest()[:32]}"
 
 
 @cache
@@ -148,16 +172,3 @@ def _sources() -> bytes:
     for package in ("numba", "llvmlite", "numpy"):
         digest.update(version(package).encode())
     return digest.digest()
-
-
-def _remember(job: str) -> None:
-    stamp = _stamp(job)
-    try:
-        stamp.parent.mkdir(parents=True, exist_ok=True)
-        stamp.touch()
-    except OSError as error:
-        raise StoreError(
-            f"the compiler cache cannot be written: {error.strerror}",
-            where=str(stamp.parent),
-            remedy="set QTM_CACHE to a writable folder",
-        ) from error

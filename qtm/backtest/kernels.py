@@ -18,34 +18,34 @@ _SOURCES = (
 )
 
 _PARTS = '''"""Generated: what the event loops of all strategies share."""
-from numba import njit
+from qtm.compiled import kernel
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def written_bar(session, book, i, opened_ms, opened, high, low, volume, rate, rules, sink):
     through_bar(write_order, session, book, i, opened_ms, opened, high, low, volume, rate, rules, sink)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def written_close(session, book, i, now_ms, close, rules, sink):
     at_close(write_order, session, book, i, now_ms, close, rules, sink)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def tallied_bar(session, book, i, opened_ms, opened, high, low, volume, rate, rules, sink):
     through_bar(tally_order, session, book, i, opened_ms, opened, high, low, volume, rate, rules, sink)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def tallied_close(session, book, i, now_ms, close, rules, sink):
     at_close(tally_order, session, book, i, now_ms, close, rules, sink)
 '''
 
 _RUN = '''"""Generated: the event loop with one strategy's step inlined."""
-from numba import njit
+from qtm.compiled import kernel
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def run(params, state, book, session, rules, bars, first, ledger):
     return run_bars(
         step, written_bar, written_close, write_close, write_day, lacks_room,
@@ -54,10 +54,10 @@ def run(params, state, book, session, rules, bars, first, ledger):
 '''
 
 _SWEEP = '''"""Generated: the event loop over many parameter combinations, a block of bars at a time."""
-from numba import njit
+from qtm.compiled import kernel
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def sweep(values, states, books, sessions, tallies, rules, bars, block):
     length = bars[0].size
     for first in range(0, length, block):

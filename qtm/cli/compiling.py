@@ -59,8 +59,7 @@ def compile_(
     Example: [bold]qtm compile my_strategy.py[/bold]
     Example: [bold]qtm compile --shared[/bold]
     """
-    from qtm.ahead.plan import compile_ahead, everything
-    from qtm.compile_cache import cache_folder
+    from qtm.ahead.plan import compile_ahead, everything, folder_in_use
 
     with progress("compiling") as tell:
         done = compile_ahead(
@@ -69,9 +68,9 @@ def compile_(
         )
     if as_json:
         rows = [{"job": one.job, "compiled": one.compiled, "seconds": one.seconds} for one in done]
-        print_json({"done": rows, "cache": str(cache_folder())})
+        print_json({"done": rows, "cache": str(folder_in_use())})
         return
-    _print(done, str(cache_folder()))
+    _print(done, str(folder_in_use()))
 
 
 def _print(done: Sequence[Done], cache: str) -> None:

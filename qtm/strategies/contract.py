@@ -40,10 +40,10 @@ from qtm.trading.plan import Plan
 Step = Callable[[Any, Any, Any, Any], float | Plan]
 
 _STEP_KERNEL = '''"""Generated: one call of a strategy's step."""
-from numba import njit
+from qtm.compiled import kernel
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def one_step(params, state, bar, account):
     return step(params, state, bar, account)
 '''

@@ -26,6 +26,7 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QTM_CACHE", str(tmp_path / "cache"))
 
 
+@pytest.mark.slow
 def test_a_job_is_done_once(fresh: None) -> None:
     (first,) = compile_ahead([["live trading"]])
     assert "in-and-out bar by bar" in first.compiled

@@ -24,10 +24,10 @@ from qtm.trading.margin import MarginMode
 _SHARED = "what all strategies share in the account engine"
 
 _PHASE = '''"""Generated: a phase of a bar of an account."""
-from numba import njit
+from qtm.compiled import kernel
 
 
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@kernel(makes_arrays=False)
 def phase({arguments}):
     return plain({arguments})
 '''

@@ -22,7 +22,7 @@ FUTURES_EXITS = {MarginMode.CROSS: "margin_exits", MarginMode.ISOLATED: "isolate
 """The phase in which futures positions live through a bar."""
 
 _HEAD = '''"""Generated: {title}"""
-from numba import njit
+from qtm.compiled import kernel
 
 '''
 
@@ -79,7 +79,7 @@ if account.queued > 0:
 """
 
 _RUN = """
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@kernel(makes_arrays=False)
 def run(
     accounts, sleeves, sessions, quotes, legs, marks, seen, tick_sizes, ticks, queue, waiting,
     lines, targets, exits, changes, columns, seen_bars, ledger, wake, base, first, last, decided
@@ -101,7 +101,7 @@ def run(
 """
 
 _HALVES = """
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@kernel(makes_arrays=False)
 def begin(
     account, sleeves, sessions, quotes, legs, marks, seen, tick_sizes, ticks, waiting, lines, targets,
     exits, changes, columns, ledger, base, i
@@ -112,7 +112,7 @@ def begin(
     return {done}
 
 
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@kernel(makes_arrays=False)
 def end(
     account, sleeves, sessions, quotes, legs, marks, seen, queue, waiting, lines, columns, seen_bars,
     ledger, i
@@ -122,7 +122,7 @@ def end(
 """
 
 _ASKING = """
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def run(
     accounts, sleeves, sessions, quotes, legs, marks, seen, tick_sizes, ticks, queue, waiting,
     lines, targets, exits, changes, columns, seen_bars, ledger, wake, base, first, last, decided{arguments}

@@ -31,10 +31,10 @@ _TOGETHER = 8
 """Legs that go through the bars together: as many closes as a cache line holds."""
 
 _ANSWER = '''"""Generated: a strategy's step over many bars."""
-from numba import njit
+from qtm.compiled import kernel
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def answer(
     params, states, blank, account, sleeve, legs, lines, targets, exits, changes, signals, tick_sizes,
     columns, first, last

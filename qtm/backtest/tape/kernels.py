@@ -18,10 +18,10 @@ _UNITS = (
 """The engine's units, those that are called before those that call."""
 
 _RUN = '''"""Generated: the engine with one strategy's step."""
-from numba import njit
+from qtm.compiled import kernel
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def run(params, state, desk, rules, levels, events, bars, fills, ends, equity):
     while True:
         reached = advance(desk, rules, levels, events, bars, fills, ends, equity)
@@ -33,20 +33,20 @@ def run(params, state, desk, rules, levels, events, bars, fills, ends, equity):
 '''
 
 _CALLS = '''"""Generated: the engine's units as plain Python calls them."""
-from numba import njit
+from qtm.compiled import kernel
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def call_advance(desk, rules, levels, events, bars, fills, ends, equity):
     return advance(desk, rules, levels, events, bars, fills, ends, equity)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def call_dispatch(desk, rules, ends):
     dispatch(desk, rules, ends)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def call_take_sample(desk, rules, ends, equity):
     take_sample(desk, rules, ends, equity)
 '''

@@ -55,10 +55,10 @@ _ARGUMENTS: dict[str, types.Type] = {
 """Machine types by the name of a parameter; every other one is a whole number."""
 
 _TEMPLATE = '''"""Generated: one part of the orders-and-trades engine."""
-from numba import cfunc
+from qtm.compiled import kernel_by_address
 
 
-@cfunc(signature, cache=True, error_model="numpy", _nrt=False)
+@kernel_by_address(signature)
 def {name}({arguments}):
     {leave}body({arguments})
 '''
