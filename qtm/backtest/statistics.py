@@ -142,74 +142,119 @@ def drawdown_of(
     return max(deepest, 1.0 - lowest / peak), int(longest)
 
 
-@compiled
-def _pair_fills(
-    rows: Any, cash_after: Any, chosen: Any, step_size: float, qty: float, cash: float, trades: Any
-) -> int:
-    """Fold the `chosen` fills into round trips; a position below one lot counts as flat.
+_OPEN_TRIP = np.dtype(
+    [
+        ("step_size", "f8"),
+        ("qty", "f8"),
+        ("cash", "f8"),
+        ("side", "i8"),
+        ("entry_bar", "i8"),
+        *((name, "f8") for name in ("flow", "fees", "entered", "entry_value", "left", "exit_value")),
+    ],
+    align=True,
+)
+"""A book between two fills: what it holds, and the round trip it is on (`side` 0: none)."""
 
-    Profit is the cash that moved, with what is left below one lot marked at the price of the fill.
+
+@compiled
+def _pair_fills(rows: Any, cash_after: Any, books: Any, whose: Any, trades: Any, owners: Any) -> int:
+    """Fold the fills of many books into round trips; a position below one lot counts as flat.
+
+    Profit is the cash that moved, with what is left below one lot marked at the price of the fill. `whose`
+    names the book of each row; the trades come in the order of their ends, those of one bar in the order of
+    the books.
     """
-    count, side, entry_bar = 0, 0, 0
-    flow, fees, entered, entry_value, left, exit_value = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    for at in chosen:
-        row = rows[at]
+    count = 0
+    for number in range(rows.size):
+        row = rows[number]
         if row.filled_lots == 0.0:
             continue
-        before, qty, moved, cash = qty, row.qty_after, cash_after[at] - cash, cash_after[at]
+        book = books[whose[number]]
+        before, moved = book.qty, cash_after[number] - book.cash
+        book.qty, book.cash = row.qty_after, cash_after[number]
+        qty, step_size = row.qty_after, book.step_size
         traded, price = abs(row.filled_lots) * step_size, row.fill_price
         was_flat, is_flat = abs(before) < step_size, abs(qty) < step_size
-        if side == 0 and not was_flat:
+        if book.side == 0 and not was_flat:
             continue  # the position is older than these orders
         opening = 1.0 if was_flat else 0.0
         if not was_flat and not is_flat and before * qty < 0.0:
             opening = abs(qty) / (abs(before) + abs(qty))
-        growing = row.lots * side > 0.0
-        if side != 0 and opening < 1.0:
+        growing = row.lots * book.side > 0.0
+        if book.side != 0 and opening < 1.0:
             share = 1.0 - opening
-            flow += moved * share
-            fees += row.fee * share
+            book.flow += moved * share
+            book.fees += row.fee * share
             if growing:
-                entered += traded
-                entry_value += traded * price
+                book.entered += traded
+                book.entry_value += traded * price
             else:
-                left += traded * share
-                exit_value += traded * share * price
+                book.left += traded * share
+                book.exit_value += traded * share * price
             if is_flat or opening > 0.0:
-                trade = trades[count]
-                trade.entry_bar, trade.exit_bar, trade.side = entry_bar, row.bar + 1, side
-                trade.qty = left
-                trade.entry_price, trade.exit_price = entry_value / entered, exit_value / left
-                trade.fees = fees
-                trade.profit = flow + (qty * price if is_flat else 0.0)
+                at, ended = count, row.bar + 1
+                while at > 0 and (
+                    trades[at - 1].exit_bar > ended
+                    or (trades[at - 1].exit_bar == ended and owners[at - 1] > whose[number])
+                ):
+                    trades[at], owners[at] = trades[at - 1], owners[at - 1]
+                    at -= 1
+                owners[at] = whose[number]
+                trade = trades[at]
+                trade.entry_bar, trade.exit_bar, trade.side = book.entry_bar, ended, book.side
+                trade.qty = book.left
+                trade.entry_price = book.entry_value / book.entered
+                trade.exit_price = book.exit_value / book.left
+                trade.fees = book.fees
+                trade.profit = book.flow + (qty * price if is_flat else 0.0)
                 count += 1
-                side = 0
+                book.side = 0
         if opening > 0.0:
-            side, entry_bar = (1 if row.lots > 0.0 else -1), row.bar + 1
-            flow = moved * opening - (before * price if was_flat else 0.0)
-            fees, left, exit_value = row.fee * opening, 0.0, 0.0
-            entered = traded * opening
-            entry_value = entered * price
+            book.side, book.entry_bar = (1 if row.lots > 0.0 else -1), row.bar + 1
+            book.flow = moved * opening - (before * price if was_flat else 0.0)
+            book.fees, book.left, book.exit_value = row.fee * opening, 0.0, 0.0
+            book.entered = traded * opening
+            book.entry_value = book.entered * price
     return count
 
 
-def round_trips(
-    rows: Any,
-    step_size: float,
-    start_qty: float,
-    start_cash: float,
-    *,
-    cash_in: str = "cash_after",
-    chosen: npt.NDArray[np.int64] | None = None,
-) -> npt.NDArray[np.void]:
-    """The closed trades in order `rows`, as an array of `TRADE`; an open position at the end is left out.
+def round_trips(rows: Any, step_size: float, start_qty: float, start_cash: float) -> npt.NDArray[np.void]:
+    """The closed trades of one book in order `rows`, as an array of `TRADE`; an open position is left out."""
+    alone = np.zeros(len(rows), np.int64)
+    return round_trips_of_books(
+        rows, "cash_after", alone, np.array([step_size]), np.array([start_qty]), np.array([start_cash])
+    )[0]
 
-    `cash_in` names the column with the cash after an order; `chosen` are the rows of one book among many.
+
+def round_trips_of_books(
+    rows: Any,
+    cash_in: str,
+    whose: npt.NDArray[np.int64],
+    step_size: Floats,
+    start_qty: Floats,
+    start_cash: Floats,
+) -> tuple[npt.NDArray[np.void], npt.NDArray[np.int64]]:
+    """The closed trades of B books in order `rows`, and whose each is; an open position is left out.
+
+    Parameters
+    ----------
+    rows, cash_in
+        Finished orders in time order, and the name of their column with the book's cash after them.
+    whose
+        The book of each row, as a number below B.
+    step_size, start_qty, start_cash
+        Each book's lot, and its position and cash before the first row, shape (B,).
+
+    Returns
+    -------
+    An array of `TRADE` in the order of the trades' ends, those of one bar in the order of the books; and the
+    number of each trade's book.
     """
-    chosen = np.arange(len(rows)) if chosen is None else chosen
-    trades = np.empty(len(chosen) + 1, TRADE)
-    made = _pair_fills(rows, rows[cash_in], chosen, step_size, start_qty, start_cash, trades)
-    return trades[:made].copy()
+    books = np.zeros(len(step_size), _OPEN_TRIP)
+    books["step_size"], books["qty"], books["cash"] = step_size, start_qty, start_cash
+    trades, owners = np.empty(len(rows) + 1, TRADE), np.empty(len(rows) + 1, np.int64)
+    made = _pair_fills(rows, rows[cash_in], books, whose, trades, owners)
+    return trades[:made].copy(), owners[:made].copy()
 
 
 def statistics_of(

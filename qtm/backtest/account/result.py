@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,7 +14,7 @@ import polars as pl
 from qtm.backtest.account.memory import ACCOUNT_CAUSES, ACCOUNT_STATUS
 from qtm.backtest.account.panel import Panel
 from qtm.backtest.session import LossLimit
-from qtm.backtest.statistics import Statistics, round_trips, statistics_of
+from qtm.backtest.statistics import Statistics, round_trips_of_books, statistics_of
 from qtm.market.bars import BarSeries
 from qtm.market.instruments import Instrument
 from qtm.risk.rules import controls
@@ -249,30 +248,28 @@ class AccountResult:
             }
         )
 
-    @cached_property
+    @property
     def trades(self) -> npt.NDArray[np.void]:
         """The round trips of all legs in order of their end, an array of `qtm.backtest.statistics.TRADE`."""
-        together = np.concatenate(self.trades_by_leg)
-        return together[np.argsort(together["exit_bar"], kind="stable")]
+        return self._round_trips[0]
 
     @cached_property
     def trades_by_leg(self) -> list[npt.NDArray[np.void]]:
         """The round trips of each leg."""
-        count = len(self.legs)
-        legs = self.order_rows["leg"].astype(np.min_scalar_type(count))  # narrow numbers sort by their digits
+        trades, legs = self._round_trips
         order = np.argsort(legs, kind="stable")
-        edges = np.searchsorted(legs[order], np.arange(count + 1))
-        return [
-            round_trips(
-                self.order_rows,
-                float(self.sizes[self.legs["instrument"][leg]]),
-                float(self.start_qty[leg]),
-                float(self.start_flow[leg]),
-                cash_in="flow_after",
-                chosen=order[first:last],
-            )
-            for leg, (first, last) in enumerate(itertools.pairwise(edges))
-        ]
+        return np.split(trades[order], np.searchsorted(legs[order], np.arange(1, len(self.legs))))
+
+    @cached_property
+    def _round_trips(self) -> tuple[npt.NDArray[np.void], npt.NDArray[np.int64]]:
+        return round_trips_of_books(
+            self.order_rows,
+            "flow_after",
+            self.order_rows["leg"],
+            self.sizes[self.legs["instrument"]],
+            self.start_qty,
+            self.start_flow,
+        )
 
     @cached_property
     def statistics(self) -> Statistics:
