@@ -207,6 +207,7 @@ class _Loop:
             for k, one in enumerate(sitting)
             if one.ahead and one.compiled is not None
         ]
+        self.ticks_ahead = np.empty((len(memory.changes), memory.marks.size))
         self.wake = _wake(sitting)
         self.told = 0
         asks = any(one is not None for one in self.inside)
@@ -219,10 +220,11 @@ class _Loop:
     def ask_ahead(self, ledger: AccountLedger, first: int, last: int) -> None:
         """Let the steps that do not look at the account answer to bars `first` to `last` (exclusive)."""
         m = self.memory
-        for k, one, answer in self.ahead:
+        for order, (k, one, answer) in enumerate(self.ahead):
             _guarded(
                 [one], answer, *one.arguments, m.account[0], m.sleeves[k], m.legs, m.lines, m.targets,
-                m.exits, m.changes, ledger.signals, m.tick_sizes, self.columns, first, last,
+                m.exits, m.changes, ledger.signals, m.tick_sizes, self.ticks_ahead, order == 0,
+                self.columns, first, last,
             )  # fmt: skip
 
     def run(self, ledger: AccountLedger, first: int, last: int) -> AccountLedger:

@@ -44,10 +44,10 @@ if account.netted:
     for k in range(sleeves.size):
         ledger.sleeves[i, k] = sessions[k].last_equity
 if changes[i - base, 0] > 0:
-    take_targets(account, legs, lines, targets[i - base])
+    take_targets(account, legs, lines, targets[i - base], changes[i - base, 0])
     changes[i - base, 0] = 0
 if changes[i - base, 1] > 0:
-    take_exits(account, quotes, legs, exits[i - base])
+    take_exits(account, quotes, legs, exits[i - base], changes[i - base, 1])
     changes[i - base, 1] = 0
 """
 

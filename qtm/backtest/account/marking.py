@@ -100,7 +100,7 @@ def mark_sleeves(
     mark(firm, opened_ms, whole)
     if account.gated:
         watch_losses(firm, account.limits, opened_ms + account.interval_ms)
-    if account.invested:
+    if account.invested > 0:
         firm.bars_invested += 1
     return whole, gross
 

@@ -61,7 +61,7 @@ ACCOUNT = np.dtype(
         ("queued", "i8"),
         ("unmet", "i8"),
         ("held", "i8"),
-        ("invested", "?"),
+        ("invested", "i8"),
         ("watched", "?"),
         ("impacted", "?"),
         ("absent", "i8"),
@@ -75,10 +75,10 @@ ACCOUNT = np.dtype(
 """The whole account: its rules and counters.
 
 `working` counts instruments with an order, `unmet` legs with an unmet target, `queued` those of them that
-have a close to trade on, `held` legs with a position; `invested` tells that one of them holds a lot or more,
-`watched` that an exit or a liquidation may be met inside the next bar; `absent` counts listed instruments
-without a bar, `dead` those written off; `insured` is the debt a venue's insurance fund took over at
-liquidations; `written` counts the orders in the ledger; `limits` are the firm's.
+have a close to trade on, `held` legs with a position, `invested` those with a lot or more; `watched` tells
+that an exit or a liquidation may be met inside the next bar; `absent` counts listed instruments without a
+bar, `dead` those written off; `insured` is the debt a venue's insurance fund took over at liquidations;
+`written` counts the orders in the ledger; `limits` are the firm's.
 """
 
 SLEEVE = np.dtype(
@@ -162,6 +162,7 @@ LINE = np.dtype(
         ("held_qty", "f8"),
         ("held_in", "i8"),
         ("unmet", "?"),
+        ("pending", "i8"),
         ("compiled", "?"),
         ("desired", "f8"),
         ("stepped_ms", "i8"),
@@ -171,13 +172,16 @@ LINE = np.dtype(
 """What every bar asks of a leg, close together; it follows from the records and is no part of a snapshot.
 
 `qty` follows the leg's. The first `account.held` rows list the legs with a position, ascending: which, how
-much and in what.
-`unmet` marks a target that is not achieved. `compiled` legs are a step's; where that step answers ahead,
+much and in what. The first `account.unmet` rows list in `pending`, ascending, the legs whose target is not
+achieved; each of them is marked `unmet`. `compiled` legs are a step's; where that step answers ahead,
 `desired` is its last target and `stepped_ms` the last bar it has seen.
 """
 
-EXITS = np.dtype([("stop", "f8"), ("take_profit", "f8"), ("trail", "f8"), ("given", "?")], align=True)
-"""Protective exits a step has answered with."""
+TARGET = np.dtype([("leg", "i8"), ("target", "f8")], align=True)
+"""Another target than the last one that a step has answered for a leg."""
+
+EXITS = np.dtype([("leg", "i8"), *_floats("stop", "take_profit", "trail")], align=True)
+"""Protective exits a step has answered for a leg."""
 
 CHANGING: dict[str, tuple[str, ...]] = {
     "account": ("bars", "working", "watched", "absent", "dead", "seen_ms", "insured"),
@@ -198,7 +202,8 @@ class Memory(NamedTuple):
     ascending; the account counts them. `lines` (S,) is the legs' short form.
 
     `targets` and `exits` (R, S) are the answers of the steps that are asked R bars ahead, as far as they
-    change something, and `changes` (R, 2) how many of a bar do; the loop clears what it has taken over.
+    change something: those of a bar stand at the front of its row, in the order of the legs, and `changes`
+    (R, 2) counts them. The loop clears the counts of what it has taken over.
     """
 
     account: Records
@@ -213,7 +218,7 @@ class Memory(NamedTuple):
     queue: npt.NDArray[np.int64]
     waiting: npt.NDArray[np.int64]
     lines: Records
-    targets: npt.NDArray[np.float64]
+    targets: Records
     exits: Records
     changes: npt.NDArray[np.int64]
 

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from qtm.backtest.account.lines import want_target
+from qtm.backtest.account.marking import count_ticks
 from qtm.backtest.account.memory import margin_of_quote
 from qtm.backtest.intrabar import arm
-from qtm.compiled import inlined
+from qtm.compiled import fetch_ahead, inlined
 from qtm.market.bars import Bar
 from qtm.strategies.contract import StepStrategy
 from qtm.strategies.machine_code import load_kernel
 from qtm.trading.book import Account
-from qtm.trading.costs import nearest_ticks
 from qtm.trading.plan import plan_of
 
 SOURCES = (
@@ -27,9 +27,6 @@ SOURCES = (
 )
 """What the machine code of an account depends on, besides the strategies."""
 
-_TOGETHER = 8
-"""Legs that go through the bars together: as many closes as a cache line holds."""
-
 _ANSWER = '''"""Generated: a strategy's step over many bars."""
 from qtm.compiled import kernel
 
@@ -37,11 +34,11 @@ from qtm.compiled import kernel
 @kernel()
 def answer(
     params, states, blank, account, sleeve, legs, lines, targets, exits, changes, signals, tick_sizes,
-    columns, first, last
+    ticks, counts, columns, first, last
 ):
     step_ahead(
         step, params, states, blank, account, sleeve, legs, lines, targets, exits, changes, signals,
-        tick_sizes, columns, first, last
+        tick_sizes, ticks, counts, columns, first, last
     )
 '''
 
@@ -74,35 +71,41 @@ def step_ahead(
     changes: Any,
     signals: Any,
     tick_sizes: Any,
+    ticks: Any,
+    counts: bool,
     columns: Any,
     first: int,
     last: int,
 ) -> None:
     """Let a step that does not look at the account answer to bars `first` to `last` (exclusive).
 
+    The strategy that is asked first counts the closes in ticks, `ticks` (R, N), for all (`counts`); that
+    fetches each bar of the panel once and in order. The legs go through the bars one after the other.
+
     Written down is what changes something: another target than the last one, and protective exits. A symbol
     that comes back after it was written off is another coin: its step begins afresh, with nothing wanted.
     """
     times, opens, highs, lows, closes, volumes, _ = columns
     begins, dead_ms, keeps = account.trade_from_ms, account.write_off_ms, signals.shape[0] > 0
+    if counts:
+        for number in range(first, last):
+            count_ticks(ticks[number - first], closes[number], tick_sizes)
     for s in range(sleeve.first, sleeve.last):
         line = lines[s]
         n, at = np.uint64(line.instrument), s - sleeve.first
-        tick_size = tick_sizes[n]
         state = states[at]
         desired, stepped = legs[s].desired, line.stepped_ms
         for number in range(first, last):
-            i = np.uint64(number)
-            close, opened = closes[i, n], times[i]
-            if np.isnan(close):
+            i, row = np.uint64(number), np.uint64(number - first)
+            close_ticks, opened = ticks[row, n], times[i]
+            if np.isnan(close_ticks):
                 continue
-            if stepped != 0 and opened - stepped > dead_ms:
+            if opened - stepped > dead_ms and stepped != 0:
                 states[at] = blank[0]
                 desired = 0.0
             stepped = opened
             bar = Bar(
-                opened, opens[i, n], highs[i, n], lows[i, n], close, volumes[i, n],
-                nearest_ticks(close, tick_size),
+                opened, opens[i, n], highs[i, n], lows[i, n], closes[i, n], volumes[i, n], close_ticks
             )  # fmt: skip
             plan = plan_of(step(params, state, bar, Account(0.0, 0.0, 0.0)))
             if opened < begins:
@@ -111,14 +114,20 @@ def step_ahead(
                 signals[i, s] = plan.target
             if not np.isnan(plan.target) and plan.target != desired:
                 desired = plan.target
-                targets[number - first, s] = desired
-                changes[number - first, 0] += 1
+                count = changes[row, 0]
+                answer = targets[row, count]
+                answer.leg, answer.target = s, desired
+                changes[row, 0] = count + 1
             if not (np.isnan(plan.stop) and np.isnan(plan.take_profit) and np.isnan(plan.trail)):
-                answer = exits[number - first, s]
-                answer.stop, answer.take_profit, answer.trail = plan.stop, plan.take_profit, plan.trail
-                answer.given = True
-                changes[number - first, 1] += 1
+                armed = changes[row, 1]
+                ordered = exits[row, armed]
+                ordered.leg = s
+                ordered.stop, ordered.take_profit, ordered.trail = plan.stop, plan.take_profit, plan.trail
+                changes[row, 1] = armed + 1
         line.stepped_ms = stepped
+    for number in range(first, min(last, times.size - 1)):
+        for at in range(changes[number - first, 0]):
+            fetch_ahead(opens[number + 1], lines[targets[number - first, at].leg].instrument)
 
 
 @inlined
@@ -158,7 +167,7 @@ def run_step(
         if opened_ms >= account.trade_from_ms:
             if signals.shape[0] > 0:
                 signals[i, s] = plan.target
-            want_target(account, leg, line, plan.target)
+            want_target(account, legs, lines, s, plan.target)
             if not (np.isnan(plan.stop) and np.isnan(plan.take_profit) and np.isnan(plan.trail)):
                 arm(leg, leg, plan, margin_of_quote(quotes[n]))
                 account.watched = account.watched or leg.armed

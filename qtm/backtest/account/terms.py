@@ -20,6 +20,7 @@ from qtm.backtest.account.memory import (
     QUOTE,
     SLEEVE,
     SPOT,
+    TARGET,
     Memory,
     Records,
 )
@@ -155,7 +156,7 @@ def new_memory(seats: Sequence[Seat], panel: Panel, conditions: Conditions) -> M
         queue=np.zeros(len(legs), np.int64),
         waiting=np.zeros(count, np.int64),
         lines=lines,
-        targets=np.full((rows, len(legs)), np.nan),
+        targets=np.zeros((rows, len(legs)), TARGET),
         exits=np.zeros((rows, len(legs)), EXITS),
         changes=np.zeros((rows, 2), np.int64),
     )
