@@ -7,6 +7,7 @@ from typing import Any
 
 from qtm.backtest.account.proofs import check_account_strategy
 from qtm.backtest.look_ahead import Proof, check_strategy
+from qtm.backtest.own_knowledge import brings_along
 from qtm.backtest.tape.proofs import check_order_strategy
 from qtm.strategies.contract import StepStrategy
 from qtm.strategies.order_contract import OrderStrategy
@@ -14,7 +15,7 @@ from qtm.strategies.registry import Strategy
 
 
 def prove(strategy: Strategy, params: Mapping[str, Any] | None = None) -> Proof:
-    """Run every proof that the strategy's kind allows.
+    """Run every proof that the strategy's kind allows, and read what its source brings along.
 
     Raises
     ------
@@ -22,7 +23,9 @@ def prove(strategy: Strategy, params: Mapping[str, Any] | None = None) -> Proof:
         When the parameters are out of range, or the strategy does not compile or fails.
     """
     if isinstance(strategy, StepStrategy):
-        return check_strategy(strategy, params)
-    if isinstance(strategy, OrderStrategy):
-        return check_order_strategy(strategy, params)
-    return check_account_strategy(strategy, params)
+        proof = check_strategy(strategy, params)
+    elif isinstance(strategy, OrderStrategy):
+        proof = check_order_strategy(strategy, params)
+    else:
+        proof = check_account_strategy(strategy, params)
+    return Proof((*proof.findings, brings_along(strategy)))

@@ -48,16 +48,29 @@ def source_digest(definition: Callable[..., Any]) -> str:
     notebook the definition is taken with the functions, classes and constants of other cells that it names.
     """
     path = file_of(definition)
-    if path.is_file():
-        own = path.read_bytes()
-        module = sys.modules.get(definition.__module__)
-        others = {} if module is None else _modules_behind(own, module.__name__, module.__package__ or "")
-    else:
-        own, others = _cells_behind(definition)
+    own, others = _file_and_behind(definition, path) if path.is_file() else _cells_behind(definition)
     digest = hashlib.sha256(own)
     for name, source in sorted(others.items()):
         digest.update(f"\n{name} {hashlib.sha256(source).hexdigest()}".encode())
     return digest.hexdigest()
+
+
+def sources_behind(definition: Callable[..., Any]) -> dict[str, bytes] | None:
+    """The file of `definition` and every file of the author's that it imports: name to source.
+
+    None for a definition in a notebook, which is in no file.
+    """
+    path = file_of(definition)
+    if not path.is_file():
+        return None
+    own, others = _file_and_behind(definition, path)
+    return {path.name: own, **others}
+
+
+def _file_and_behind(definition: Callable[..., Any], path: Path) -> tuple[bytes, dict[str, bytes]]:
+    own = path.read_bytes()
+    module = sys.modules.get(definition.__module__)
+    return own, {} if module is None else _modules_behind(own, module.__name__, module.__package__ or "")
 
 
 def _modules_behind(source: bytes, module: str, package: str) -> dict[str, bytes]:
