@@ -140,15 +140,14 @@ def demo(
     if archive is not None:
         os.environ["QTM_MARKET__ARCHIVE"] = archive
     synthetic, reason = _choose(source)
-    walk = Walk(Console(), dict(os.environ), time.monotonic())
-    if synthetic:
-        walk.environment["QTM_HOME"] = str(settings().home / "synthetic")
+    home = settings().home / "synthetic" if synthetic else settings().home
+    walk = Walk(Console(), {**os.environ, "QTM_HOME": str(home)}, time.monotonic())
     colour = "yellow" if synthetic else "green"
     walk.console.print(f"[bold {colour}]Market: {reason}.[/bold {colour}]", soft_wrap=True)
     _history(walk, "synthetic" if synthetic else "archive", start, end)
     _judge_and_research(walk, start, end)
     _trade(walk, last_day, bars)
-    print_summary(walk.console, walk.steps, reason, time.monotonic() - walk.began)
+    print_summary(walk.console, walk.steps, reason, home, time.monotonic() - walk.began)
 
 
 def _choose(source: str) -> tuple[bool, str]:

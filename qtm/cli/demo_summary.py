@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 _SHOWN_WEIGHT = 0.0005
 
 
-def print_summary(console: Console, steps: Sequence[Step], market: str, total_s: float) -> None:
-    """Print the tables of the demo's results and the wall time and memory of every step."""
+def print_summary(console: Console, steps: Sequence[Step], market: str, home: Path, total_s: float) -> None:
+    """Print the tables of the demo's results, the wall time and memory of every step, and where `home` is."""
     console.rule("[bold]What happened")
     _results(console, steps, market)
     _backtests(console, steps)
@@ -25,9 +25,8 @@ def print_summary(console: Console, steps: Sequence[Step], market: str, total_s:
     console.print("[bold]Reports[/bold]")
     for title, path in _reports(steps):
         console.print(f"  {title}: {path}", soft_wrap=True, highlight=False)
-    reports = Path(_with(steps, "Risk report")[0].body["page"]).parent
     console.print(
-        f"[bold]Next[/bold]  `QTM_HOME={reports.parent} make ui` opens the pipelines on this lake; "
+        f"[bold]Next[/bold]  `QTM_HOME={home} make ui` opens the pipelines on this lake; "
         "`qtm --help` lists the commands.",
         soft_wrap=True,
         highlight=False,
@@ -51,7 +50,6 @@ def _results(console: Console, steps: Sequence[Step], market: str) -> None:
     held = ", ".join(
         f"{symbol} {weight:.1%}" for symbol, weight in weights["weights"].items() if weight >= _SHOWN_WEIGHT
     )
-    latency = stream["tick_to_order_us"]
     for name, value in (
         ("Market", market),
         ("Bars", f"{bars:,} in the lake's window, {_with(steps, 'Funding')[0].body['rows']:,} funding rates"),
@@ -68,10 +66,17 @@ def _results(console: Console, steps: Sequence[Step], market: str) -> None:
             f"{orders['expired']} expired",
         ),
         ("Equity", f"{float(stream['equity']):,.2f} {stream['quote']} on paper at the end of the day"),
-        ("Bar to order", f"p50 {latency['p50'] / 1e3:.1f} ms, p99 {latency['p99'] / 1e3:.1f} ms on the wire"),
+        ("Bar to order", _latency(stream["tick_to_order_us"])),
     ):
         table.add_row(f"[bold]{name}[/bold]", value)
     console.print(table)
+
+
+def _latency(microseconds: Mapping[str, float]) -> str:
+    """From a bar's frame to the order on the wire; nothing is measured on a day without orders."""
+    if not microseconds:
+        return "no order was sent"
+    return f"p50 {microseconds['p50'] / 1e3:.1f} ms, p99 {microseconds['p99'] / 1e3:.1f} ms on the wire"
 
 
 def _backtests(console: Console, steps: Sequence[Step]) -> None:
