@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import logging
-import signal
 import sys
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -13,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qtm.cli.paper_exchange import account_spec, open_feed, spot_exchange, um_exchange
+from qtm.cli.paper_serving import serve_until_stopped
+from qtm.cli.series_arguments import split_symbols
+
 if TYPE_CHECKING:
     from qtm.market.instruments import Market
-    from qtm.paper.exchange import AccountSpec, LoopbackExchange
-    from qtm.paper.feed import MarketFeed
-    from qtm.paper.scenario import Scenario
-    from qtm.settings import Settings
-    from qtm.trading.costs import CostModel
+    from qtm.paper.exchange import LoopbackExchange
 
 paper = typer.Typer(help="The paper exchange: Binance's protocol on loopback.", no_args_is_help=True)
 
@@ -229,43 +226,30 @@ def serve(
         traded, vip, bnb=bnb_price or None, slippage_bps=slippage_bps, participation=participation
     )
     funds = _parse_balances(balances)
-    names = tuple(dict.fromkeys(name.strip().upper() for name in symbols.split(",") if name.strip()))
-    feed = _open_feed(
+    names = tuple(split_symbols(symbols))
+    feed = open_feed(
         market, names, traded, costs, lake=lake or config.lake_uri, interval=interval, start=from_, end=to,
         speed=speed, history=history, recording=recording, seed=seed, mirror_url=mirror_url,
         mirror_rest_url=mirror_rest_url,
     )  # fmt: skip
-    account = _account(config, feed, funds)
+    account = account_spec(config, feed, funds)
     played = load_scenario(scenario) if scenario is not None else None
     host = host or config.paper.host
     begin = "now" if market == "mirror" else begin
     exchange: LoopbackExchange
     if traded is Market.UM:
-        exchange = _um_exchange(
+        exchange = um_exchange(
             feed, account, costs, lake=lake or config.lake_uri, host=host,
             port=config.paper.um_port if port < 0 else port, seed=seed, begin=begin, limits=limits,
             scenario=played, state=state, brackets=brackets,
         )  # fmt: skip
     else:
-        from qtm.paper.limits import without_limits
-        from qtm.paper.server import PaperExchange
-        from qtm.paper.spot.venue import RATE_LIMITS
-
-        exchange = PaperExchange(
-            feed,
-            accounts=[account],
-            host=host,
-            port=config.paper.spot_port if port < 0 else port,
-            costs=costs,
-            seed=seed,
-            begin=begin,
-            legacy_listen_key=legacy_listen_key,
-            rate_limits=RATE_LIMITS if limits else without_limits(RATE_LIMITS),
-            state=state,
-            scenario=played,
-        )
+        exchange = spot_exchange(
+            feed, account, costs, host=host, port=config.paper.spot_port if port < 0 else port, seed=seed,
+            begin=begin, limits=limits, scenario=played, state=state, legacy_listen_key=legacy_listen_key,
+        )  # fmt: skip
     waits = begin == "subscribed" and speed != "step"
-    _run(exchange, account, ready_file, waits=waits)
+    serve_until_stopped(exchange, account, ready_file, waits=waits)
 
 
 def _refuse_what_means_nothing(context: typer.Context, venue: Market, market: str) -> None:
@@ -297,52 +281,6 @@ def _refuse_what_means_nothing(context: typer.Context, venue: Market, market: st
             )
 
 
-def _open_feed(
-    market: str, names: tuple[str, ...], venue: Market, costs: CostModel, *, lake: str, interval: str,
-    start: str, end: str, speed: str, history: int, recording: Path | None, seed: int, mirror_url: str,
-    mirror_rest_url: str,
-) -> MarketFeed:  # fmt: skip
-    from qtm.errors import ConfigError
-    from qtm.paper import sources
-
-    if market == "replay":
-        return sources.replay_from_lake(
-            lake,
-            names,
-            interval,
-            start=start,
-            end=end,
-            speed=speed,
-            history=history,
-            costs=costs,
-            venue=venue,
-        )
-    if market == "synthetic":
-        return sources.synthetic_market(
-            names, start=start, end=end, speed=speed, history=history, seed=seed, venue=venue
-        )
-    if market == "mirror":
-        return sources.live_mirror(
-            names, stream_url=mirror_url, rest_url=mirror_rest_url, history=history, venue=venue
-        )
-    if recording is None:
-        raise ConfigError(
-            "no recording to play", where="--recording", remedy="name a file of recorded frames"
-        )
-    return sources.recorded_market(recording, names, lake, speed=speed, venue=venue)
-
-
-def _account(config: Settings, feed: MarketFeed, funds: dict[str, str]) -> AccountSpec:
-    """The account the command opens, with what it starts with."""
-    from qtm.paper.exchange import AccountSpec
-
-    quotes = {instrument.quote for instrument in feed.instruments().values()}
-    funds = funds or dict.fromkeys(quotes, str(config.paper.quote_balance))
-    return AccountSpec(
-        "paper", config.paper.api_key, config.paper.api_secret.get_secret_value(), dict(sorted(funds.items()))
-    )
-
-
 def _parse_balances(text: str) -> dict[str, str]:
     from qtm.errors import ConfigError
 
@@ -359,88 +297,3 @@ def _parse_balances(text: str) -> dict[str, str]:
             )
         funds[asset.upper()] = amount
     return funds
-
-
-def _um_exchange(
-    feed: MarketFeed, account: AccountSpec, costs: CostModel, *, lake: str, host: str, port: int, seed: int,
-    begin: str, limits: bool, scenario: Scenario | None, state: Path | None, brackets: Path | None,
-) -> LoopbackExchange:  # fmt: skip
-    from qtm.paper import sources
-    from qtm.paper.limits import without_limits
-    from qtm.paper.replay import BarReplay
-    from qtm.paper.synthetic import SyntheticFeed
-    from qtm.paper.um.brackets import load_brackets
-    from qtm.paper.um.index_price import IndexSource, SyntheticPremium
-    from qtm.paper.um.server import UmPaperExchange
-    from qtm.paper.um.venue import RATE_LIMITS
-
-    index: IndexSource | None = SyntheticPremium(seed) if isinstance(feed, SyntheticFeed) else None
-    funding = None
-    if isinstance(feed, BarReplay):
-        index, funding = sources.index_from_lake(lake, feed), sources.funding_from_lake(lake, feed)
-    return UmPaperExchange(
-        feed,
-        accounts=[account],
-        funding=funding,
-        index=index,
-        brackets=load_brackets(brackets) if brackets is not None else None,
-        state=state,
-        host=host,
-        port=port,
-        costs=costs,
-        seed=seed,
-        begin=begin,
-        rate_limits=RATE_LIMITS if limits else without_limits(RATE_LIMITS),
-        scenario=scenario,
-    )
-
-
-def _run(exchange: LoopbackExchange, account: AccountSpec, ready_file: Path | None, *, waits: bool) -> None:
-    async def serve_until_stopped() -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
-        async with exchange:
-            _introduce(exchange, account, waits=waits)
-            if ready_file is not None:
-                _announce(exchange, ready_file)
-            await exchange.serve_until(stop)
-            logging.getLogger(__name__).info("stopping")
-
-    import uvloop
-
-    from qtm.paper.exchange import quiet_collector
-
-    quiet_collector()
-    uvloop.run(serve_until_stopped())
-
-
-def _introduce(exchange: LoopbackExchange, account: AccountSpec, *, waits: bool) -> None:
-    """Say how to reach the exchange; its log goes to the error stream, so this can be read by itself."""
-    spot = exchange.metrics.market == "spot"
-    funds = ", ".join(f"{amount} {asset}" for asset, amount in account.balances.items())
-    lines = [
-        f"{'Spot' if spot else 'USD-M futures'} paper exchange, {exchange.feed.status()['market']} market: "
-        + ", ".join(sorted(exchange.feed.instruments())),
-        f"  REST           {exchange.url}{'/api/v3' if spot else '/fapi/v1'}",
-        f"  streams        {exchange.ws_url}/stream, {exchange.ws_url}/ws",
-        f"  WebSocket API  {exchange.ws_url}{'/ws-api/v3' if spot else '/ws-fapi/v1'}",
-        f"  admin, metrics {exchange.url}/paper/status, {exchange.url}/metrics",
-        f"  account        {account.name}: {funds}; API key {account.api_key}",
-        "  secret         paper.api_secret of the settings (paper-secret unless you changed it)",
-        "  ccxt and SDKs  set these addresses: docs/how-to/paper-trade.md",
-    ]
-    if waits:
-        lines.append("  Time begins with the first market-data subscription (or POST /paper/begin).")
-    lines.append("  Ctrl-C stops it.")
-    typer.echo("\n".join(lines))
-
-
-def _announce(exchange: LoopbackExchange, ready_file: Path) -> None:
-    import os
-
-    facts = {"url": exchange.url, "ws_url": exchange.ws_url, "port": exchange.port, "pid": os.getpid()}
-    partial = ready_file.with_suffix(ready_file.suffix + ".partial")
-    partial.write_text(json.dumps(facts))
-    partial.replace(ready_file)

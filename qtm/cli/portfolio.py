@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import Progress, TaskID
-from rich.table import Table
 
+from qtm.cli.book_output import book_body, lots_body, print_book, print_lots, walk_table
 from qtm.cli.books import day_ms, read_weights
-from qtm.clock import SystemClock, iso_utc
+from qtm.cli.series_arguments import choice
+from qtm.clock import SystemClock
 from qtm.errors import ConfigError
 from qtm.settings import settings
 
@@ -37,20 +37,6 @@ AsOf = Annotated[str | None, typer.Option(help="Last day used, YYYY-MM-DD (defau
 Held = Annotated[
     Path | None, typer.Option(help="JSON file of weights held now, {symbol: weight} or what --json printed.")
 ]
-_WALK_LINES = (
-    ("return, year", "annual_return", ".1%"),
-    ("volatility, year", "annual_volatility", ".1%"),
-    ("Sharpe ratio", "sharpe", ".2f"),
-    ("largest drawdown", "max_drawdown", ".1%"),
-    ("realised CVaR, day", "cvar", ".2%"),
-    ("promised CVaR, day", "promised_cvar", ".2%"),
-    ("realised over cap", "realised_over_cap", ".0%"),
-    ("worst day", "worst_day", ".1%"),
-    ("turnover, year", "turnover_per_year", ".1f"),
-    ("cost, year", "cost_per_year", ".2%"),
-    ("rebalances", "rebalances", "d"),
-    ("fallbacks", "fallbacks", "d"),
-)
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -144,40 +130,35 @@ def optimize(
     """
     from qtm.market.instruments import Market
     from qtm.portfolio.covariance import CovarianceModel
-    from qtm.portfolio.mandate import Mandate, MeanModel
+    from qtm.portfolio.mandate import MeanModel
     from qtm.portfolio.problem import Objective
     from qtm.portfolio.scenarios.margins import Margins
     from qtm.portfolio.scenarios.recipe import ScenarioModel, ScenarioRecipe
     from qtm.portfolio.views import View
 
-    traded = _choice(Market, market, "market")
+    traded = choice(Market, market, "--market")
     recipe = ScenarioRecipe(
-        model=_choice(ScenarioModel, scenarios, "scenarios"),
+        model=choice(ScenarioModel, scenarios, "--scenarios"),
         half_life=half_life,
         draws=draws,
         seed=seed,
-        margins=_choice(Margins, margins, "margins"),
+        margins=choice(Margins, margins, "--margins"),
         stressed_rows=stressed_days,
     )
-    base = Mandate.from_settings(settings().risk)
-    mandate = Mandate(
-        alpha=base.alpha if alpha is None else alpha,
-        cvar_cap=base.cvar_cap if cap is None else cap,
-        max_weight=base.max_weight if max_weight is None else max_weight,
+    mandate = replace(
+        _mandate(alpha, cap, max_weight, window),
         allow_cash=not fully_invested,
-        objective=_choice(Objective, objective, "objective"),
+        objective=choice(Objective, objective, "--objective"),
         risk_aversion=risk_aversion,
-        window=window,
-        least_history=min(base.least_history, window),
         scenarios=recipe,
-        mean=_choice(MeanModel, mean, "mean"),
+        mean=choice(MeanModel, mean, "--mean"),
         cost_rate=cost_bps / 10_000,
         turnover_cap=turnover_cap,
         further_caps=tuple(_level_cap(text) for text in cap_at or ()),
-        rivals=tuple(replace(recipe, model=_choice(ScenarioModel, text, "also")) for text in also or ()),
+        rivals=tuple(replace(recipe, model=choice(ScenarioModel, text, "--also")) for text in also or ()),
         radius=radius,
         views=tuple(View.parse(text) for text in view or ()),
-        covariance=_choice(CovarianceModel, spread, "covariance"),
+        covariance=choice(CovarianceModel, spread, "--covariance"),
     )
     if walk:
         _walk_forward(mandate, every, as_of, as_json, traded)
@@ -185,11 +166,11 @@ def optimize(
     answer = _allocate(replace(mandate, cost_rate=mandate.cost_rate / every), held, as_of, traded)
     rounded = _lot_book(answer, traded) if lots else None
     if as_json:
-        typer.echo(json.dumps(_body(answer) | ({} if rounded is None else _lots_body(rounded))))
+        typer.echo(json.dumps(book_body(answer) | ({} if rounded is None else lots_body(rounded))))
         return
-    _print(answer)
+    print_book(answer)
     if rounded is not None:
-        _print_lots(rounded)
+        print_lots(rounded)
 
 
 def report(
@@ -213,21 +194,13 @@ def report(
     from qtm.market.lake import Lake
     from qtm.portfolio.daily import allocate_daily
     from qtm.portfolio.history import daily_history
-    from qtm.portfolio.mandate import Mandate
     from qtm.reports.pdf import write_pdf
     from qtm.reports.risk_report import risk_report_document, verdict, write_risk_report
     from qtm.reports.surroundings import read_surroundings
     from qtm.risk.limits import load_limits
 
     config = settings()
-    base = Mandate.from_settings(config.risk)
-    mandate = Mandate(
-        alpha=base.alpha if alpha is None else alpha,
-        cvar_cap=base.cvar_cap if cap is None else cap,
-        max_weight=base.max_weight if max_weight is None else max_weight,
-        window=window,
-        least_history=min(base.least_history, window),
-    )
+    mandate = _mandate(alpha, cap, max_weight, window)
     lake = Lake.from_settings(config)
     history = daily_history(lake, config.market.daily_universe, as_of_ms=day_ms(as_of))
     answer = allocate_daily(history, mandate, None if held is None else read_weights(held))
@@ -246,6 +219,20 @@ def report(
     console.print(verdict(written.figures))
     for name, path in files.items():
         console.print(f"{name}: {path}", soft_wrap=True)
+
+
+def _mandate(alpha: float | None, cap: float | None, max_weight: float | None, window: int) -> Mandate:
+    """The settings' mandate over `window` days, but for what the command line gives."""
+    from qtm.portfolio.mandate import Mandate
+
+    base = Mandate.from_settings(settings().risk)
+    return Mandate(
+        alpha=base.alpha if alpha is None else alpha,
+        cvar_cap=base.cvar_cap if cap is None else cap,
+        max_weight=base.max_weight if max_weight is None else max_weight,
+        window=window,
+        least_history=min(base.least_history, window),
+    )
 
 
 def _database() -> Database | None:
@@ -288,28 +275,6 @@ def _lot_book(answer: DailyAllocation, market: Market) -> LotBook:
     return to_lots(answer.allocation, config.risk.capital, prices, instruments)
 
 
-def _lots_body(book: LotBook) -> dict[str, Any]:
-    positions = {
-        position.symbol: {
-            "lots": position.lots,
-            "quantity": str(position.quantity),
-            "value": str(position.value),
-        }
-        for position in book.positions
-    }
-    return {"positions": positions, "lot_cash": str(book.cash), "lots_removed": book.removed}
-
-
-def _print_lots(book: LotBook) -> None:
-    table = Table(title="In lots at the last close")
-    for heading in ("symbol", "lots", "quantity", "value"):
-        table.add_column(heading, justify="left" if heading == "symbol" else "right")
-    for position in book.positions:
-        table.add_row(position.symbol, f"{position.lots:,}", f"{position.quantity}", f"{position.value:,.2f}")
-    table.add_row("cash", "", "", f"{book.cash:,.2f}")
-    Console().print(table)
-
-
 def _walk_forward(
     mandate: Mandate, every_days: int, as_of: str | None, as_json: bool, market: Market
 ) -> None:
@@ -330,29 +295,11 @@ def _walk_forward(
     if as_json:
         typer.echo(json.dumps({"alpha": mandate.alpha, "every_days": every_days, "books": runs}))
         return
-    table = Table(
-        title=f"{runs[0]['from']} to {runs[0]['to']}, rebalanced every {every_days} days, after costs"
-    )
-    table.add_column("")
-    for run in runs:
-        table.add_column(run["book"], justify="right")
-    for label, key, style in _WALK_LINES:
-        table.add_row(label, *(format(run[key], style) for run in runs))
-    Console().print(table)
+    Console().print(walk_table(runs, every_days))
 
 
 def _advance(progress: Progress, task: TaskID, done: int, total: int) -> None:
     progress.update(task, completed=done, total=total)
-
-
-def _choice(kind: type[Any], text: str, name: str) -> Any:
-    try:
-        return kind(text)
-    except ValueError:
-        known = ", ".join(member.value for member in kind)
-        raise ConfigError(
-            f"unknown {name} {text!r}", where=f"--{name}", remedy=f"use one of {known}"
-        ) from None
 
 
 def _level_cap(text: str) -> TailCap:
@@ -365,58 +312,3 @@ def _level_cap(text: str) -> TailCap:
         raise ConfigError(
             f"{text!r} is not a cap at a level", where="--cap-at", remedy="write it as 0.99:0.07"
         ) from None
-
-
-def _body(answer: DailyAllocation) -> dict[str, Any]:
-    return {
-        "as_of": iso_utc(answer.as_of_ms),
-        **answer.allocation.summary(),
-        "cvar_cap": answer.mandate.cvar_cap,
-        "scenario_model": answer.scenarios.model,
-        "scenario_window": [iso_utc(time)[:10] for time in answer.scenarios.provenance.window_ms],
-        "scenario_parameters": dict(answer.scenarios.provenance.parameters),
-        "scenario_seed": answer.scenarios.provenance.seed,
-        "excluded": {entry.symbol: entry.reason for entry in answer.scenarios.excluded},
-        "backfilled": {entry.symbol: entry.rows for entry in answer.scenarios.backfilled},
-        "lake": answer.lake,
-        "lake_version": answer.lake_version,
-    }
-
-
-def _print(answer: DailyAllocation) -> None:
-    allocation = answer.allocation
-    from qtm.portfolio.problem import Objective
-
-    console = Console()
-    say = partial(console.print, soft_wrap=True)
-    table = Table(title=f"Daily book as of {iso_utc(answer.as_of_ms)[:10]} ({allocation.outcome.value})")
-    for heading, justify in (("symbol", "left"), ("weight", "right"), ("share of CVaR", "right")):
-        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
-    shares = (
-        dict(zip(allocation.problem.symbols, allocation.components / allocation.cvar, strict=True))
-        if allocation.cvar
-        else {}
-    )
-    summary = allocation.summary()
-    for symbol, weight in summary["weights"].items():
-        table.add_row(symbol, f"{weight:.2%}", f"{shares.get(symbol, 0.0):.1%}")
-    table.add_row("cash", f"{summary['cash']:.2%}", "")
-    console.print(table)
-    level = f"{allocation.problem.alpha * 100:g} %"
-    capped = allocation.problem.objective is not Objective.MIN_CVAR
-    cap = f" (cap {answer.mandate.cvar_cap:.2%})" if capped else ""
-    say(
-        f"CVaR {level} {allocation.cvar:.3%} a day{cap}, VaR {allocation.var:.3%}, "
-        f"expected return {allocation.expected_return:.3%} a day"
-    )
-    if allocation.tail_risk > allocation.cvar * (1.0 + 1e-9):
-        say(f"worst over the models and the distance they may be wrong: {allocation.tail_risk:.3%}")
-    say(f"scenarios: {answer.scenarios.model}, {len(answer.scenarios.returns):,} rows")
-    gap = "" if math.isnan(allocation.gap) else f", proven gap {allocation.gap:.1e}"
-    say(f"solver {allocation.solver}{gap}, lake version {answer.lake_version}")
-    for binding in allocation.binding:
-        say(f"binds: {binding.words}")
-    for entry in answer.scenarios.excluded:
-        say(f"left out: {entry.symbol}, {entry.reason}")
-    if allocation.reason:
-        say(f"[bold yellow]{allocation.reason}[/bold yellow]")
