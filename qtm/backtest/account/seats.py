@@ -9,10 +9,12 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from qtm.backtest.account.allocator_sitting import AllocatorSitting
+from qtm.backtest.account.debugged_sitting import DebuggedSitting
 from qtm.backtest.account.ledger import AccountLedger
 from qtm.backtest.account.memory import Memory
 from qtm.backtest.account.panel import Panel
-from qtm.backtest.account.python_seats import AllocatorSitting, DebuggedSitting, PythonSitting
+from qtm.backtest.account.python_sitting import PythonSitting
 from qtm.errors import ConfigError, StrategyError
 from qtm.risk.sized_targets import base_and_rule, sizing_in_words
 from qtm.risk.sizing import UNSIZED, Sizer, SizingRule
