@@ -114,9 +114,9 @@ def tear_sheet(
 ) -> dg.MaterializeResult:
     """Make the page of the partition's newest backtest."""
     from qtm.clock import SystemClock
-    from qtm.honesty import verdict_on_record
     from qtm.reports.page import render_page, write_report
     from qtm.reports.pdf import write_pdf
+    from qtm.research.examined import verdict_on_record
 
     with failures_in_words():
         strategy = strategy_of_partition(context.partition_key)

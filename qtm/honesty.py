@@ -24,17 +24,15 @@ from qtm.backtest.account.result import AccountResult
 from qtm.backtest.conditions.contract import Result
 from qtm.backtest.overfitting import assessment
 from qtm.backtest.overfitting import walk_forward as forward
-from qtm.backtest.overfitting.verdict import Verdict
 from qtm.backtest.registry import TrialRegistry
 from qtm.backtest.search.space import Space
 from qtm.control.candidate import Candidate, candidate_of
-from qtm.control.promotion import Ladder
 from qtm.errors import ConfigError, RiskError
 from qtm.market.instruments import Market
 from qtm.research import Options, gather
+from qtm.research.examined import ladder
 from qtm.risk.sized_targets import sizing_as_text, sizing_in_words
 from qtm.settings import settings
-from qtm.store.database import open_database
 from qtm.strategies.registry import Strategy
 from qtm.trading.book import Sizing
 from qtm.trading.costs import SPOT_COSTS, UM_COSTS
@@ -135,7 +133,7 @@ def put_on_record(
         interval=subject.interval,
         settings=config,
     )
-    _ladder(database_url).record_examination(candidate, found.verdict, examined_by)
+    ladder(database_url).record_examination(candidate, found.verdict, examined_by)
     return candidate
 
 
@@ -161,23 +159,3 @@ def other_terms(result: Result, capital: float) -> list[str]:
 
 _DEARER = ("maker_rate", "taker_rate", "slippage_bps", "impact")
 _USUAL_SIZES: tuple[dict[str, Any], ...] = ({}, sizing_in_words(Sizing()))
-
-
-def verdict_on_record(strategy: Strategy, result: Result, database_url: str | None = None) -> Verdict | None:
-    """The newest verdict on exactly what a finished run was: code, parameters, symbols and interval."""
-    made_from = result.lineage
-    symbols = result.panel.names if isinstance(result, AccountResult) else (made_from.symbol,)
-    candidate = candidate_of(
-        strategy,
-        strategy.params(made_from.params),
-        market=made_from.market,
-        symbol="+".join(symbols),
-        interval=made_from.interval,
-        settings=settings(),
-    )
-    return _ladder(database_url).newest_verdict(candidate)
-
-
-def _ladder(database_url: str | None) -> Ladder:
-    config = settings()
-    return Ladder(open_database(database_url or config.database), config.control)

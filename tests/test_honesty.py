@@ -7,7 +7,8 @@ import pytest
 from qtm.backtest.overfitting.assessment import assess
 from qtm.backtest.registry import TrialRegistry
 from qtm.errors import RiskError
-from qtm.honesty import other_terms, put_on_record, verdict_on_record
+from qtm.honesty import other_terms, put_on_record
+from qtm.research.examined import verdict_on_record
 from qtm.risk.sizing_rules import sizer_of
 from qtm.store.database import open_database
 from qtm.strategies.registry import load_strategy

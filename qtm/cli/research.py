@@ -144,6 +144,7 @@ def _as_json(run: ResearchRun, path: Path) -> dict[str, Any]:
         "lineage": dataclasses.asdict(run.result.lineage),
         "statistics": run.statistics.as_dict(),
         "limit_notes": run.result.limit_notes,
+        "verdict": run.verdict.as_dict() if run.verdict else None,
         "report": str(path),
     }
 
@@ -179,6 +180,8 @@ def _print_run(run: ResearchRun, path: Path) -> None:
         console.print(f"refused by the firm's limits: {_refusals(run)}", soft_wrap=True)
     for note in run.result.limit_notes:
         console.print(note, soft_wrap=True)
+    verdict = run.verdict.summary if run.verdict else "never examined: `qtm overfit` does"
+    console.print(f"luck: {verdict}", soft_wrap=True)
     console.print(f"tear sheet: {path}", soft_wrap=True)
 
 

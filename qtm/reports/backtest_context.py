@@ -1,20 +1,20 @@
-"""A backtest beside its market: exposure, costs over time, the benchmark, and the days of crisis."""
+"""A backtest beside its market: exposure, the benchmark, and the days of crisis."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from qtm.backtest.engine import BacktestResult
+from qtm.backtest.account.result import AccountResult
+from qtm.backtest.conditions.contract import Result
 from qtm.backtest.holdings import Holdings
 from qtm.backtest.overfitting.stress_replay import replay_stress
 from qtm.backtest.statistics import DAYS_PER_YEAR, daily_returns, sharpe_ratio
 from qtm.backtest.tape.result import SymbolResult
-from qtm.reports.backtest_figures import drawdown_path, filled, thinned
-from qtm.reports.blocks import ACCENT, BAD, NEUTRAL, Block, Cell, figure, numbers, paragraph, table, times
+from qtm.reports.backtest_figures import drawdown_path, thinned
+from qtm.reports.blocks import ACCENT, Block, Cell, figure, numbers, paragraph, table, times, tone_of
 from qtm.reports.formats import percent, ratio
 
 Floats = npt.NDArray[np.float64]
@@ -41,45 +41,8 @@ def exposure_figure(result: SymbolResult) -> Block:
     )
 
 
-def costs_figure(result: BacktestResult) -> Block:
-    """Fees and slippage of the fills so far, in quote currency."""
-    fills = filled(result)
-    if fills.size == 0:
-        return paragraph("Nothing was filled, nothing was paid.", "muted")
-    lines: list[dict[str, Any]] = []
-    for name, paid, colour in (
-        ("Fees", np.cumsum(fills["fee"]), BAD),
-        ("Slippage and impact", np.cumsum(slippage_paid(result)), NEUTRAL),
-    ):
-        kept = thinned(paid)
-        lines.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": name,
-                "line": {"color": colour, "width": 1.4},
-                "x": times(fills["decided_ms"][kept]),
-                "y": numbers(paid[kept]),
-                "hovertemplate": "%{y:,.2f}",
-            }
-        )
-    layout = {"xaxis": {"type": "date"}, "yaxis": {"title": {"text": f"Paid, {result.instrument.quote}"}}}
-    return figure(lines, layout, height=260)
-
-
-def slippage_paid(result: BacktestResult) -> Floats:
-    """What each fill at the market cost beyond its reference price, in quote currency.
-
-    The reference is the open of the bar for orders that wait for it; exits inside a bar have none.
-    """
-    fills = filled(result)
-    opens = result.bars.open[np.clip(fills["bar"] + 1, 0, len(result.bars) - 1)]
-    paid = np.abs(fills["fill_price"] - opens) * np.abs(fills["filled_lots"])
-    return np.asarray(np.where(fills["cause"] == 0, paid, 0.0) * float(result.instrument.step_size))
-
-
-def benchmark_table(result: SymbolResult) -> Block:
-    """The strategy beside buying at the first open and holding."""
+def benchmark_table(result: Result) -> Block:
+    """The strategy beside buying at the first open and holding, of an account every symbol in equal parts."""
     times_ms, cash = result.bars.open_time_ms, result.cash
     held = cash * result.bars.close / result.bars.open[0]
     mine, market = (daily_returns(times_ms, path, cash) for path in (result.equity, held))
@@ -102,10 +65,11 @@ def benchmark_table(result: SymbolResult) -> Block:
         ("Beta", ratio(beta), ""),
         ("Alpha a year", percent(alpha, signed=True), ""),
     ]
-    return table(("", "Strategy", "Buy and hold"), rows, caption="Against the market")
+    market_name = "Equal parts, held" if isinstance(result, AccountResult) else "Buy and hold"
+    return table(("", "Strategy", market_name), rows, caption="Against the market")
 
 
-def crisis_table(result: SymbolResult) -> Block:
+def crisis_table(result: Result) -> Block:
     """The market's worst events that the run covers whole, worst fall first."""
     found = replay_stress(result)
     if not found:
@@ -114,7 +78,8 @@ def crisis_table(result: SymbolResult) -> Block:
         (
             one.name,
             f"{one.first_day} to {one.last_day}" if one.first_day != one.last_day else one.first_day,
-            Cell(percent(one.strategy_return, signed=True), "good" if one.strategy_return > 0 else "bad"),
+            # What shows as nothing is neither gain nor loss.
+            Cell(percent(one.strategy_return, signed=True), tone_of(round(one.strategy_return, 4))),
             percent(one.market_return, signed=True),
             percent(-one.worst_fall),
         )

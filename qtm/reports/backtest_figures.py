@@ -1,4 +1,4 @@
-"""Figures of one backtest: equity and drawdown, rolling Sharpe, distribution, trades on the price."""
+"""Figures of every kind of backtest: equity and drawdown, rolling Sharpe, distribution of returns."""
 
 from __future__ import annotations
 
@@ -8,18 +8,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qtm.backtest.conditions.contract import Result
 from qtm.backtest.session import DAY_MS
 from qtm.backtest.statistics import DAYS_PER_YEAR, daily_equity, daily_returns
-from qtm.backtest.tape.result import SymbolResult
-from qtm.reports.blocks import ACCENT, BAD, GOOD, INK, NEUTRAL, Block, figure, numbers, paragraph, times
+from qtm.reports.blocks import ACCENT, BAD, INK, NEUTRAL, Block, figure, numbers, paragraph, times
 from qtm.reports.formats import percent
 
 Floats = npt.NDArray[np.float64]
 
 POINTS = 4_000
 """Most points of a line; beyond, each stretch keeps its lowest and highest value."""
-MARKERS = 1_200
-"""Most entry and exit markers on the price chart; beyond, the latest are shown."""
 ROLLING_DAYS = 90
 _STILL = 1e-6
 """Deviation of daily returns below which there is nothing to measure."""
@@ -43,7 +41,7 @@ def drawdown_path(equity: Floats, cash: float) -> Floats:
     return np.asarray(equity / np.maximum(np.maximum.accumulate(equity), cash) - 1.0)
 
 
-def equity_figure(result: SymbolResult) -> Block:
+def equity_figure(result: Result) -> Block:
     """Equity against buying and holding, with the drawdown underneath."""
     moments, equity = result.bars.open_time_ms + result.bars.interval.ms, result.equity
     holding = result.cash * result.bars.close / result.bars.open[0]
@@ -83,7 +81,7 @@ def equity_figure(result: SymbolResult) -> Block:
     )
 
 
-def rolling_sharpe(result: SymbolResult) -> Block:
+def rolling_sharpe(result: Result) -> Block:
     """Sharpe ratio of the last `ROLLING_DAYS` days at each day."""
     days, _ = daily_equity(result.bars.open_time_ms, result.equity)
     returns = daily_returns(result.bars.open_time_ms, result.equity, result.cash)
@@ -114,7 +112,7 @@ def rolling_sharpe(result: SymbolResult) -> Block:
     )
 
 
-def distribution(result: SymbolResult) -> Block:
+def distribution(result: Result) -> Block:
     """Histogram of daily returns with VaR and CVaR at 95 %."""
     returns = daily_returns(result.bars.open_time_ms, result.equity, result.cash)
     if returns.size < 20:
@@ -157,48 +155,7 @@ def distribution(result: SymbolResult) -> Block:
     )
 
 
-def filled(result: SymbolResult) -> npt.NDArray[np.void]:
+def filled(result: Result) -> npt.NDArray[np.void]:
     """The rows of orders filled in whole or in part."""
     rows: npt.NDArray[np.void] = result.order_rows[result.order_rows["filled_lots"] != 0.0]
     return rows
-
-
-def price_figure(result: SymbolResult) -> Block:
-    """The close with buys and sells marked."""
-    bars, fills = result.bars, filled(result)[-MARKERS:]
-    kept = thinned(bars.close)
-    lines: list[dict[str, Any]] = [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "name": "Close",
-            "x": times(bars.open_time_ms[kept] + bars.interval.ms),
-            "y": numbers(bars.close[kept], precise=True),
-            "line": {"color": NEUTRAL, "width": 1.1},
-            "hovertemplate": "%{y:,}",
-        }
-    ]
-    for name, chosen, colour, symbol in (
-        ("Buy", fills[fills["lots"] > 0], GOOD, "triangle-up"),
-        ("Sell", fills[fills["lots"] < 0], BAD, "triangle-down"),
-    ):
-        lines.append(
-            {
-                "type": "scattergl" if chosen.size > 500 else "scatter",
-                "mode": "markers",
-                "name": name,
-                "x": times(chosen["decided_ms"]),
-                "y": numbers(chosen["fill_price"], precise=True),
-                "marker": {"color": colour, "symbol": symbol, "size": 7, "opacity": 0.8},
-                "hovertemplate": f"{name} %{{y:,}}<extra></extra>",
-            }
-        )
-    return figure(
-        lines,
-        {
-            "xaxis": {"type": "date"},
-            "yaxis": {"title": {"text": f"Price, {result.instrument.quote}"}},
-            "hovermode": "closest",
-        },
-        height=360,
-    )

@@ -131,6 +131,11 @@ class Document:
     lineage: str = ""
 
 
+def tone_of(value: float) -> Tone:
+    """Good for a gain, bad for a loss, neither for nothing (or for no number)."""
+    return "good" if value > 0 else "bad" if value < 0 else ""
+
+
 def cards(items: Iterable[Card]) -> Cards:
     """A row of key figures."""
     return Cards(tuple(items))

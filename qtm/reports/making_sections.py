@@ -25,9 +25,10 @@ from qtm.reports.blocks import (
     numbers,
     table,
     times,
+    tone_of,
 )
 from qtm.reports.formats import money, percent, ratio
-from qtm.reports.orders_sections import duration, tone
+from qtm.reports.orders_sections import duration
 
 _CURVE_S = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 180.0, 600.0)
 
@@ -64,7 +65,7 @@ def _mark_out_table(maker: tuple[MarkOut, ...], taker: tuple[MarkOut, ...]) -> B
         rows += [
             (
                 f"{name}, {one.seconds:g} s later",
-                Cell(money(one.mean_bps, 2, signed=True), tone(one.mean_bps)),
+                Cell(money(one.mean_bps, 2, signed=True), tone_of(one.mean_bps)),
                 f"± {one.error_bps:.2f}",
                 percent(one.adverse, 0),
                 f"{one.fills:,}",
@@ -82,11 +83,11 @@ def _earned_table(result: OrdersResult) -> Block:
     edge = edge_at_the_fill(result)
     held = net + s.fees + s.funding - edge
     rows: list[tuple[str, str | Cell]] = [
-        ("Better than the last trade at the fill", Cell(money(edge, 2, signed=True), tone(edge))),
-        ("Earned by holding", Cell(money(held, 2, signed=True), tone(held))),
+        ("Better than the last trade at the fill", Cell(money(edge, 2, signed=True), tone_of(edge))),
+        ("Earned by holding", Cell(money(held, 2, signed=True), tone_of(held))),
         ("Fees", money(-s.fees, 2)),
         ("Funding", money(-s.funding, 2) if result.lineage.funded else "not charged"),
-        ("Net", Cell(money(net, 2, signed=True), tone(net))),
+        ("Net", Cell(money(net, 2, signed=True), tone_of(net))),
     ]
     return table(("", result.instrument.quote), rows, caption="Where it came from")
 

@@ -16,12 +16,12 @@ from qtm.reports.blocks import (
     BAD,
     Block,
     Cell,
-    Tone,
     figure,
     numbers,
     paragraph,
     table,
     times,
+    tone_of,
 )
 from qtm.reports.formats import money, percent, ratio
 from qtm.risk.rules import CONTROL_NAMES
@@ -37,11 +37,11 @@ def orders_costs_table(result: OrdersResult) -> Block:
     gross = net + s.fees + s.funding
     traded = float(value.sum())
     rows: list[tuple[str, str | Cell]] = [
-        ("Before fees and funding", Cell(money(gross, 2, signed=True), tone(gross))),
+        ("Before fees and funding", Cell(money(gross, 2, signed=True), tone_of(gross))),
         ("Fees as maker", money(-float(fees[maker].sum()), 2)),
         ("Fees as taker", money(-float(fees[~maker].sum()), 2)),
         ("Funding", money(-s.funding, 2) if result.lineage.funded else "not charged"),
-        ("Net", Cell(money(net, 2, signed=True), tone(net))),
+        ("Net", Cell(money(net, 2, signed=True), tone_of(net))),
         ("Traded value", money(traded, 0)),
         ("Of it as maker", percent(float(value[maker].sum()) / traded, 1) if traded else "none"),
     ]
@@ -174,8 +174,3 @@ def duration(value: float) -> str:
         if value >= size:
             return f"{value / size:,.1f} {unit}"
     return f"{value:,.3g} seconds"
-
-
-def tone(value: float) -> Tone:
-    """Good for a gain, bad for a loss."""
-    return "good" if value > 0 else "bad" if value < 0 else ""

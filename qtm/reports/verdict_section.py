@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from qtm.backtest.overfitting.verdict import Bound, Control, Verdict
-from qtm.reports.blocks import Cell, Section, table
+from qtm.backtest.overfitting.verdict import Bound, Control, Subject, Verdict
+from qtm.clock import iso_utc
+from qtm.reports.blocks import Cell, Section, paragraph, table
 from qtm.reports.formats import percent, ratio
 
 _PERCENT_GATES = frozenset(Control) - {Control.DEFLATED_SHARPE}
 
 
-def verdict_section(verdict: Verdict) -> Section:
-    """The gates as a table, for this report and the tear sheet."""
+def verdict_section(verdict: Verdict | None) -> Section:
+    """The gates as a table, with what was examined; of what was never examined, how to."""
+    if verdict is None:
+        return Section(
+            "Verdict",
+            [
+                paragraph(
+                    "No examination of exactly this code, these parameters, symbols and interval is on "
+                    "record: how much of the result is luck is unknown. `qtm overfit` examines it.",
+                    "warn",
+                )
+            ],
+        )
     rows = [
         (
             gate.bound.title,
@@ -24,7 +36,16 @@ def verdict_section(verdict: Verdict) -> Section:
     return Section(
         "Verdict",
         [table(("Gate", "What it says", "Measured", "Wanted", ""), rows, text_columns=2)],
-        verdict.summary,
+        f"{verdict.summary} {_examined(verdict.subject)}",
+    )
+
+
+def _examined(subject: Subject) -> str:
+    """On which data, and after how many trials."""
+    data = "" if subject.data_version is None else f", lake version {subject.data_version}"
+    return (
+        f"Examined on {iso_utc(subject.first_ms)[:10]} to {iso_utc(subject.last_ms)[:10]}{data}, after "
+        f"{subject.trials:,} trials of the strategy."
     )
 
 

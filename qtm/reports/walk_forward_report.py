@@ -21,13 +21,13 @@ from qtm.reports.blocks import (
     Cell,
     Document,
     Section,
-    Tone,
     cards,
     figure,
     numbers,
     paragraph,
     table,
     times,
+    tone_of,
 )
 from qtm.reports.formats import MISSING, money, percent, ratio
 
@@ -61,10 +61,6 @@ def walk_forward_document(found: WalkForward, *, strategy: str, interval: str) -
     )
 
 
-def _tone(value: float) -> Tone:
-    return "good" if value > 0 else "bad" if value < 0 else ""
-
-
 def _cards(found: WalkForward) -> Block:
     total = float(found.equity[-1]) / found.cash - 1.0
     kept = percent(found.efficiency, 0) if math.isfinite(found.efficiency) else MISSING
@@ -72,8 +68,8 @@ def _cards(found: WalkForward) -> Block:
     sharpe = sharpe_ratio(found.returns)
     return cards(
         [
-            Card("Return", percent(total, signed=True), f"{found.returns.size:,} days", _tone(total)),
-            Card("Sharpe", ratio(sharpe), "out of sample", _tone(sharpe)),
+            Card("Return", percent(total, signed=True), f"{found.returns.size:,} days", tone_of(total)),
+            Card("Sharpe", ratio(sharpe), "out of sample", tone_of(sharpe)),
             Card("Max drawdown", percent(float(drawdown_path(found.equity, found.cash).min())), "", "bad"),
             Card("Kept", kept, "of the Sharpe ratio promised"),
             Card("Windows that earned", f"{earned} of {len(found.steps)}"),
@@ -166,8 +162,8 @@ def _windows_table(found: WalkForward) -> Block:
             step.symbol,
             ", ".join(f"{name} {value:g}" for name, value in step.params._asdict().items()),
             ratio(step.train_sharpe * _YEAR),
-            Cell(ratio(step.test_sharpe * _YEAR), _tone(step.test_sharpe)),
-            Cell(percent(step.test_return, signed=True), _tone(step.test_return)),
+            Cell(ratio(step.test_sharpe * _YEAR), tone_of(step.test_sharpe)),
+            Cell(percent(step.test_return, signed=True), tone_of(step.test_return)),
             money(step.refit_cost, 2),
         )
         for step in found.steps

@@ -105,6 +105,7 @@ def gather_account(
         sizing=parse_sizing(options.get("sizing")),
         data_version=found.data_version,
         waivers=found.waivers,
+        data_versions=found.data_versions,
     )
 
 
@@ -231,8 +232,13 @@ class _Series:
     listed: list[Listed]
     cash: float
     limits: LimitTree | None
-    data_version: int | None
+    data_versions: dict[str, int]
     waivers: tuple[str, ...]
+
+    @property
+    def data_version(self) -> int | None:
+        """Of the only table of bars; one number names the data only where there is one."""
+        return next(iter(self.data_versions.values())) if len(self.data_versions) == 1 else None
 
 
 def _gather_series(symbols: str | Sequence[str], interval: str, **options: Unpack[Options]) -> _Series:
@@ -258,8 +264,7 @@ def _gather_series(symbols: str | Sequence[str], interval: str, **options: Unpac
         listed,
         _cash(**options),
         limits,
-        # One number names the data only where there is one table.
-        next(iter(versions.values())) if len(versions) == 1 else None,
+        {bars_dataset(market, step): found for market, found in versions.items() if found is not None},
         tuple(f"{one.check}: {one.why} ({one.who})" for one in waivers),
     )
 

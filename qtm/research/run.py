@@ -36,9 +36,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ResearchRun:
-    """A finished backtest and what one asks of it."""
+    """A finished backtest and what one asks of it; `strategy` is None where several shared the account."""
 
     result: BacktestResult | AccountResult | OrdersResult
+    strategy: Strategy | None = None
 
     @property
     def statistics(self) -> Statistics:
@@ -61,10 +62,17 @@ class ResearchRun:
         name = f"tear-sheet-{made_from.strategy}-{made_from.symbol}-{made_from.interval}.html"
         return write_report(Path(path) if path else settings().reports_dir / name, self.page)
 
-    @property
+    @cached_property
+    def verdict(self) -> Verdict | None:
+        """The newest verdict on record for this code, these parameters, symbols and interval, if any."""
+        from qtm.research.examined import verdict_on_record
+
+        return None if self.strategy is None else verdict_on_record(self.strategy, self.result)
+
+    @cached_property
     def document(self) -> Document:
-        """The tear sheet before it becomes a page or a PDF."""
-        return self.document_with(None)
+        """The tear sheet before it becomes a page or a PDF, with the verdict on record."""
+        return self.document_with(self.verdict)
 
     def document_with(self, verdict: Verdict | None) -> Document:
         """The same with the verdict of an examination."""
@@ -131,7 +139,7 @@ def backtest(
     from qtm.backtest.registry import trial_of
 
     _record([trial_of(result)])
-    return ResearchRun(result)
+    return ResearchRun(result, seat.strategy if is_alone else None)
 
 
 def _seats(strategy: str | Strategy | Sequence[Seat], params: Mapping[str, Any] | None) -> list[Seat]:

@@ -61,6 +61,16 @@ def test_overfit_reads_for_a_person(run):
     assert "fast=8, slow=40" in answer.stdout and "trend fails" in answer.stdout
 
 
+def test_a_tear_sheet_shows_the_verdict_on_record_of_its_parameters_only(run, lake):
+    answer = run("overfit", "trend", *GRID, "-i", "4h", "--set", "fast=8", "--set", "slow=40", "--json")
+    summary = json.loads(answer.stdout)["summary"]
+    examined, other = (
+        backtest("trend", "BTCUSDT", "4h", params={"fast": fast, "slow": 40}, lake=lake) for fast in (8, 4)
+    )
+    assert examined.verdict is not None and summary in examined.page
+    assert other.verdict is None and "how much of the result is luck is unknown" in other.page
+
+
 def test_walk_forward_tells_every_refit(run):
     answer = run(
         "walk-forward", "trend", *GRID, "-s", "BTCUSDT", "-s", "ETHUSDT", "-i", "4h",

@@ -54,7 +54,7 @@ def test_backtest_prints_one_json_object_and_writes_the_tear_sheet(run, tmp_path
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     assert found["lineage"]["params"]["fast"] == 5 and found["lineage"]["data_version"] is not None
-    assert found["statistics"]["orders"] > 0
+    assert found["statistics"]["orders"] > 0 and found["verdict"] is None
     assert report.read_text().startswith("<!DOCTYPE html>")
 
 

@@ -4,6 +4,8 @@ import pytest
 
 from qtm.backtest.overfitting.assessment import assess
 from qtm.backtest.registry import TrialRegistry
+from qtm.reports.backtest_context import crisis_table
+from qtm.reports.blocks import Table
 from qtm.reports.overfitting_report import overfitting_page
 from qtm.reports.tear_sheet import tear_sheet_page
 from qtm.reports.verdict_section import bound_in_words, shown
@@ -44,7 +46,17 @@ def test_a_page_is_made_even_when_nothing_could_be_measured(examined):
 def test_the_tear_sheet_shows_the_verdict_it_is_given(examined):
     found = examined(noise_steps(100, 1), [{"slow": 20}, {"slow": 30, "fast": 10}])
     assert found.verdict.summary in tear_sheet_page(found.result, found.verdict)
-    assert "Deflated Sharpe ratio" not in tear_sheet_page(found.result)
+    subject = found.verdict.subject
+    assert f"after {subject.trials:,} trials of the strategy" in tear_sheet_page(found.result, found.verdict)
+    unexamined = tear_sheet_page(found.result)
+    assert "Deflated Sharpe ratio" not in unexamined and "how much of the result is luck" in unexamined
+
+
+def test_a_crisis_without_a_position_is_neither_gain_nor_loss():
+    never = conditions(bars_from(noise_steps(400, 1))).run(TREND, TREND.params({"fast": 900, "slow": 1000}))
+    crises = crisis_table(never)
+    assert isinstance(crises, Table) and {row[2].text for row in crises.rows} == {"+0.00\u00a0%"}
+    assert {row[2].tone for row in crises.rows} == {""}
 
 
 def test_bounds_read_as_people_write_them(examined):

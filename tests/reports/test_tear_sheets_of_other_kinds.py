@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from qtm.backtest.account.engine import run_account
 from qtm.backtest.account.panel import Listed, Panel
+from qtm.backtest.account.result import AccountResult
 from qtm.backtest.account.seats import Seat
 from qtm.backtest.account.terms import Conditions
 from qtm.backtest.holdings import Holdings
@@ -22,6 +24,7 @@ from qtm.backtest.tape.result import OrdersResult
 from qtm.backtest.tape.rules import Latency
 from qtm.market.instruments import Market
 from qtm.reports.account_sheet import account_sheet_document
+from qtm.reports.blocks import Columns, Figure, Table
 from qtm.reports.comparison import comparison_document
 from qtm.reports.formats import money, percent
 from qtm.reports.page import render_page
@@ -105,7 +108,8 @@ def test_a_run_that_passed_its_loss_limit_says_so_on_its_sheet_and_in_its_folder
         assert json.loads((folder / "result.json").read_text())["limit_notes"] == notes
 
 
-def test_an_accounts_sheet_shows_every_strategy_and_symbol() -> None:
+@pytest.fixture(scope="module")
+def account() -> AccountResult:
     listed = [
         Listed(dataclasses.replace(instrument(Market.UM), symbol=f"COIN{number}"),
                dataclasses.replace(proof_market(900, number + 1), symbol=f"COIN{number}"))
@@ -115,8 +119,72 @@ def test_an_accounts_sheet_shows_every_strategy_and_symbol() -> None:
         Seat(load_strategy("trend"), {"fast": 5, "slow": 20}, share=0.5),
         Seat(load_strategy("cross-momentum"), {"lookback": 48}, share=0.5),
     ]
-    run = run_account(seats, Panel.of(listed), Conditions(1e5), data_version=0)
-    page = render_page(account_sheet_document(run))
-    for text in ("COIN0", "COIN1", "trend", "cross-momentum", "bars 0", money(run.statistics.fees)):
+    return run_account(seats, Panel.of(listed), Conditions(1e5), data_version=0)
+
+
+def test_an_accounts_sheet_shows_every_strategy_and_symbol(account: AccountResult) -> None:
+    page = render_page(account_sheet_document(account))
+    assert account.statistics.trades > 0
+    for text in (
+        "COIN0",
+        "COIN1",
+        "trend",
+        "cross-momentum",
+        money(account.statistics.fees),
+        "Equal parts, held",
+        "The run covers none of the events on record whole.",
+        f"{account.statistics.trades:,} round trips.",
+    ):
         assert text in page, text
-    assert run.statistics.trades > 0
+
+
+def test_an_accounts_sheet_names_its_strategies_and_its_data_on_every_page(account: AccountResult) -> None:
+    version = account.lineage.strategy_version
+    assert account_sheet_document(account).lineage == f"trend+cross-momentum {version} · bars 0"
+    tables = {"spot_bars_1h": 3, "um_bars_1h": 7}
+    mixed = dataclasses.replace(account.lineage, data_version=None, data_versions=tables)
+    document = account_sheet_document(dataclasses.replace(account, lineage=mixed))
+    assert document.lineage == f"trend+cross-momentum {version} · bars spot_bars_1h 3, um_bars_1h 7"
+
+
+def test_an_accounts_costs_lead_from_gross_to_net(account: AccountResult) -> None:
+    opens = account.panel.open
+    slippage = 0.0
+    for row in account.order_rows[account.order_rows["filled_lots"] != 0.0]:
+        n = int(account.legs["instrument"][row["leg"]])
+        apart = abs(row["fill_price"] - opens[min(row["bar"] + 1, len(opens) - 1), n])
+        slippage += apart * abs(row["filled_lots"]) * account.sizes[n] * (row["cause"] == 0)
+    assert slippage > 0.0
+    net = account.statistics.final_equity - account.cash
+    shown = {row[0].text: row[1].text for row in _table(account, "Costs and orders", 0).rows}
+    assert shown["Slippage"] == money(-slippage, 2)
+    assert shown["Before costs"] == money(net + account.statistics.fees + slippage, 2, signed=True)
+    assert shown["Net"] == money(net, 2, signed=True)
+
+
+def test_every_symbol_of_an_account_has_its_fills_on_its_prices(account: AccountResult) -> None:
+    section = next(
+        one for one in account_sheet_document(account).sections if one.title == "Trades on the price"
+    )
+    (chart,) = section.blocks
+    assert isinstance(chart, Figure)
+    choices = chart.layout["updatemenus"][0]["buttons"]
+    assert {one["label"].split()[0] for one in choices} == {"COIN0", "COIN1"}
+    for choice in choices:
+        seen = [trace for trace, is_seen in zip(chart.data, choice["args"][1], strict=True) if is_seen]
+        marked = sum(_length(trace["x"]) for trace in seen if trace["name"] in ("Buy", "Sell"))
+        assert f"({marked:,} fills)" in choice["label"]
+    assert [trace["visible"] for trace in chart.data] == choices[0]["args"][1]
+
+
+def _table(result: AccountResult, title: str, side: int) -> Table:
+    section = next(one for one in account_sheet_document(result).sections if one.title == title)
+    both = section.blocks[0]
+    assert isinstance(both, Columns)
+    found = both.blocks[side]
+    assert isinstance(found, Table)
+    return found
+
+
+def _length(values: dict[str, str]) -> int:
+    return len(base64.b64decode(values["bdata"])) // 8

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,7 @@ def run_account(
     debug: bool = False,
     data_version: int | None = None,
     waivers: tuple[str, ...] = (),
+    data_versions: Mapping[str, int] | None = None,
 ) -> AccountResult:
     """Run one or several strategies over a panel, on one account.
 
@@ -57,7 +58,7 @@ def run_account(
         Keep the target of every leg at every bar, shape (T, S); else only orders tell what was wanted.
     debug
         Run compiled steps as plain Python, where breakpoints work; the results are the same.
-    data_version, waivers
+    data_version, waivers, data_versions
         Recorded in the lineage.
 
     Raises
@@ -99,7 +100,7 @@ def run_account(
         loss_limits=_loss_limits(seats, memory),
         sizes=memory.quotes["step_size"].copy(),
         notes=tuple(sorted(note for one in sitting for note in one.notes)),
-        lineage=_lineage(seats, panel, conditions, memory, data_version, waivers),
+        lineage=_lineage(seats, panel, conditions, memory, data_version, waivers, data_versions),
         snapshot=AccountSnapshot(
             tuple(seat.strategy.version for seat in seats),
             panel.keys,
@@ -300,6 +301,7 @@ def _lineage(
     memory: Memory,
     data_version: int | None,
     waivers: tuple[str, ...],
+    data_versions: Mapping[str, int] | None,
 ) -> AccountLineage:
     lines = tuple(
         StrategyLine(
@@ -334,4 +336,5 @@ def _lineage(
         haircut=conditions.haircut,
         data_version=data_version,
         waivers=waivers,
+        data_versions=dict(data_versions or {}),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -61,7 +61,8 @@ class AccountLineage:
 
     `strategy`, `strategy_version`, `params`, `market` and `symbol` say it in the words of a run on one symbol
     (see `words_of`); `strategies` and `symbols` say it in full. `leverages` names the instruments with
-    margin terms of their own.
+    margin terms of their own. `data_version` is the lake's where all bars come from one table;
+    `data_versions` has that of every table, by name.
     """
 
     strategy: str
@@ -87,6 +88,7 @@ class AccountLineage:
     haircut: float
     data_version: int | None = None
     waivers: tuple[str, ...] = ()
+    data_versions: dict[str, int] = field(default_factory=dict)
 
 
 def words_of(strategies: tuple[StrategyLine, ...], symbols: tuple[str, ...]) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ class AccountConditions:
     sizing: Sizing | Sizer | None = None
     data_version: int | None = None
     waivers: tuple[str, ...] = ()
+    data_versions: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def cash(self) -> float:
@@ -82,6 +83,7 @@ class AccountConditions:
             debug=debug,
             data_version=self.data_version,
             waivers=self.waivers,
+            data_versions=self.data_versions,
         )
 
     def between(self, begin_ms: int, end_ms: int, cash: float, *, warm_up: int) -> AccountConditions | None:
