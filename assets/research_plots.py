@@ -62,12 +62,11 @@ def walk_plot(walked: WalkForward, strategy: str) -> dg.MarkdownMetadataValue:
 
 def sharpe_plot(found: Assessment) -> dg.MarkdownMetadataValue:
     """Sharpe ratios of all trials, the judged one, and what the luckiest of so many would show."""
-    from qtm.backtest.overfitting.sharpe import expected_maximum_sharpe
     from qtm.backtest.overfitting.trials import sharpe_ratios
 
     year = float(np.sqrt(365.0))
     counted, sample = found.measured.counted, found.measured.sample
-    by_luck = expected_maximum_sharpe(counted.trials, counted.sharpe_variance) * year
+    by_luck = counted.best_by_luck * year
     with plot(f"Sharpe ratios a year of {len(found.trials)} trials") as (picture, axis):
         axis.hist(sharpe_ratios(found.trials.returns) * year, bins=30, color=INK, alpha=0.6)
         axis.axvline(by_luck, color=LOSS, linewidth=1.2, label=f"luckiest of {counted.trials} recorded")

@@ -1,8 +1,8 @@
 """The trial registry: every backtest that could have been chosen is counted, not remembered.
 
 The deflated Sharpe ratio needs to know how many strategies were tried and how much their Sharpe ratios
-varied. Both come from here. The same trial run twice (same strategy version, parameters, symbol, interval,
-window and data version) is one trial.
+varied. Both come from here (see `qtm.backtest.trial_count`). The same trial run twice (same strategy
+version, parameters, symbol, interval, window and data version) is one trial.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from sqlalchemy import Select, insert, select
+from sqlalchemy import Select, and_, insert, select
 
 from qtm.backtest.conditions.contract import Conditions, Result
 from qtm.backtest.statistics import DAYS_PER_YEAR, daily_returns
+from qtm.backtest.trial_count import TrialCount, Tried, count_of
 from qtm.clock import Clock, SystemClock
 from qtm.errors import RiskError, StoreError
 from qtm.risk.sized_targets import sizing_as_params
@@ -52,15 +53,6 @@ class Trial:
     end_ms: int
     data_version: int | None
     statistics: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class TrialCount:
-    """What was tried of a strategy: `trials` distinct ones, and the variance of their daily Sharpe ratios."""
-
-    strategy: str
-    trials: int
-    sharpe_variance: float
 
 
 def trial_of(result: Result) -> Trial:
@@ -162,10 +154,17 @@ class TrialRegistry:
         return [json.loads(row["params"]) for row in rows]
 
     def count(self, strategy: str) -> TrialCount:
-        """How many distinct trials the strategy has had, over all versions, symbols, windows and data."""
-        ratios = [statistics[DAILY_SHARPE] for statistics in self._distinct(strategy).values()]
-        variance = float(np.var(ratios, ddof=1)) if len(ratios) > 1 else 0.0
-        return TrialCount(strategy, len(ratios), variance)
+        """How many distinct trials the strategy has had, over all versions, symbols, windows and data.
+
+        A strategy that was renamed is the same strategy: trials under another name count too when one of
+        them gave every figure of one of this strategy's, with the same parameters on the same bars.
+        """
+        names = {strategy, *self._twins(strategy)}
+        query = select(trials).where(trials.c.strategy.in_(names)).order_by(trials.c.trial_id)
+        distinct: dict[tuple[Any, ...], list[Any]] = {}
+        for row in self._rows(query):
+            distinct.setdefault(tuple(row[name] for name in _IDENTITY), []).append(row)
+        return count_of(strategy, [_tried(rows) for rows in distinct.values()], sorted(names - {strategy}))
 
     def table(self, strategy: str | None = None) -> pl.DataFrame:
         """Every recorded trial, newest first, with its parameters as text and its daily Sharpe ratio."""
@@ -177,9 +176,17 @@ class TrialRegistry:
             {**{name: [row[name] for row in rows] for name in columns}, DAILY_SHARPE: ratios},
         )
 
-    def _distinct(self, strategy: str) -> dict[tuple[Any, ...], dict[str, float]]:
-        query = select(trials).where(trials.c.strategy == strategy).order_by(trials.c.trial_id)
-        return {tuple(row[name] for name in _IDENTITY): _statistics(row) for row in self._rows(query)}
+    def _twins(self, strategy: str) -> set[str]:
+        """Other names that gave the very same figures as one of this strategy's trials that traded."""
+        mine, other = trials.alias(), trials.alias()
+        same = ("params", "symbol", "interval", "start_ms", "end_ms", "statistics")
+        query = (
+            select(other.c.strategy, mine.c.trial_id, mine.c.statistics)
+            .distinct()
+            .join_from(mine, other, and_(*(mine.c[name] == other.c[name] for name in same)))
+            .where(mine.c.strategy == strategy, other.c.strategy != strategy)
+        )
+        return {str(row["strategy"]) for row in self._rows(query) if _statistics(row)[DAILY_SHARPE] != 0.0}
 
     def _rows(self, query: Select[Any]) -> Sequence[Any]:
         with self._database.read() as connection:
@@ -210,6 +217,20 @@ def _row(trial: Trial, run_id: str, created_ms: int) -> dict[str, Any]:
         "statistics": json.dumps(known, sort_keys=True),
         "created_ms": created_ms,
     }
+
+
+def _tried(rows: Sequence[Any]) -> Tried:
+    """One trial from every time it was run."""
+    row = rows[-1]
+    return Tried(
+        daily_sharpe=_statistics(row)[DAILY_SHARPE],
+        strategy_version=row["strategy_version"],
+        params=json.loads(row["params"]),
+        symbol=row["symbol"],
+        interval=row["interval"],
+        window=(row["start_ms"], row["end_ms"]),
+        runs=frozenset(one["run_id"] for one in rows),
+    )
 
 
 def _statistics(row: Any) -> dict[str, float]:

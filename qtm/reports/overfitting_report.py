@@ -10,7 +10,6 @@ import polars as pl
 
 from qtm.backtest.overfitting.assessment import Assessment
 from qtm.backtest.overfitting.monte_carlo import Distribution
-from qtm.backtest.overfitting.sharpe import expected_maximum_sharpe
 from qtm.backtest.overfitting.stability import stability_map
 from qtm.backtest.overfitting.trials import Trials, sharpe_ratios
 from qtm.backtest.statistics import DAYS_PER_YEAR
@@ -65,7 +64,7 @@ def overfitting_page(assessment: Assessment) -> str:
 def _sharpe_histogram(assessment: Assessment) -> Block:
     ratios = sharpe_ratios(assessment.trials.returns) * _YEAR
     counted = assessment.measured.counted
-    by_luck = expected_maximum_sharpe(counted.trials, counted.sharpe_variance) * _YEAR
+    by_luck = counted.best_by_luck * _YEAR
     picked = assessment.measured.sample.ratio * _YEAR if assessment.measured.sample else 0.0
     return figure(
         [_histogram(ratios, "Trials")],

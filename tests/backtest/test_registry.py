@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sqlalchemy import update
 
+from qtm.backtest.overfitting.sharpe import expected_maximum_sharpe
 from qtm.backtest.registry import DAILY_SHARPE, Trial, TrialRegistry, daily_sharpe, trial_of, trials_of_sweep
 from qtm.backtest.sweep import run_sweep
 from qtm.clock import ManualClock
@@ -72,6 +73,41 @@ def test_other_strategies_do_not_count(registry):
     assert registry.count("never run") == registry.count("never run")
     assert registry.count("never run").trials == 0 and registry.count("never run").sharpe_variance == 0.0
     assert registry.table().height == 2
+
+
+def test_a_renamed_strategy_keeps_its_trials(registry):
+    registry.record([trial(fast, fast / 100) for fast in (5, 10, 20)])
+    registry.record([trial(5, 0.05, strategy="renamed", strategy_version="def")])
+    registry.record([trial(7, 0.05, strategy="unlike"), trial(5, 0.051, strategy="unlike")])
+    registry.record([trial(3, 0.0, strategy=name) for name in ("renamed", "never-traded")])
+    found = registry.count("renamed")
+    assert (found.trials, found.aliases) == (5, ("trend",))
+    assert registry.count("trend").aliases == ("renamed",)
+    assert registry.count("never-traded").trials == registry.count("never-traded").best_by_luck + 1 == 1
+
+
+def test_padding_never_lowers_the_bar(registry):
+    ratios = np.random.default_rng(1).normal(0.0, 0.05, 40)
+    searched = [trial(at, float(ratio)) for at, ratio in enumerate(ratios)]
+    registry.record(searched)
+    bar = registry.count("trend").best_by_luck
+    assert bar == expected_maximum_sharpe(40, float(np.var(ratios, ddof=1)))
+    registry.record([trial(1_000 + at, 0.0) for at in range(400)])
+    assert registry.count("trend").best_by_luck == bar
+    registry.record([trial(2_000 + at, 0.02 + 1e-6 * at) for at in range(400)])
+    for one in searched:  # run again one by one, each a run of its own
+        registry.record([one])
+    found = registry.count("trend")
+    assert found.trials == 840 and found.best_by_luck == bar
+    assert expected_maximum_sharpe(found.trials, found.sharpe_variance) < 0.8 * bar
+
+
+def test_twins_beside_a_searched_value_in_one_run_do_not_lower_the_bar(registry):
+    ratios = np.random.default_rng(1).normal(0.0, 0.05, 40)
+    alone = [trial(params={"on": 1.0, "fast": float(at)}, sharpe=float(r)) for at, r in enumerate(ratios)]
+    twins = [trial(params={"on": 0.0, "fast": float(at)}, sharpe=0.01 + 1e-6 * at) for at in range(400)]
+    registry.record(alone + twins)
+    assert registry.count("trend").best_by_luck >= expected_maximum_sharpe(40, float(np.var(ratios, ddof=1)))
 
 
 def test_trials_outlive_the_process(tmp_path):

@@ -7,10 +7,9 @@ import math
 
 from qtm.backtest.overfitting.measurements import Measurements
 from qtm.backtest.overfitting.sharpe import (
-    deflated_sharpe_ratio,
-    expected_maximum_sharpe,
     minimum_backtest_length,
     minimum_track_record_length,
+    probabilistic_sharpe_ratio,
 )
 from qtm.backtest.overfitting.verdict import BOUNDS, Control, Gate
 from qtm.backtest.statistics import DAYS_PER_YEAR
@@ -41,13 +40,16 @@ def _deflated_sharpe(measured: Measurements) -> Gate:
     sample, counted = measured.sample, measured.counted
     if sample is None:
         return _not_measured(Control.DEFLATED_SHARPE, measured, "sharpe")
-    value = deflated_sharpe_ratio(sample, counted.trials, counted.sharpe_variance)
-    by_luck = expected_maximum_sharpe(counted.trials, counted.sharpe_variance)
+    by_luck = counted.best_by_luck
+    value = probabilistic_sharpe_ratio(sample, by_luck)
     year = math.sqrt(DAYS_PER_YEAR)
+    also = ""
+    if counted.aliases:
+        also = f" (those of {', '.join(counted.aliases)} among them, which gave the same figures)"
     words = (
         f"Sharpe {sample.ratio * year:.2f} a year over {sample.observations} days, one of "
-        f"{counted.trials:,} recorded trials; the luckiest of them would show about {by_luck * year:.2f}. "
-        f"The chance that there is skill beyond that luck is {value:.1%}."
+        f"{counted.trials:,} recorded trials{also}; the luckiest of them would show about "
+        f"{by_luck * year:.2f}. The chance that there is skill beyond that luck is {value:.1%}."
     )
     needed = minimum_track_record_length(sample, by_luck)
     if math.isfinite(needed):

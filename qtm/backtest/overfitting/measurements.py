@@ -23,9 +23,10 @@ from qtm.backtest.overfitting.sharpe import SharpeSample, sharpe_sample
 from qtm.backtest.overfitting.stability import BoxStability, box_stability
 from qtm.backtest.overfitting.stress_replay import StressReplay, replay_stress
 from qtm.backtest.overfitting.trials import Trials
-from qtm.backtest.registry import TrialCount, returns_to_ruin
+from qtm.backtest.registry import returns_to_ruin
 from qtm.backtest.statistics import daily_returns
 from qtm.backtest.tape.result import OrdersResult
+from qtm.backtest.trial_count import TrialCount
 from qtm.errors import RiskError
 
 Found = TypeVar("Found")

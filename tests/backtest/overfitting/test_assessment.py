@@ -7,7 +7,7 @@ import pytest
 
 from qtm.backtest.overfitting.assessment import assess, assessment_table
 from qtm.backtest.overfitting.measurements import blocks_for
-from qtm.backtest.overfitting.sharpe import deflated_sharpe_ratio
+from qtm.backtest.overfitting.sharpe import deflated_sharpe_ratio, expected_maximum_sharpe
 from qtm.backtest.overfitting.verdict import Control, verdict_of
 from qtm.backtest.registry import TrialRegistry
 from qtm.errors import RiskError
@@ -54,6 +54,7 @@ def test_earlier_trials_deflate_later_ones(registry):
     assert (first.verdict.subject.trials, again.verdict.subject.trials) == (3, 7)
     counted = again.measured.counted
     expected = deflated_sharpe_ratio(again.measured.sample, counted.trials, counted.sharpe_variance)
+    assert counted.best_by_luck == expected_maximum_sharpe(7, counted.sharpe_variance)
     assert gates(again)[Control.DEFLATED_SHARPE].measured == expected
     assert expected < gates(first)[Control.DEFLATED_SHARPE].measured
 

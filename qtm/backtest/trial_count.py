@@ -1,0 +1,92 @@
+"""How many trials a strategy has had, and the Sharpe ratio that the luckiest of them shows without skill.
+
+The published formula takes the number of trials and the variance of their Sharpe ratios. Trials that say
+nothing, twins of each other or combinations that never traded, lower the variance faster than they raise the
+number, so that padding the registry would lower the bar. But the best of all trials is at least as lucky as
+the best of any part of them: the formula is applied to all and to every natural part (one run, version,
+symbol, interval, window, or value of a parameter), and the highest bar counts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from qtm.backtest.overfitting.sharpe import expected_maximum_sharpe
+
+_LEAST: Final = 5
+"""The variance of fewer trials is too rough to be a bar of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialCount:
+    """What was tried of a strategy.
+
+    Attributes
+    ----------
+    strategy
+        Its name.
+    trials, sharpe_variance
+        Distinct trials, and the variance of their daily Sharpe ratios.
+    best_by_luck
+        The daily Sharpe ratio that the luckiest of them would show without skill.
+    aliases
+        Other names under which the same strategy was tried; their trials are counted too.
+    """
+
+    strategy: str
+    trials: int
+    sharpe_variance: float
+    best_by_luck: float
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One distinct trial: its daily Sharpe ratio, and the parts of all trials it belongs to."""
+
+    daily_sharpe: float
+    strategy_version: str
+    params: Mapping[str, float]
+    symbol: str
+    interval: str
+    window: tuple[int, int]
+    runs: frozenset[str]
+
+    def parts(self) -> Iterator[tuple[Any, ...]]:
+        """Names of the parts."""
+        yield from (("run", run) for run in self.runs)
+        yield from (("version", self.strategy_version), ("window", *self.window))
+        yield from (("symbol", self.symbol), ("interval", self.interval))
+        yield from (("params", name, value) for name, value in self.params.items())
+
+
+def count_of(strategy: str, tried: Sequence[Tried], aliases: Sequence[str] = ()) -> TrialCount:
+    """Count distinct trials; see the module docstring."""
+    parts: dict[tuple[Any, ...], list[float]] = defaultdict(list)
+    for one in tried:
+        if one.daily_sharpe != 0.0:  # what never traded could not have been chosen
+            for part in (("all",), *one.parts()):
+                parts[part].append(one.daily_sharpe)
+    bars = [_bar(found) for part, found in parts.items() if len(found) >= _LEAST or part == ("all",)]
+    return TrialCount(
+        strategy,
+        len(tried),
+        _variance([one.daily_sharpe for one in tried]),
+        max(bars, default=0.0),
+        tuple(sorted(aliases)),
+    )
+
+
+def _bar(ratios: Sequence[float]) -> float:
+    return expected_maximum_sharpe(len(ratios), _variance(ratios))
+
+
+def _variance(ratios: Sequence[float]) -> float:
+    variance = float(np.var(ratios, ddof=1)) if len(ratios) > 1 else 0.0
+    return variance if math.isfinite(variance) else 0.0
