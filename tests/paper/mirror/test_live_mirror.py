@@ -4,67 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from qtm.errors import ConfigError, DataError, VenueError
+from qtm.market.instruments import Market
 from qtm.paper.faults import FaultRule
 from qtm.paper.mirror.feed import LiveMirror
 from qtm.paper.server import PaperExchange
 from qtm.paper.wire import E8
-from tests.paper.clients import Rest
+from tests.paper.mirror.worlds import Worlds, units, until
 from tests.paper.worlds import exchange
 
 BIDS = [(60_000, 2), (59_990, 5)]
 ASKS = [(60_010, 1), (60_020, 4)]
 
 
-def units(levels: list[tuple[float, float]]) -> list[tuple[int, int]]:
-    return [(round(price * E8), round(qty * E8)) for price, qty in levels]
+class Spot(Worlds):
+    """A spot market and its mirror."""
 
+    def __init__(self, **mirror_options: Any) -> None:
+        def mirrored(feed: LiveMirror) -> PaperExchange:
+            return exchange(feed, {"USDT": "1000000", "BTC": "2"}, begin="now")
 
-async def until(true: Callable[[], bool], seconds: float = 8.0) -> None:
-    deadline = asyncio.get_running_loop().time() + seconds
-    while not true():
-        assert asyncio.get_running_loop().time() < deadline, "it never happened"
-        await asyncio.sleep(0.01)
-
-
-class Worlds:
-    """The mirrored venue, its mirror and a client of the mirror's paper account."""
-
-    def __init__(self, upstream: PaperExchange, mirror: PaperExchange, rest: Rest) -> None:
-        self.upstream = upstream
-        self.mirror = mirror
-        self.rest = rest
-        self.market = mirror.venue.markets["BTCUSDT"]
-
-    @property
-    def feed(self) -> LiveMirror:
-        assert isinstance(self.mirror.feed, LiveMirror)
-        return self.mirror.feed
-
-    def best(self) -> tuple[Any, Any]:
-        bid, ask = self.market.book.bids.best(), self.market.book.asks.best()
-        return (
-            (bid[0] / E8, bid[1].external / E8) if bid else None,
-            (ask[0] / E8, ask[1].external / E8) if ask else None,
-        )
-
-    async def change(
-        self, bids: list[tuple[float, float]] = (), asks: list[tuple[float, float]] = ()
-    ) -> None:  # type: ignore[assignment]
-        """Move the mirrored venue's depth and wait until the mirror has it."""
-        self.upstream.venue.change_depth("BTCUSDT", units(list(bids)), units(list(asks)))
-        await self.in_step()
-
-    async def in_step(self) -> None:
-        await until(lambda: self._depth().last_id == self.upstream.venue.markets["BTCUSDT"].book.update_id)
-
-    def _depth(self) -> Any:
-        return self.feed._symbols["BTCUSDT"].depth
+        super().__init__(Market.SPOT, exchange(), mirrored, (BIDS, ASKS), **mirror_options)
 
     async def order(self, **params: Any) -> dict[str, Any]:
         status, body = await self.rest.order(**params)
@@ -76,43 +40,9 @@ class Worlds:
             side=side, type="LIMIT", timeInForce="GTC", price=str(price), quantity=str(qty)
         )
 
-    async def executed(self, order: dict[str, Any]) -> float:
-        _, body, _ = await self.rest.signed("GET", "order", symbol="BTCUSDT", orderId=order["orderId"])
-        return float(body["executedQty"])
-
-
-class Running:
-    """Two exchanges and a client, opened and closed together."""
-
-    def __init__(self, **mirror_options: Any) -> None:
-        self.options = mirror_options
-        self.upstream = exchange()
-
-    async def __aenter__(self) -> Worlds:
-        await self.upstream.start()
-        self.upstream.venue.set_depth("BTCUSDT", units(BIDS), units(ASKS))
-        feed = await asyncio.to_thread(
-            LiveMirror,
-            ["BTCUSDT"],
-            stream_url=self.upstream.ws_url,
-            rest_url=self.upstream.url,
-            **self.options,
-        )
-        self.mirror = exchange(feed, {"USDT": "1000000", "BTC": "2"}, begin="now")
-        await self.mirror.start()
-        self.rest = Rest(self.mirror.url)
-        worlds = Worlds(self.upstream, self.mirror, self.rest)
-        await until(lambda: worlds.market.status == "TRADING")
-        return worlds
-
-    async def __aexit__(self, *failure: object) -> None:
-        await self.rest.session.close()
-        await self.mirror.stop()
-        await self.upstream.stop()
-
 
 async def test_listing_candles_book_and_trades_are_the_mirrored_venues() -> None:
-    async with Running() as worlds, Rest(worlds.upstream.url) as theirs:
+    async with Spot() as worlds, worlds.client_of(worlds.upstream) as theirs:
         for path in ("exchangeInfo", "klines", "depth"):
             params: dict[str, Any] = {"symbol": "BTCUSDT"}
             if path == "klines":
@@ -132,7 +62,7 @@ async def test_listing_candles_book_and_trades_are_the_mirrored_venues() -> None
 
 
 async def test_block_trades_are_told_and_move_nothing() -> None:
-    async with Running() as worlds:
+    async with Spot() as worlds:
         before = worlds.market.last_price
         worlds.upstream.venue.print_block("BTCUSDT", 7, 59_000 * E8, 100 * E8, buyer_is_maker=True)
         await until(lambda: bool(worlds.mirror.venue.blocks["BTCUSDT"]))
@@ -144,18 +74,18 @@ async def test_block_trades_are_told_and_move_nothing() -> None:
 
 
 async def test_a_bar_that_closes_there_closes_here() -> None:
-    async with Running() as worlds:
+    async with Spot() as worlds:
         worlds.upstream.advance(2)
         theirs = worlds.upstream.venue.markets["BTCUSDT"].klines
         await until(lambda: worlds.market.klines.count == theirs.count)
-        async with Rest(worlds.upstream.url) as upstream:
+        async with worlds.client_of(worlds.upstream) as upstream:
             _, original, _ = await upstream.public("klines", symbol="BTCUSDT", interval="1m")
         _, mine, _ = await worlds.rest.public("klines", symbol="BTCUSDT", interval="1m")
         assert mine == original
 
 
 async def test_a_market_order_walks_the_book_and_does_not_move_it() -> None:
-    async with Running() as worlds:
+    async with Spot() as worlds:
         filled = await worlds.order(side="BUY", type="MARKET", quantity="1.5")
         assert [(fill["price"], fill["qty"]) for fill in filled["fills"]] == [
             ("60010.00000000", "1.00000000"),
@@ -167,7 +97,7 @@ async def test_a_market_order_walks_the_book_and_does_not_move_it() -> None:
 
 
 async def test_a_resting_order_waits_behind_what_was_shown_and_fills_as_that_trades() -> None:
-    async with Running() as worlds:
+    async with Spot() as worlds:
         order = await worlds.limit("BUY", 60_000, 1)
         trade = worlds.upstream.venue.print_trade
         trade("BTCUSDT", 60_000 * E8, round(1.5 * E8), buyer_is_maker=True)
@@ -185,7 +115,7 @@ async def test_a_resting_order_waits_behind_what_was_shown_and_fills_as_that_tra
 
 
 async def test_what_an_order_took_does_not_fill_the_rest_of_it_again() -> None:
-    async with Running() as worlds:
+    async with Spot() as worlds:
         order = await worlds.limit("BUY", 60_010, 2.5)
         assert float(order["executedQty"]) == 1
         await worlds.change(bids=[(59_000, 1)])
@@ -200,7 +130,7 @@ async def test_what_an_order_took_does_not_fill_the_rest_of_it_again() -> None:
 
 
 async def test_a_lost_connection_closes_the_market_until_the_book_is_whole_again() -> None:
-    async with Running() as worlds:
+    async with Spot() as worlds:
         order = await worlds.limit("BUY", 59_000, 1)
         for opened in list(worlds.upstream.application.sockets.values()):
             opened.socket.abort()
@@ -216,7 +146,7 @@ async def test_a_lost_connection_closes_the_market_until_the_book_is_whole_again
 
 
 async def test_a_gap_in_the_sequence_fetches_the_book_again() -> None:
-    async with Running() as worlds:
+    async with Spot() as worlds:
         book = worlds.upstream.venue.markets["BTCUSDT"].book
         streams: Any = worlds.upstream.publisher
         book.update_id += 7
@@ -233,7 +163,7 @@ async def test_a_gap_in_the_sequence_fetches_the_book_again() -> None:
 
 
 async def test_a_halt_there_is_a_halt_here() -> None:
-    async with Running(listing_every_s=0.05) as worlds:
+    async with Spot(listing_every_s=0.05) as worlds:
         worlds.upstream.venue.markets["BTCUSDT"].status = "HALT"
         await until(lambda: worlds.market.status == "HALT")
         _, answer = await worlds.rest.order(side="BUY", type="MARKET", quantity="1")
@@ -247,7 +177,7 @@ async def test_a_halt_there_is_a_halt_here() -> None:
 
 
 async def test_an_announced_shutdown_and_old_age_change_connections_without_a_hole() -> None:
-    async with Running(rotate_after_s=1.0) as worlds:
+    async with Spot(rotate_after_s=1.0) as worlds:
         worlds.upstream.application.announce_shutdown()
         await until(lambda: worlds.feed.status()["connections"] == 2)
         await until(lambda: worlds.feed.status()["connections"] >= 3)

@@ -22,8 +22,7 @@ from qtm.paper.um.funding import FundingEvent
 from qtm.paper.um.server import AccountSpec, UmPaperExchange
 from qtm.paper.um.symbols import UmSymbol
 from qtm.paper.wire import E8, text_of
-from tests.paper.clients import Rest
-from tests.paper.mirror.test_live_mirror import units, until
+from tests.paper.mirror.worlds import Worlds, units, until
 from tests.paper.um.um_worlds import exchange
 from tests.paper.worlds import KEY, SECRET, START_MS
 from tests.paper.worlds import exchange as spot_exchange
@@ -34,44 +33,17 @@ RATE = 50_000
 SETTLES_MS = START_MS + 8 * 60_000
 
 
-class Worlds:
-    """The mirrored venue, its mirror and a client of the mirror's paper account."""
+class Futures(Worlds):
+    """A futures market with funding, and its mirror."""
 
     def __init__(self, **mirror_options: Any) -> None:
-        self.options = mirror_options
+        def mirrored(feed: LiveMirror) -> UmPaperExchange:
+            account = AccountSpec("desk", KEY, SECRET, {"USDT": "100000"})
+            return UmPaperExchange(feed, accounts=[account], begin="now")
+
         funding = [FundingEvent("BTCUSDT", at, 8, RATE) for at in (START_MS, SETTLES_MS)]
-        self.upstream = exchange(funding={"BTCUSDT": funding})
-
-    async def __aenter__(self) -> Worlds:
-        await self.upstream.start()
-        self.upstream.venue.set_depth("BTCUSDT", units(BIDS), units(ASKS))
-        urls = {"stream_url": self.upstream.ws_url, "rest_url": self.upstream.url, **self.options}
-        self.feed = await asyncio.to_thread(LiveMirror, ["BTCUSDT"], market=Market.UM, **urls)
-        account = AccountSpec("desk", KEY, SECRET, {"USDT": "100000"})
-        self.mirror = UmPaperExchange(self.feed, accounts=[account], begin="now")
-        await self.mirror.start()
-        self.rest = Rest(self.mirror.url, prefix="/fapi/v1")
-        self.market = self.mirror.venue.markets["BTCUSDT"]
-        await until(lambda: self.market.status == "TRADING")
-        return self
-
-    async def __aexit__(self, *failure: object) -> None:
-        await self.rest.session.close()
-        await self.mirror.stop()
-        await self.upstream.stop()
-
-    def best(self) -> tuple[Any, Any]:
-        bid, ask = self.market.book.bids.best(), self.market.book.asks.best()
-        assert bid is not None
-        assert ask is not None
-        return (bid[0] / E8, bid[1].external / E8), (ask[0] / E8, ask[1].external / E8)
-
-    async def change(self, bids: Any = (), asks: Any = ()) -> None:
-        """Move the mirrored venue's depth and wait until the mirror has it."""
-        theirs = self.upstream.venue
-        theirs.change_depth("BTCUSDT", units(list(bids)), units(list(asks)))
-        depth = self.feed._symbols["BTCUSDT"].depth
-        await until(lambda: depth.last_id == theirs.markets["BTCUSDT"].book.update_id)
+        upstream = exchange(funding={"BTCUSDT": funding})
+        super().__init__(Market.UM, upstream, mirrored, (BIDS, ASKS), **mirror_options)
 
     async def order(self, side: str, qty: float, price: float | None = None) -> dict[str, Any]:
         kind = {"type": "MARKET"} if price is None else {"type": "LIMIT", "timeInForce": "GTC"}
@@ -83,13 +55,9 @@ class Worlds:
         assert status == 200, body
         return body  # type: ignore[no-any-return]
 
-    async def executed(self, order: dict[str, Any]) -> float:
-        _, body, _ = await self.rest.signed("GET", "order", symbol="BTCUSDT", orderId=order["orderId"])
-        return float(body["executedQty"])
-
 
 async def test_listing_candles_book_trades_and_settlements_are_the_mirrored_venues() -> None:
-    async with Worlds() as worlds, Rest(worlds.upstream.url, prefix="/fapi/v1") as theirs:
+    async with Futures() as worlds, worlds.client_of(worlds.upstream) as theirs:
         for path in ("exchangeInfo", "klines", "depth", "fundingRate"):
             params: dict[str, Any] = {"symbol": "BTCUSDT", "interval": "1m"} if path == "klines" else {}
             params |= {} if path == "exchangeInfo" else {"symbol": "BTCUSDT"}
@@ -109,7 +77,7 @@ async def test_listing_candles_book_trades_and_settlements_are_the_mirrored_venu
 
 
 async def test_filters_that_change_there_change_here() -> None:
-    async with Worlds(listing_every_s=0.05) as worlds:
+    async with Futures(listing_every_s=0.05) as worlds:
         worlds.upstream.venue.change_filters(
             "BTCUSDT", [{"filterType": "PERCENT_PRICE", "multiplierUp": "1.1000"}]
         )
@@ -145,7 +113,7 @@ def test_a_mirrored_listing_brings_its_grid_its_bounds_and_its_dates() -> None:
 
 
 async def test_a_market_order_walks_the_book_and_does_not_move_it() -> None:
-    async with Worlds() as worlds:
+    async with Futures() as worlds:
         filled = await worlds.order("BUY", 1.5)
         assert (filled["executedQty"], float(filled["cumQuote"])) == ("1.500", 60_010 + 30_010)
         await worlds.change(bids=[(59_000, 1)])
@@ -153,7 +121,7 @@ async def test_a_market_order_walks_the_book_and_does_not_move_it() -> None:
 
 
 async def test_a_resting_order_waits_behind_what_was_shown_and_fills_as_that_trades() -> None:
-    async with Worlds() as worlds:
+    async with Futures() as worlds:
         order = await worlds.order("BUY", 1, 60_000)
         trade = worlds.upstream.venue.print_trade
         trade("BTCUSDT", 60_000 * E8, round(1.5 * E8), buyer_is_maker=True)
@@ -169,7 +137,7 @@ async def test_a_resting_order_waits_behind_what_was_shown_and_fills_as_that_tra
 
 
 async def test_what_retail_price_improvement_orders_traded_reaches_no_paper_order() -> None:
-    async with Worlds() as worlds:
+    async with Futures() as worlds:
         order = await worlds.order("BUY", 1, 60_000)
         event = {
             "e": "aggTrade", "E": worlds.mirror.venue.clock.now_ms(), "a": 900, "s": "BTCUSDT",
@@ -183,7 +151,7 @@ async def test_what_retail_price_improvement_orders_traded_reaches_no_paper_orde
 
 
 async def test_mark_price_index_and_funding_are_followed_and_settled() -> None:
-    async with Worlds() as worlds, Rest(worlds.upstream.url, prefix="/fapi/v1") as upstream:
+    async with Futures() as worlds, worlds.client_of(worlds.upstream) as upstream:
         await worlds.order("BUY", 1)
         ours = worlds.mirror.venue
         await worlds.change(bids=[(60_004, 3)])
@@ -205,7 +173,7 @@ async def test_mark_price_index_and_funding_are_followed_and_settled() -> None:
 
 
 async def test_the_mirrored_mark_price_liquidates() -> None:
-    async with Worlds() as worlds:
+    async with Futures() as worlds:
         await worlds.order("BUY", 30)
         account = worlds.mirror.venue.accounts["desk"]
         worlds.upstream.venue.set_depth("BTCUSDT", units([(55_000, 900)]), units([(55_010, 900)]))
@@ -217,7 +185,7 @@ async def test_the_mirrored_mark_price_liquidates() -> None:
 
 
 async def test_a_mark_price_liquidates_nobody_while_the_book_is_in_doubt() -> None:
-    async with Worlds() as worlds:
+    async with Futures() as worlds:
         await worlds.order("BUY", 30)
         ours, account = worlds.mirror.venue, worlds.mirror.venue.accounts["desk"]
         worlds.upstream.faults.add(FaultRule("delay", "depth", seconds=2.5))
@@ -236,7 +204,7 @@ async def test_a_mark_price_liquidates_nobody_while_the_book_is_in_doubt() -> No
 async def test_one_lost_connection_closes_the_market_until_both_speak_and_the_book_is_whole(
     lost: int,
 ) -> None:
-    async with Worlds() as worlds:
+    async with Futures() as worlds:
         opened = list(worlds.upstream.application.sockets.values())
         assert len(opened) == 2
         opened[lost].socket.abort()
@@ -252,7 +220,7 @@ async def test_one_lost_connection_closes_the_market_until_both_speak_and_the_bo
 
 
 async def test_a_gap_in_the_chain_fetches_the_book_again() -> None:
-    async with Worlds() as worlds:
+    async with Futures() as worlds:
         await worlds.change(bids=[(58_000, 1)])
         book = worlds.upstream.venue.markets["BTCUSDT"].book
         book.update_id += 7
@@ -296,7 +264,7 @@ async def test_a_venue_without_split_addresses_is_read_at_its_unsplit_one() -> N
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     try:
-        worlds = Worlds(stream_url=f"ws://127.0.0.1:{runner.addresses[0][1]}")
+        worlds = Futures(stream_url=f"ws://127.0.0.1:{runner.addresses[0][1]}")
         async with worlds:
             await worlds.change(bids=[(60_001, 4)])
             assert worlds.best()[0] == (60_001, 4)
