@@ -105,8 +105,9 @@ class Matcher(ABC):
             if maker is not None:
                 self.after_resting_fill(symbol, book, side, maker, qty)
 
-    def sweep_crossed(self, symbol: str, book: Book) -> None:
-        """Fill resting orders that the market's new depth has reached, at their own prices."""
+    def sweep_crossed(self, symbol: str, book: Book) -> bool:
+        """Fill resting orders that new depth has reached, at their own prices; whether there was one."""
+        first = book.update_id
         for buy in (True, False):
             mine, theirs = book.side(buy=buy), book.opposite(buy=buy)
             while True:
@@ -126,6 +127,7 @@ class Matcher(ABC):
                 book.update_id += 1
                 self.settle(symbol, None, resting, price, qty, taker_buys=not buy)
                 self.after_resting_fill(symbol, book, mine, resting, qty)
+        return book.update_id != first
 
     def print_through(
         self, symbol: str, book: Book, price: int, qty: int, *, aggressor_buys: bool, strict: bool

@@ -177,8 +177,7 @@ class Venue(Matcher):
         """Replace the market's depth; resting orders it has crossed are filled."""
         self.markets[symbol].standing = 0
         self._replace_depth(symbol, bids, asks)
-        self.sweep_crossed(symbol, self.markets[symbol].book)
-        self.settled(symbol)
+        self._let_depth_trade(symbol)
 
     def stand_at(
         self, symbol: str, price: int, bids: Iterable[tuple[int, int]], asks: Iterable[tuple[int, int]]
@@ -208,8 +207,7 @@ class Venue(Matcher):
         for price, qty in asks:
             book.asks.set_external(price, qty)
         book.update_id += 1
-        self.sweep_crossed(symbol, book)
-        self.settled(symbol)
+        self._let_depth_trade(symbol)
 
     def print_trade(
         self,
@@ -248,6 +246,12 @@ class Venue(Matcher):
         market.klines.append(bar)
         for listener in self.listeners:
             listener.bar_changed(market, bar, closed=True, next_open_ms=next_open_ms)
+
+    def _let_depth_trade(self, symbol: str) -> None:
+        """New depth fills the orders it has crossed; those are trades like any other."""
+        if self.sweep_crossed(symbol, self.markets[symbol].book):
+            self.price_moved(symbol)
+        self.settled(symbol)
 
     def _replace_depth(
         self, symbol: str, bids: Iterable[tuple[int, int]], asks: Iterable[tuple[int, int]]

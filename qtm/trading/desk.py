@@ -148,6 +148,7 @@ DESK = np.dtype(
         ("ask_lots", "i8"),
         ("last_ticks", "i8"),
         ("mark_ticks", "i8"),
+        ("traded_ticks", "i8"),
         ("tick_size", "f8"),
         ("step_size", "f8"),
         ("count", "i8"),
@@ -199,7 +200,10 @@ DESK = np.dtype(
     ],
     align=True,
 )
-"""All memory of a run but the book of the market: what the strategy may look at stands first."""
+"""All memory of a run but the book of the market: what the strategy may look at stands first.
+
+`last_ticks` is the market's last trade, which values the account; `traded_ticks` is the venue's, own trades
+included, which stops watch."""
 
 
 # --- asking -------------------------------------------------------------------------------------------------

@@ -187,11 +187,11 @@ def test_limit_and_market_orders_of_every_force_fill_alike_to_the_last_unit(seed
     assert_same(result, paper, script)
 
 
-@pytest.mark.parametrize("seed", sorted(set(range(12)) - {8, 9}))
+@pytest.mark.parametrize("seed", range(12))
 def test_conditional_orders_and_pairs_fire_cancel_and_fill_alike_to_the_last_unit(seed: int) -> None:
     """On deep levels: the paper venue takes a print's lots from its book only with the depth that follows.
 
-    In markets 8 and 9 a trade of the account itself fires a stop on the venue, here only the market's do.
+    In markets 8 and 9 a trade of the account itself fires a stop.
     """
     tape = random_tape(500, deep=True, seed=seed + 50)
     levels = np.isin(tape.events["kind"], (BID, ASK))
@@ -219,4 +219,44 @@ def test_stops_and_take_profits_fire_at_the_same_trade_and_fill_alike() -> None:
     ]
     result, paper = both(tape_of(rows), script, 60)
     assert len(result.fill_rows) >= 4
+    assert_same(result, paper, script)
+
+
+BOOK = [(0, "bid", 9_900, 500), (0, "ask", 10_000, 500), (0, "ask", 10_010, 500)]
+HELD = Line(ns(1), 1, BUY, 60, kind=MARKET, time_in_force=IOC)
+
+
+def stop_of(at: float, ref: int, side: int, trigger: int, kind: int = STOP) -> Line:
+    return Line(ns(at), ref, side, 5, kind=kind, trigger_ticks=trigger, time_in_force=IOC)
+
+
+@pytest.mark.parametrize(
+    ("rows", "script", "fills"),
+    [
+        pytest.param(
+            [(5, "B", 10_000, 2)],
+            [HELD, stop_of(2, 2, BUY, 10_005), Line(ns(2), 3, BUY, 510, kind=MARKET, time_in_force=IOC)],
+            [(1, 1, 60, 10_000), (3, 1, 500, 10_000), (3, 1, 10, 10_010), (2, 1, 5, 10_010)],
+            id="a market order fires a stop of the account",
+        ),
+        pytest.param(
+            [(5, "bid", 9_950, 30), (6, "B", 10_000, 2)],
+            [HELD, Line(ns(2), 2, SELL, 20, 9_950), stop_of(2, 3, SELL, 9_950)],
+            [(1, 1, 60, 10_000), (2, -1, 20, 9_950), (3, -1, 5, 9_950)],
+            id="depth that fills a resting order fires a stop",
+        ),
+        pytest.param(
+            [(5, "S", 9_900, 3), (6, "B", 10_000, 2)],
+            [HELD, stop_of(2, 2, BUY, 9_905, TAKE_PROFIT), stop_of(2, 3, SELL, 9_905)],
+            [(1, 1, 60, 10_000), (2, 1, 5, 10_000), (3, -1, 5, 9_900)],
+            id="all that a price has reached fires, however far the first of them moves it",
+        ),
+    ],
+)
+def test_trades_of_the_account_itself_fire_its_stops(
+    rows: list[tuple[float, str, int, int]], script: list[Line], fills: list[tuple[int, int, int, int]]
+) -> None:
+    traded = [(1, "B", 10_000, 1), (1.5, "ask", 10_000, 500), (2, "B", 10_000, 1), (2, "ask", 10_000, 500)]
+    result, paper = both(tape_of([*BOOK, *traded, *rows]), script, 60_000)
+    assert paper.fills() == fills
     assert_same(result, paper, script)

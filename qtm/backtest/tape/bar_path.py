@@ -31,7 +31,7 @@ RUIN = -2
 @either_way
 def stand(desk: Any, rules: Any, ticks: int) -> None:
     """The market stands at a price; half the spread is the cost model's slippage."""
-    desk.last_ticks = ticks
+    desk.last_ticks = desk.traded_ticks = ticks
     if rules.costs.slippage_bps == 0.0:
         desk.ask_ticks = desk.bid_ticks = ticks
         return

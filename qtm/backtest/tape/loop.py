@@ -30,6 +30,7 @@ from qtm.backtest.tape.events import (
 )
 from qtm.backtest.tape.ledger import ROOM
 from qtm.backtest.tape.matching import (
+    fire_if_traded,
     fire_triggers,
     level_changed,
     print_reaches,
@@ -191,7 +192,7 @@ def _level(
     desk: Any, rules: Any, levels: Any, side: int, ticks: int, lots: int, whole: bool, fills: Any, ends: Any
 ) -> None:
     """A level of the book changes; own orders move up in its queue or are reached by it."""
-    bid, ask = desk.bid_ticks, desk.ask_ticks
+    bid, ask, traded = desk.bid_ticks, desk.ask_ticks, desk.traded_ticks
     if whole:
         before = market.set_best(desk, rules, levels, side, ticks, lots)
     else:
@@ -206,6 +207,7 @@ def _level(
             level_changed(desk, rules, side, ticks, before, lots)
         if desk.bids != 0 and lots > 0 and ticks <= desk.top_bid:
             sweep(desk, rules, levels, fills, ends, BUY)
+    fire_if_traded(desk, rules, levels, fills, ends, traded)
     if (rules.wakes & _ON_QUOTE) != 0 and (bid != desk.bid_ticks or ask != desk.ask_ticks):
         desk.pending = 1
 
@@ -235,6 +237,7 @@ def _trade(
             print_reaches(desk, rules, levels, fills, ends, SELL, ticks, lots, 1)
     if rules.depth != NO_DEPTH:
         market.take_from_level(desk, rules, levels, -aggressor, ticks, lots)
+    desk.traded_ticks = ticks
     if desk.waiting != 0 and (ticks >= desk.fire_above or ticks <= desk.fire_below or desk.trailing != 0):
         fire_triggers(desk, rules, levels, fills, ends)
     if rules.marked == 0 and rules.leverage != 0:

@@ -20,7 +20,6 @@ from qtm.backtest.tape.ledger import (
     GTD_OVER,
     IOC_REMAINDER,
     NO_LIQUIDITY,
-    SELF_TRADE,
     WOULD_TAKE,
 )
 from qtm.backtest.tape.orders import (
@@ -30,6 +29,7 @@ from qtm.backtest.tape.orders import (
     fill,
     has_limit,
     is_conditional,
+    prevent_self_trade,
     refresh,
     refusal_of,
     set_aside,
@@ -75,7 +75,7 @@ def enter(desk: Any, rules: Any, levels: Any, fills: Any, ends: Any, order: Any)
         end_order(desk, ends, order, EXPIRED, GTD_OVER, 0)
     elif is_conditional(order):
         order.status = WAITING
-        order.extreme_ticks = trigger_price(order, desk)
+        order.extreme_ticks = trigger_price(order, desk, desk.traded_ticks)
     else:
         work(desk, rules, levels, fills, ends, order)
 
@@ -230,7 +230,7 @@ def _meet_own(desk: Any, ends: Any, order: Any, price: int, rules: Any, levels: 
                 market.take_from_level(desk, rules, levels, -side, price, traded)
             if order.handle != handle:
                 return
-        end_order(desk, ends, resting, EXPIRED, SELF_TRADE, 0)
+        prevent_self_trade(desk, ends, resting)
         own = best_own(desk, -side)
 
 
@@ -239,7 +239,7 @@ def _expire_own(desk: Any, ends: Any, order: Any, price: int) -> None:
     """Expire own resting orders that a taker would reach on its way to a price (0: to any price)."""
     own = best_own(desk, -order.side)
     while own >= 0 and (price == 0 or order.side * (desk.orders[own].ticks - price) <= 0):
-        end_order(desk, ends, desk.orders[own], EXPIRED, SELF_TRADE, 0)
+        prevent_self_trade(desk, ends, desk.orders[own])
         own = best_own(desk, -order.side)
 
 
@@ -395,23 +395,45 @@ def fires(order: Any, price: int) -> bool:
 
 @unit
 def fire_triggers(desk: Any, rules: Any, levels: Any, fills: Any, ends: Any) -> None:
-    """Fire, in order of time, whatever the last (or mark) price has reached."""
-    for k in range(desk.count):
-        order = desk.orders[desk.active[k]]
-        if order.status == WAITING and order.kind == TRAILING:
-            follow(order, trigger_price(order, desk))
+    """Fire whatever the last trade (or the mark price) has reached, and what its own trades reach in turn.
+
+    Every order of a round is held against the same price, however far those before it move the market.
+    """
     while True:
-        first = -1
+        traded = desk.traded_ticks
         for k in range(desk.count):
-            slot = desk.active[k]
-            order = desk.orders[slot]
-            fired = order.status == WAITING and fires(order, trigger_price(order, desk))
+            order = desk.orders[desk.active[k]]
+            if order.status == WAITING and order.kind == TRAILING:
+                follow(order, trigger_price(order, desk, traded))
+        slot = _next_fired(desk, traded, 0)
+        while slot >= 0:
+            number = desk.orders[slot].handle // 256
+            trigger(desk, rules, levels, fills, ends, desk.orders[slot])
+            slot = _next_fired(desk, traded, number)
+        if desk.traded_ticks == traded:
+            break
+    refresh(desk)
+
+
+@either_way
+def _next_fired(desk: Any, traded: int, after: int) -> int:
+    """Slot of the first order after number `after` that a round's price fires; -1 for none."""
+    first = -1
+    for k in range(desk.count):
+        slot = desk.active[k]
+        order = desk.orders[slot]
+        if order.status == WAITING and order.handle // 256 > after:
+            fired = fires(order, trigger_price(order, desk, traded))
             if fired and (first < 0 or order.handle // 256 < desk.orders[first].handle // 256):
                 first = slot
-        if first < 0:
-            break
-        trigger(desk, rules, levels, fills, ends, desk.orders[first])
-    refresh(desk)
+    return first
+
+
+@either_way
+def fire_if_traded(desk: Any, rules: Any, levels: Any, fills: Any, ends: Any, before: int) -> None:
+    """Fire what an own trade has reached, if the venue's last trade is no longer at `before`."""
+    if desk.waiting != 0 and desk.traded_ticks != before:
+        fire_triggers(desk, rules, levels, fills, ends)
 
 
 @unit
@@ -438,9 +460,11 @@ def trigger(desk: Any, rules: Any, levels: Any, fills: Any, ends: Any, order: An
 @either_way
 def settle_families(desk: Any, rules: Any, levels: Any, fills: Any, ends: Any) -> None:
     """Place what a parent's fill has made due; end the children of parents that ended otherwise."""
+    before = desk.traded_ticks
     desk.family_due = 0
     slot = due_child(desk, ends)
     while slot != 0:
         enter(desk, rules, levels, fills, ends, desk.orders[slot - 1])
         slot = due_child(desk, ends)
     refresh(desk)
+    fire_if_traded(desk, rules, levels, fills, ends, before)

@@ -23,6 +23,7 @@ from qtm.backtest.tape.ledger import (
     POSITION_CLOSED,
     PRICE_FILTER,
     REDUCE_ONLY_REJECTED,
+    SELF_TRADE,
     TOO_MANY_CONDITIONAL,
     WOULD_TRIGGER,
     write_end,
@@ -80,11 +81,11 @@ def waits_above(order: Any) -> bool:
 
 
 @either_way
-def trigger_price(order: Any, desk: Any) -> int:
-    """The price a waiting order watches: the last, or the mark price."""
+def trigger_price(order: Any, desk: Any, traded: int) -> int:
+    """The price a waiting order watches: the venue's last trade, or the mark price."""
     if (order.flags & ON_MARK) != 0 and desk.mark_ticks != 0:
         return desk.mark_ticks  # type: ignore[no-any-return]
-    return desk.last_ticks  # type: ignore[no-any-return]
+    return traded
 
 
 @either_way
@@ -128,7 +129,7 @@ def refusal_of(desk: Any, rules: Any, order: Any) -> int:
         return NOTIONAL
     if rules.max_notional != 0 and notional > rules.max_notional and limited:
         return NOTIONAL
-    watched = trigger_price(order, desk)
+    watched = trigger_price(order, desk, desk.traded_ticks)
     if needs_trigger and watched != 0:
         passed = watched >= order.trigger_ticks if waits_above(order) else watched <= order.trigger_ticks
         if passed:
@@ -232,7 +233,7 @@ def end_order(desk: Any, ends: Any, order: Any, status: int, reason: int, breach
 
 @either_way
 def end_others_of_group(desk: Any, ends: Any, order: Any) -> None:
-    """One of a group has traded or triggered: the others are over."""
+    """One of a group has traded, triggered or met its own account: the others are over."""
     k = desk.count - 1
     while k >= 0:
         other = desk.orders[desk.active[k]]
@@ -241,6 +242,14 @@ def end_others_of_group(desk: Any, ends: Any, order: Any) -> None:
             k = desk.count
         k -= 1
     order.group = 0
+
+
+@either_way
+def prevent_self_trade(desk: Any, ends: Any, order: Any) -> None:
+    """Expire a resting order that the account's own taker would meet, and with it the others of its group."""
+    if order.group != 0:
+        end_others_of_group(desk, ends, order)
+    end_order(desk, ends, order, EXPIRED, SELF_TRADE, 0)
 
 
 @either_way
@@ -300,7 +309,11 @@ def closable_lots(desk: Any, rules: Any, order: Any, lots: int) -> int:
 
 @unit
 def fill(desk: Any, rules: Any, fills: Any, ends: Any, order: Any, lots: int, ticks: int, maker: int) -> int:
-    """Trade `lots` of an order; answers with how many really traded. The order may be over afterwards."""
+    """Trade `lots` of an order; answers with how many really traded. The order may be over afterwards.
+
+    It is a trade of the venue like any other, so stops may watch its price; inside a bar the path says where
+    the market stands.
+    """
     lots = closable_lots(desk, rules, order, lots)
     if lots <= 0:
         end_order(desk, ends, order, EXPIRED, POSITION_CLOSED, 0)
@@ -313,6 +326,8 @@ def fill(desk: Any, rules: Any, fills: Any, ends: Any, order: Any, lots: int, ti
         _settle_lock(desk, rules, order, lots, ticks)
     if rules.of_bars != 0:
         desk.budget -= lots
+    else:
+        desk.traded_ticks = ticks
     write_fill(desk, fills, order.handle, order.side, lots, ticks, maker, fee, cause_of(order), order.left)
     if rules.leverage != 0:
         accounts.find_ruin(desk, rules)

@@ -8,7 +8,7 @@ import numpy as np
 
 from qtm.backtest.tape import accounts
 from qtm.backtest.tape.ledger import BREACH, BY_REQUEST, GTD_OVER, PARENT_ENDED
-from qtm.backtest.tape.matching import enter, settle_families
+from qtm.backtest.tape.matching import enter, fire_if_traded, settle_families
 from qtm.backtest.tape.orders import (
     cancel_with_group,
     end_order,
@@ -217,6 +217,7 @@ def _messages_in_window(desk: Any, window_ns: float) -> float:
 @unit
 def arrive(desk: Any, rules: Any, levels: Any, fills: Any, ends: Any) -> None:
     """The next request reaches the venue."""
+    before = desk.traded_ticks
     request = desk.requests[desk.arrived % REQUESTS]
     desk.arrived += 1
     if not is_open(desk, request.handle):
@@ -237,6 +238,7 @@ def arrive(desk: Any, rules: Any, levels: Any, fills: Any, ends: Any) -> None:
         if group != 0 and order.handle == 0 and order.status == REJECTED:
             reject_group(desk, ends, group)
     refresh(desk)
+    fire_if_traded(desk, rules, levels, fills, ends, before)
     if desk.family_due != 0:
         settle_families(desk, rules, levels, fills, ends)
 

@@ -88,15 +88,20 @@ def expire(venue: UmVenue, account: UmAccount, order: AlgoOrder) -> None:
 
 
 def trigger(venue: UmVenue, symbol: str) -> bool:
-    """Fire what the last or the mark price has reached; returns whether anything fired."""
-    fired = False
-    for account in venue.accounts.values():
-        for order in list(account.open_algos.values()):
-            if order.request.symbol == symbol and order.id in account.open_algos and _fires(venue, order):
-                del account.open_algos[order.id]
-                _fire(venue, account, order)
-                fired = True
-    return fired
+    """Fire what the last or the mark price has reached; returns whether anything was reached.
+
+    All are held against the same prices, however far the orders of those before them move the market.
+    """
+    reached = [
+        (account, order)
+        for account in venue.accounts.values()
+        for order in account.open_algos.values()
+        if order.request.symbol == symbol and _fires(venue, order)
+    ]
+    for account, order in reached:
+        if account.open_algos.pop(order.id, None) is not None:
+            _fire(venue, account, order)
+    return bool(reached)
 
 
 def _fires(venue: UmVenue, order: AlgoOrder) -> bool:

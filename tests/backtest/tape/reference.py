@@ -51,7 +51,8 @@ class Reference:
     spot: bool = True
     qty: Decimal = Decimal(0)
     book: dict[int, dict[int, int]] = field(default_factory=lambda: {1: {}, -1: {}})
-    last: int = 0
+    last: int = 0  # the market's last trade
+    traded: int = 0  # the venue's, own trades included
     best: dict[int, int] = field(default_factory=lambda: {1: 0, -1: 0})
     orders: dict[int, Order] = field(default_factory=dict)
     fills: list[tuple[int, int, int, int, int]] = field(default_factory=list)
@@ -118,9 +119,11 @@ class Reference:
                 order.state = "held"
                 return
         group = line_group(order)
+        before = self.traded
         self.enter(order)
         if group and order.fate == "REJECTED":
             self.reject(group)
+        self.fire_unless(before)
         self.families()
 
     def reject(self, group: int) -> None:
@@ -131,12 +134,14 @@ class Reference:
         self.end_unsent(group)
 
     def families(self) -> None:
+        before = self.traded
         for order in sorted(self.orders.values(), key=lambda one: -one.line.ref):
             if order.state == "held" and order.parent is not None and order.parent.fate:
                 if order.parent.fate == "FILLED":
                     self.enter(order)
                 else:
                     self.end(order, "EXPIRED")
+        self.fire_unless(before)
 
     # --- the life of an order
     def enter(self, order: Order) -> None:
@@ -160,12 +165,12 @@ class Reference:
         elif line.time_in_force == GTD and line.expire_ns <= self.now:
             self.end(order, "EXPIRED")
         elif conditional:
-            order.state, order.best = "waiting", self.last
+            order.state, order.best = "waiting", self.traded
         else:
             self.work(order)
 
     def passed(self, order: Order, level: int) -> bool:
-        return self.last >= level if order.above else self.last <= level
+        return self.traded >= level if order.above else self.traded <= level
 
     def crosses(self, order: Order) -> bool:
         top = self.top(-order.side)
@@ -250,7 +255,7 @@ class Reference:
             if not offers:
                 if self.deep or order.ticks:
                     for one in own:
-                        self.end(one, "EXPIRED")
+                        self.prevent(one)
                 return
             price = offers[0]
             first = own[0] if own else None
@@ -265,7 +270,7 @@ class Reference:
                     self.book[-order.side][price] = shown - done
                     if order.state == "over":
                         return
-                self.end(first, "EXPIRED")
+                self.prevent(first)
                 continue
             if not self.deep:
                 self.fill(order, order.left, price)
@@ -299,6 +304,7 @@ class Reference:
                 order.locked = min(order.locked, up(order.left * order.ticks * STEP * TICK))
             else:
                 order.locked = max(Decimal(0), order.locked - value)
+        self.traded = ticks
         self.fills.append((self.now, order.line.ref, order.side, lots, ticks))
         held = int(self.qty / STEP)
         if order.left == 0:
@@ -315,6 +321,14 @@ class Reference:
                 self.end(other, "EXPIRED")
         self.end_unsent(line_group(order))
         order.line = replaced(order.line)
+
+    def prevent(self, order: Order) -> None:
+        """An own taker would meet it: it expires with its group."""
+        if order.state == "over":
+            return
+        if line_group(order):
+            self.end_kin(order)
+        self.end(order, "EXPIRED")
 
     def end_unsent(self, group: int) -> None:
         """Orders of a group that are still on their way end with it."""
@@ -345,7 +359,7 @@ class Reference:
             self.trade(1 if kind == "B" else -1, ticks, lots)
 
     def level(self, side: int, ticks: int, lots: int) -> None:
-        before = self.book[side].get(ticks, 0)
+        before, traded = self.book[side].get(ticks, 0), self.traded
         self.book[side][ticks] = lots
         if lots > 0:
             for price in list(self.book[-side]):
@@ -361,6 +375,7 @@ class Reference:
             shown = self.book[side][top]
             done = self.fill(mine[0], min(mine[0].left, shown), mine[0].ticks)
             self.book[side][top] = shown - done
+        self.fire_unless(traded)
 
     def trade(self, aggressor: int, ticks: int, lots: int) -> None:
         self.last = ticks
@@ -372,6 +387,7 @@ class Reference:
         if self.deep:
             shown = self.book[-aggressor].get(ticks, 0)
             self.book[-aggressor][ticks] = max(0, shown - lots)
+        self.traded = ticks
         self.fire()
 
     def reach(self, side: int, ticks: int, lots: int, *, strict: bool) -> None:
@@ -394,19 +410,28 @@ class Reference:
             if order.state == "resting":
                 order.ahead = max(Decimal(0), order.ahead - market)
 
+    def fire_unless(self, before: int) -> None:
+        """Own trades are trades of the venue: stops watch them, too."""
+        if self.traded != before:
+            self.fire()
+
     def fire(self) -> None:
+        price = self.traded
         waiting = [order for order in self.orders.values() if order.state == "waiting"]
-        for order in waiting:
-            if order.line.kind == TRAILING:
-                order.best = min(order.best, self.last) if order.side > 0 else max(order.best, self.last)
+        reached = []
         for order in sorted(waiting, key=lambda one: one.line.ref):
             level = order.line.trigger_ticks
             if order.line.kind == TRAILING:
+                order.best = min(order.best, price) if order.side > 0 else max(order.best, price)
                 level = order.best + order.side * order.line.trail_ticks
-            if order.state == "waiting" and self.passed(order, level):
+            if self.passed(order, level):
+                reached.append(order)
+        for order in reached:
+            if order.state == "waiting":
                 if line_group(order):
                     self.end_kin(order)
                 self.work(order)
+        self.fire_unless(price)
 
 
 def line_group(order: Order) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qtm.market.instruments import Market
+from qtm.market.intervals import Interval
 from qtm.trading.desk import (
     IOC,
     MARKET,
@@ -16,7 +17,7 @@ from qtm.trading.desk import (
     TAKE_PROFIT_LIMIT,
     TRAILING,
 )
-from tests.backtest.tape.scripted import buy, cancelled, ended, filled, ns, run, sell
+from tests.backtest.tape.scripted import buy, cancelled, ended, filled, ns, run, sell, tape_of
 
 FIRST = (1, "B", 10_000, 5)
 
@@ -106,10 +107,10 @@ def test_the_stop_of_an_oco_pair_ends_the_target_and_the_other_way_round() -> No
     ]
     stopped = run([FIRST, *trades(10_000, 9_990, 9_940, 10_200)], [entered(), *pair])
     assert filled(stopped) == [(1, "BUY", 10, 10_000), (3, "SELL", 10, 9_940)]
-    assert ended(stopped)[1] == (2, "EXPIRED", "the other order of its group traded")
+    assert ended(stopped)[1] == (2, "EXPIRED", "the other order of its group traded or expired")
     taken = run([FIRST, *trades(10_000, 9_990, 10_050, 10_200, 9_940)], [entered(), *pair])
     assert filled(taken) == [(1, "BUY", 10, 10_000), (2, "SELL", 10, 10_100)]
-    assert ended(taken)[2] == (3, "EXPIRED", "the other order of its group traded")
+    assert ended(taken)[2] == (3, "EXPIRED", "the other order of its group traded or expired")
 
 
 def test_a_partial_fill_of_the_target_ends_the_stop_too() -> None:
@@ -164,7 +165,7 @@ def test_a_bracket_waits_for_its_entry_and_its_legs_end_each_other() -> None:
     result = run(rows, bracket(1, 9_950, 10_150, 9_900))
     # the rise to 102.00 came before the entry: the target was held
     assert filled(result) == [(1, "BUY", 10, 9_950), (2, "SELL", 10, 10_150)]
-    assert ended(result)[2] == (3, "EXPIRED", "the other order of its group traded")
+    assert ended(result)[2] == (3, "EXPIRED", "the other order of its group traded or expired")
     stopped = run(
         [FIRST, *trades(10_000, 10_000, 9_940, 9_960, 9_889, 10_000)], bracket(1, 9_950, 10_150, 9_900)
     )
@@ -216,6 +217,54 @@ def test_a_mark_price_trigger_ignores_the_last_price() -> None:
     script = [entered(), sell(1, 2, 10, kind=STOP, trigger_ticks=9_950, time_in_force=IOC, flags=ON_MARK)]
     result = run(rows, script, marks=marks)
     assert result.fills["ts_ns"].to_list() == [ns(1), ns(4.5)]
+
+
+def test_an_own_trade_fires_stops_but_does_not_revalue_the_account() -> None:
+    book = [(0, "bid", 9_990, 500), (0, "ask", 10_000, 10), (0, "ask", 10_010, 500)]
+    rows = [*book, (1, "B", 10_000, 1), (3, "S", 9_990, 1)]
+    script = [
+        buy(1, 1, 5, kind=STOP, trigger_ticks=10_005, time_in_force=IOC),
+        buy(1, 2, 20, kind=MARKET, time_in_force=IOC),
+    ]
+    result = run(tape_of(rows, Interval.S1), script)
+    assert filled(result) == [(2, "BUY", 9, 10_000), (2, "BUY", 11, 10_010), (1, "BUY", 5, 10_010)]
+    assert set(result.fills["ts_ns"]) == {ns(1)}
+    # 25 lots are worth the market's 100.00, not the 100.10 that the account itself has paid
+    assert result.equity[1] == pytest.approx(10_000 - 16 * 0.001 * 0.10, abs=1e-9)
+
+
+def test_depth_that_reaches_a_resting_order_makes_a_trade_that_fires_stops() -> None:
+    rows = [(0, "bid", 9_990, 500), (0, "ask", 10_020, 500), (1, "S", 9_990, 1), (3, "bid", 10_010, 50)]
+    script = [
+        sell(1, 1, 50, 10_010),
+        buy(1, 2, 5, kind=STOP, trigger_ticks=10_010, time_in_force=IOC),
+    ]
+    result = run([*rows, (4, "B", 10_020, 1)], script)
+    assert filled(result) == [(1, "SELL", 50, 10_010), (2, "BUY", 5, 10_020)]
+    assert result.fills["ts_ns"].to_list() == [ns(3), ns(3)]
+
+
+def test_all_that_a_price_has_reached_fires_however_far_the_first_of_them_moves_it() -> None:
+    rows = [(0, "bid", 9_900, 500), (0, "ask", 10_000, 500), (1, "B", 10_000, 1), (3, "S", 9_900, 1)]
+    script = [
+        buy(1, 1, 5, kind=TAKE_PROFIT, trigger_ticks=9_905, time_in_force=IOC),  # trades at 100.00
+        sell(1, 2, 5, kind=STOP, trigger_ticks=9_905, time_in_force=IOC),
+    ]
+    assert filled(run(rows, script)) == [(1, "BUY", 5, 10_000), (2, "SELL", 5, 9_900)]
+
+
+def test_a_leg_that_expires_rather_than_trade_with_the_account_takes_its_group_along() -> None:
+    rows = [(0, "bid", 9_990, 500), (0, "ask", 10_020, 500), (1, "S", 9_990, 1), (9, "S", 9_990, 1)]
+    script = [
+        sell(1, 1, 5, 10_015, group=1),
+        sell(1, 2, 5, kind=STOP, trigger_ticks=9_950, time_in_force=IOC, group=1),
+        buy(1, 3, 5, kind=MARKET, time_in_force=IOC),
+    ]
+    assert ended(run(rows, script)) == [
+        (1, "EXPIRED", "expired rather than trade with itself"),
+        (2, "EXPIRED", "the other order of its group traded or expired"),
+        (3, "FILLED", ""),
+    ]
 
 
 def test_a_triggered_spot_buy_that_the_cash_does_not_cover_is_cut_to_what_it_does() -> None:
