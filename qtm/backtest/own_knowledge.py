@@ -3,7 +3,8 @@
 A file of prices knows the future, and so does a mean taken over it before the run. No run can show that: the
 answers are the same with and without what comes later. So the source is read instead, with every module of
 the author's that it imports. Names are looked for; who hides them on purpose is found out on paper only,
-where there is no file of tomorrow.
+where there is no file of tomorrow. A trained model is such a file as well, and an honest one if it was
+trained on what came before: so what is found is for a person to judge, who is not the author.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ def brings_along(strategy: Strategy) -> Finding:
             set(_foreign(ast.parse(source), compiled=strategy.kind in ("step", "orders")))
         )
     ]
-    return Finding(name, not found, "; ".join(found) or f"{len(sources)} source file(s) read")
+    return Finding(
+        name, not found, "; ".join(found) or f"{len(sources)} source file(s) read", acceptable=True
+    )
 
 
 def _foreign(tree: ast.Module, *, compiled: bool) -> Iterator[tuple[int, str]]:

@@ -42,7 +42,7 @@ def promote(
     author: Annotated[str, typer.Option("--author", help="Who wrote the strategy.")] = "",
     authoriser: Annotated[str, typer.Option("--authoriser", help="Who lets it through.")] = "",
     waive: Annotated[
-        list[str] | None, typer.Option("--waive", help="Gate that risk accepts as failed.")
+        list[str] | None, typer.Option("--waive", help="What risk accepts: a failed gate, or `source`.")
     ] = None,
     waived_by: Annotated[str, typer.Option("--waived-by", help="The risk officer who waives.")] = "",
     reason: Annotated[str, typer.Option("--reason", help="Why it is waived.")] = "",
@@ -102,15 +102,9 @@ def _rung(text: str) -> Rung:
 
 
 def _waiver(controls: list[str], by: str, reason: str) -> Waiver | None:
-    from qtm.backtest.overfitting.verdict import Control
     from qtm.control.requirements import Waiver
 
-    if not controls:
-        return None
-    try:
-        return Waiver(tuple(Control(name) for name in controls), by, reason)
-    except ValueError as error:
-        raise ConfigError(str(error), where="--waive", remedy=f"the gates are {', '.join(Control)}") from None
+    return Waiver(tuple(controls), by, reason) if controls else None
 
 
 def _expiry(standing: Standing) -> str:

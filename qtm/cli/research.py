@@ -118,6 +118,7 @@ def check(
     """Prove that a strategy compiles, is repeatable and cannot see the future.
 
     Runs it on a made-up market, again with the data cut off at every bar, and again with the future poisoned.
+    Its source is read for files, clocks and data of its own: what is found is for another person to judge.
 
     Example: [bold]qtm check my_strategy.py --set fast=10[/bold]
     """
@@ -131,7 +132,8 @@ def check(
     else:
         console = Console()
         for finding in proof.findings:
-            mark = "[green]passed[/green]" if finding.passed else "[red]failed[/red]"
+            unmet = "[yellow]to be judged[/yellow]" if finding.acceptable else "[red]failed[/red]"
+            mark = "[green]passed[/green]" if finding.passed else unmet
             console.print(f"{mark}  {finding.name}: {finding.observed}")
     if not proof.passed:
         raise typer.Exit(4)

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from qtm.backtest.look_ahead import Proof
-from qtm.backtest.overfitting.verdict import Control, Verdict, verdict_of
+from qtm.backtest.overfitting.verdict import Verdict, verdict_of
 from qtm.backtest.proofs import prove
 from qtm.clock import Clock, SystemClock, iso_utc
 from qtm.control.candidate import Candidate, describes
@@ -317,4 +317,4 @@ def _columns_agree(row: Any) -> bool:
 def _waiver(body: dict[str, Any] | None) -> Waiver | None:
     if body is None:
         return None
-    return Waiver(tuple(Control(name) for name in body["controls"]), body["by"], body["reason"])
+    return Waiver(tuple(body["controls"]), body["by"], body["reason"])

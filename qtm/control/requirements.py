@@ -15,7 +15,7 @@ from qtm.backtest.look_ahead import Proof
 from qtm.backtest.overfitting.verdict import Control, Verdict
 from qtm.clock import iso_utc
 from qtm.control.candidate import Candidate
-from qtm.errors import QtmError
+from qtm.errors import ConfigError, QtmError
 from qtm.market.instruments import Market
 from qtm.store.schema import kills, runs
 from qtm.strategies.registry import Strategy
@@ -58,13 +58,33 @@ class Requirement:
     remedy: str = ""
 
 
+SOURCE: Final = "source"
+"""What a strategy's source brings along, among the things that risk may accept."""
+ACCEPTABLE: Final = (*map(str, Control), SOURCE)
+
+
 @dataclass(frozen=True, slots=True)
 class Waiver:
-    """Gates of the verdict that risk accepts as failed; such a candidate never goes past LIVE_LIMITED."""
+    """What risk accepts: failed gates of the verdict, or knowledge in the source (`SOURCE`).
 
-    controls: tuple[Control, ...]
+    A candidate with a waived gate never goes past LIVE_LIMITED.
+
+    Raises
+    ------
+    ConfigError
+        When it names something else.
+    """
+
+    controls: tuple[str, ...]
     by: str
     reason: str
+
+    def __post_init__(self) -> None:
+        for name in self.controls:
+            if name not in ACCEPTABLE:
+                raise ConfigError(
+                    f"risk cannot waive {name!r}", remedy=f"it may waive {', '.join(ACCEPTABLE)}"
+                )
 
 
 @dataclass(frozen=True)
@@ -84,7 +104,7 @@ def requirements_of(rung: Rung, evidence: Evidence, connection: Connection) -> t
     asked: dict[Rung, tuple[Callable[[Evidence, Connection], Requirement], ...]] = {
         Rung.RESEARCH: (),
         Rung.BACKTEST: (_blind_to_the_future, _examined),
-        Rung.REPLAY: (_blind_to_the_future, _honest),
+        Rung.REPLAY: (_blind_to_the_future, _brings_nothing_along, _honest),
         Rung.PAPER: (_honest, _replayed, _no_kill),
         Rung.LIVE_LIMITED: (_honest, _traded_on_paper, _no_kill),
         Rung.LIVE: (_honest, _nothing_waived, _limited_long_enough, _no_kill),
@@ -93,10 +113,25 @@ def requirements_of(rung: Rung, evidence: Evidence, connection: Connection) -> t
 
 
 def _blind_to_the_future(evidence: Evidence, _connection: Connection) -> Requirement:
-    failed = [finding.name for finding in evidence.proof.findings if not finding.passed]
-    observed = f"failed: {', '.join(failed)}" if failed else f"{len(evidence.proof.findings)} proofs passed"
+    proofs = [finding for finding in evidence.proof.findings if not finding.acceptable]
+    failed = [finding.name for finding in proofs if not finding.passed]
+    observed = f"failed: {', '.join(failed)}" if failed else f"{len(proofs)} proofs passed"
     remedy = f"`qtm check {evidence.strategy.name}` shows where"
     return Requirement("Cannot see the future", not failed, observed, remedy)
+
+
+def _brings_nothing_along(evidence: Evidence, _connection: Connection) -> Requirement:
+    found = [finding for finding in evidence.proof.findings if finding.acceptable and not finding.passed]
+    waiver = evidence.waiver if evidence.waiver and SOURCE in evidence.waiver.controls else None
+    observed = "; ".join(finding.observed for finding in found) or "its bars are all it knows"
+    if found and waiver is not None:
+        observed += f"; accepted by {waiver.by}: {waiver.reason}"
+    return Requirement(
+        "Knows nothing of its own",
+        not found or waiver is not None,
+        observed,
+        f"take it out, or let risk accept it by `--waive {SOURCE}`: a model trained on older data is honest",
+    )
 
 
 def _examined(evidence: Evidence, _connection: Connection) -> Requirement:
@@ -190,11 +225,11 @@ def _limited_long_enough(evidence: Evidence, _connection: Connection) -> Require
 
 
 def _nothing_waived(evidence: Evidence, _connection: Connection) -> Requirement:
-    waived = evidence.waiver is not None
+    waived = evidence.waiver is not None and set(evidence.waiver.controls) != {SOURCE}
     return Requirement(
         "No gate waived",
         not waived,
-        "a waiver is in force" if waived else "none",
+        "a gate of the verdict is waived" if waived else "none",
         "a strategy with a waived gate stays at LIVE_LIMITED",
     )
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from sqlalchemy import insert, update
 
-from qtm.backtest.look_ahead import Proof
+from qtm.backtest.look_ahead import Finding, Proof
 from qtm.backtest.overfitting.verdict import BOUNDS, Control, Gate, Subject, Verdict
 from qtm.clock import ManualClock
 from qtm.control.candidate import candidate_of, config_digest, place_of
@@ -16,12 +16,13 @@ from qtm.control.requirements import (
     LIMITED_DAYS,
     PAPER_DAYS,
     REPLAY_BARS,
+    SOURCE,
     Evidence,
     Rung,
     Waiver,
     requirements_of,
 )
-from qtm.errors import RiskError, StoreError
+from qtm.errors import ConfigError, RiskError, StoreError
 from qtm.market.instruments import Market
 from qtm.settings import ControlSettings, RiskSettings, Settings
 from qtm.store.database import open_database
@@ -132,7 +133,7 @@ def test_a_failed_gate_stops_at_backtest_with_its_name(desk):
     with pytest.raises(RiskError, match="Deflated Sharpe ratio failed"):
         climb(desk, Rung.REPLAY)
     pack = desk.ladder.pack(TREND, candidate())
-    assert not pack.complete and [one.met for one in pack.requirements] == [True, False]
+    assert not pack.complete and [one.met for one in pack.requirements] == [True, True, False]
 
 
 def test_the_newest_examination_counts(desk):
@@ -177,8 +178,26 @@ def test_a_waiver_carries_to_limited_live_and_no_further(desk):
     climb(desk, Rung.PAPER)
     assert climb(desk, Rung.LIVE_LIMITED).waiver == WAIVER
     desk.clock.set_ms(desk.clock.now_ms() + int(LIMITED_DAYS * DAY_MS))
-    with pytest.raises(RiskError, match="No gate waived: a waiver is in force"):
+    with pytest.raises(RiskError, match="No gate waived: a gate of the verdict is waived"):
         climb(desk, Rung.LIVE)
+
+
+def test_what_a_source_brings_along_passes_once_risk_accepts_it_and_does_not_keep_it_from_live(desk):
+    read = Finding("knows nothing but its bars", False, "reads data by load() [mine.py:9]", acceptable=True)
+    accepted = Waiver((SOURCE,), "rita", "a model trained on 2019")
+
+    def unmet(rung, waiver):
+        evidence = Evidence(TREND, candidate(), Proof((read,)), verdict(), waiver, LIMITED_DAYS)
+        with desk.database.read() as connection:
+            return {
+                one.name: one.observed for one in requirements_of(rung, evidence, connection) if not one.met
+            }
+
+    assert unmet(Rung.REPLAY, None) == {"Knows nothing of its own": read.observed}
+    assert unmet(Rung.REPLAY, WAIVER) == {"Knows nothing of its own": read.observed}
+    assert unmet(Rung.REPLAY, accepted) == unmet(Rung.LIVE, accepted) == {}
+    with pytest.raises(ConfigError, match="risk cannot waive 'sources'"):
+        Waiver(("sources",), "rita", "a typing error")
 
 
 @pytest.mark.parametrize(
