@@ -27,7 +27,7 @@ from qtm.reports.blocks import (
     tone_of,
 )
 from qtm.reports.costs_section import costs_section
-from qtm.reports.formats import money, percent, ratio
+from qtm.reports.formats import MISSING, money, percent, ratio
 from qtm.reports.key_figures import key_figures
 from qtm.reports.made_from import account_lineage_section, lake_version
 from qtm.reports.monthly import monthly_table
@@ -79,18 +79,32 @@ def account_sheet_document(result: AccountResult, verdict: Verdict | None = None
         Section("Exposure", [_exposure_figure(result)], _exposure_note(result)),
         costs_section(result),
         *([Section("On record", [_notes(result)])] if result.notes else []),
-        trades_section(_traded(result), result.open_time_ms, ("Symbol", "Strategy")),
+        trades_section(
+            _traded(result), result.open_time_ms, ("Symbol", "Strategy") if several else ("Symbol",)
+        ),
         account_lineage_section(result),
     ]
     return Document(
-        f"{made_from.strategy} on {made_from.symbol} {made_from.interval}",
+        f"{made_from.strategy} on {_symbols(made_from.symbols)}, {made_from.interval}",
         f"{iso_utc(made_from.first_ms)[:10]} to {iso_utc(made_from.last_ms)[:10]} · "
-        f"{len(made_from.symbols)} symbols · {made_from.market}",
+        f"{len(made_from.symbols)} symbols of {made_from.market}{_params(result)}",
         sections,
         footer="Returns are net of fees, slippage and funding. Ratios use daily returns over "
         f"{DAYS_PER_YEAR:.0f} days; {figures.days:,.1f} days measured. All times UTC.",
         lineage=f"{made_from.strategy} {made_from.strategy_version} · bars {lake_version(made_from)}",
     )
+
+
+def _symbols(names: tuple[str, ...]) -> str:
+    """A few by name, many by their number."""
+    return ", ".join(names) if len(names) <= 3 else f"{len(names)} symbols"
+
+
+def _params(result: AccountResult) -> str:
+    """The parameters of the only strategy; several have theirs among what the run was made from."""
+    lines = result.lineage.strategies
+    chosen = ", ".join(f"{name} {value:g}" for name, value in lines[0].params.items())
+    return f" · {chosen}" if len(lines) == 1 and chosen else ""
 
 
 def _in_words(result: AccountResult) -> str:
@@ -141,8 +155,8 @@ def _parts(parts: pl.DataFrame, by: str) -> Block:
             percent(row["exposure"], 1),
             f"{row['turnover']:,.1f}×",
             money(row["fees"], 2),
-            money(-row["funding"], 2, signed=True) if row["funding"] else "-",
-            money(-row["delisting"], 2) if row["delisting"] else "-",
+            money(-row["funding"], 2, signed=True) if row["funding"] else MISSING,
+            money(-row["delisting"], 2) if row["delisting"] else MISSING,
             f"{row['round_trips']:,}",
         )
         for row in parts.iter_rows(named=True)
@@ -233,5 +247,6 @@ def _traded(result: AccountResult) -> list[Traded]:
     found = []
     for leg, trades in zip(result.legs, result.trades_by_leg, strict=True):
         n, line = int(leg["instrument"]), result.lineage.strategies[int(leg["strategy"])]
-        found.append(Traded(result.panel.instruments[n], trades, (result.panel.names[n], line.name)))
+        owner = (line.name,) if len(result.lineage.strategies) > 1 else ()
+        found.append(Traded(result.panel.instruments[n], trades, (result.panel.names[n], *owner)))
     return found

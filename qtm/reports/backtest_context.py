@@ -7,13 +7,12 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from qtm.backtest.account.result import AccountResult
 from qtm.backtest.conditions.contract import Result
 from qtm.backtest.holdings import Holdings
 from qtm.backtest.overfitting.stress_replay import replay_stress
 from qtm.backtest.statistics import DAYS_PER_YEAR, daily_returns, sharpe_ratio
 from qtm.backtest.tape.result import SymbolResult
-from qtm.reports.backtest_figures import drawdown_path, thinned
+from qtm.reports.backtest_figures import drawdown_path, market_name, thinned
 from qtm.reports.blocks import ACCENT, Block, Cell, figure, numbers, paragraph, table, times, tone_of
 from qtm.reports.formats import percent, ratio
 
@@ -65,8 +64,7 @@ def benchmark_table(result: Result) -> Block:
         ("Beta", ratio(beta), ""),
         ("Alpha a year", percent(alpha, signed=True), ""),
     ]
-    market_name = "Equal parts, held" if isinstance(result, AccountResult) else "Buy and hold"
-    return table(("", "Strategy", market_name), rows, caption="Against the market")
+    return table(("", "Strategy", market_name(result)), rows, caption="Against the market")
 
 
 def crisis_table(result: Result) -> Block:
@@ -77,7 +75,6 @@ def crisis_table(result: Result) -> Block:
     rows = [
         (
             one.name,
-            f"{one.first_day} to {one.last_day}" if one.first_day != one.last_day else one.first_day,
             # What shows as nothing is neither gain nor loss.
             Cell(percent(one.strategy_return, signed=True), tone_of(round(one.strategy_return, 4))),
             percent(one.market_return, signed=True),
@@ -85,5 +82,5 @@ def crisis_table(result: Result) -> Block:
         )
         for one in found
     ]
-    headers = ("Event", "Days", "Strategy", "Market", "Worst fall inside")
-    return table(headers, rows, text_columns=2, caption="Days of crisis")
+    headers = ("Event", "Strategy", "Market", "Worst fall inside")
+    return table(headers, rows, caption="Days of crisis")

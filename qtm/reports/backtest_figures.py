@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qtm.backtest.account.result import AccountResult
 from qtm.backtest.conditions.contract import Result
 from qtm.backtest.session import DAY_MS
 from qtm.backtest.statistics import DAYS_PER_YEAR, daily_equity, daily_returns
@@ -41,6 +42,11 @@ def drawdown_path(equity: Floats, cash: float) -> Floats:
     return np.asarray(equity / np.maximum(np.maximum.accumulate(equity), cash) - 1.0)
 
 
+def market_name(result: Result) -> str:
+    """What the run is measured against."""
+    return "Equal parts, held" if isinstance(result, AccountResult) else "Buy and hold"
+
+
 def equity_figure(result: Result) -> Block:
     """Equity against buying and holding, with the drawdown underneath."""
     moments, equity = result.bars.open_time_ms + result.bars.interval.ms, result.equity
@@ -49,7 +55,7 @@ def equity_figure(result: Result) -> Block:
     lines = []
     for name, values, colour, width, axis in (
         ("Strategy", equity, ACCENT, 1.8, "y"),
-        ("Buy and hold", holding, NEUTRAL, 1.1, "y"),
+        (market_name(result), holding, NEUTRAL, 1.1, "y"),
         ("Drawdown", fall, BAD, 1.0, "y2"),
     ):
         kept = thinned(values)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 Tone = Literal["", "good", "bad", "warn", "muted"]
 
-INK, MUTED, GRID = "#18212b", "#5b6876", "#e3e8ee"
+INK, MUTED, GRID, ZERO, PAPER = "#18212b", "#5b6876", "#e3e8ee", "#cfd7df", "#ffffff"
 ACCENT, GOOD, BAD, WARN, NEUTRAL = "#1f5fbf", "#17795a", "#b93a32", "#a86a00", "#9aa6b2"
 SERIES = ("#1f5fbf", "#d9822b", "#17795a", "#8a4fbf", "#b93a32", "#3a8fb7", "#7a8794", "#c2a000")
 """Colours of lines and bars: one ink, one accent, and a qualitative list for several series."""

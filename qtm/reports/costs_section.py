@@ -117,7 +117,7 @@ def _refusals(orders: pl.DataFrame) -> list[tuple[str, str]]:
     rows = []
     for control, number in refused["control"].value_counts(sort=True).iter_rows():
         named = ", ".join(f"{one} {CONTROL_NAMES.get(one, '')}".strip() for one in str(control).split(","))
-        rows.append((f"  by {named}", f"{number:,}"))
+        rows.append((f"\N{EM SPACE}by {named}", f"{number:,}"))
     return rows
 
 
@@ -126,11 +126,14 @@ def _costs_figure(result: BacktestResult | AccountResult) -> Block:
     fills = filled(result)
     if fills.size == 0:
         return paragraph("Nothing was filled, nothing was paid.", "muted")
+    opened, step_ms = result.open_time_ms, result.bars.interval.ms
+    moments = np.concatenate((opened[:1], fills["decided_ms"], opened[-1:] + step_ms))
     lines: list[dict[str, Any]] = []
     for name, paid, colour in (
         ("Fees", np.cumsum(fills["fee"]), BAD),
         ("Slippage and impact", np.cumsum(slippage_paid(result)), NEUTRAL),
     ):
+        paid = np.concatenate(([0.0], paid, paid[-1:]))
         kept = thinned(paid)
         lines.append(
             {
@@ -138,7 +141,7 @@ def _costs_figure(result: BacktestResult | AccountResult) -> Block:
                 "mode": "lines",
                 "name": name,
                 "line": {"color": colour, "width": 1.4},
-                "x": times(fills["decided_ms"][kept]),
+                "x": times(moments[kept]),
                 "y": numbers(paid[kept]),
                 "hovertemplate": "%{y:,.2f}",
             }

@@ -34,7 +34,7 @@ def price(value: float) -> str:
 
 
 def _minus(text: str) -> str:
-    """A true minus sign, and none before a zero."""
-    if text.startswith("-") and not text.strip("-0.,"):
+    """A true minus sign, and no sign before a zero."""
+    if text.startswith(("-", "+")) and not text.strip("-+0.,"):
         return text[1:]
     return text.replace("-", "\N{MINUS SIGN}")

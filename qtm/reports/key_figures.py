@@ -18,7 +18,12 @@ def key_figures(s: Statistics, cash: float, exposure: Card, *, funded: bool) -> 
                 tone_of(s.total_return),
             ),
             Card("Sharpe", ratio(s.sharpe), f"Sortino {ratio(s.sortino)}", tone_of(s.sharpe)),
-            Card("Max drawdown", percent(-s.max_drawdown), f"longest {s.max_drawdown_days:,.1f} days", "bad"),
+            Card(
+                "Max drawdown",
+                percent(-s.max_drawdown),
+                f"longest {s.max_drawdown_days:,.{1 if s.max_drawdown_days < 100 else 0}f} days",
+                "bad",
+            ),
             Card("Volatility", percent(s.volatility), "annual, of daily returns"),
             Card("Calmar", ratio(s.calmar), "annual return / drawdown", tone_of(s.calmar)),
             Card("CVaR 95 %", percent(s.cvar_95), f"daily; VaR {percent(s.var_95)}"),

@@ -102,7 +102,7 @@ def _refusals(result: OrdersResult) -> list[tuple[str, str]]:
     rows = []
     for control, number in refused["control"].value_counts(sort=True).iter_rows():
         named = ", ".join(f"{one} {CONTROL_NAMES.get(one, '')}".strip() for one in str(control).split(","))
-        rows.append((f"  by {named}", f"{number:,}"))
+        rows.append((f"\N{EM SPACE}by {named}", f"{number:,}"))
     return rows
 
 

@@ -20,10 +20,15 @@ import orjson
 from qtm.errors import StoreError
 from qtm.reports.blocks import (
     ACCENT,
+    BAD,
+    GOOD,
     GRID,
     INK,
     MUTED,
+    PAPER,
     SERIES,
+    WARN,
+    ZERO,
     Block,
     Card,
     Cards,
@@ -36,13 +41,18 @@ from qtm.reports.blocks import (
     Table,
 )
 
+_ONE_LINE, _A_SENTENCE = 17, 40
+"""Characters of a cell of words that never wraps, and of one that is given room to."""
+
 
 def render_page(document: Document) -> str:
     """One self-contained HTML page."""
     figure_numbers = count(1)
     body = "\n".join(_section(section, figure_numbers) for section in document.sections)
     drawing = (
-        f"<script>{_plotly_script()}</script>\n<script>{_DRAW}</script>" if "data-figure=" in body else ""
+        f"<script>{_plotly_script()}</script>\n<script>{_drawing_script()}</script>"
+        if "data-figure=" in body
+        else ""
     )
     title, subtitle = html.escape(document.title), html.escape(document.subtitle)
     closing = " ".join(text for text in (document.footer, document.lineage) if text)
@@ -139,7 +149,14 @@ def _cell(cell: Cell, kind: str) -> str:
         colour = html.escape(cell.colour)
         bar = f"linear-gradient(90deg,{colour} {cell.share:.1%},transparent {cell.share:.1%})"
         style = f' style="background:{colour if cell.share >= 1.0 else bar}"'
-    return f'<td class="{kind} {cell.tone}"{style}>{html.escape(cell.text)}</td>'
+    return f'<td class="{kind}{_width(cell, kind)} {cell.tone}"{style}>{html.escape(cell.text)}</td>'
+
+
+def _width(cell: Cell, kind: str) -> str:
+    """Days, times and single words stay on one line; a table that is wider than its box scrolls."""
+    if kind != "text":
+        return ""
+    return " whole" if len(cell.text) <= _ONE_LINE else " long" if len(cell.text) > _A_SENTENCE else ""
 
 
 def _figure(figure: Figure, number: int) -> str:
@@ -157,7 +174,7 @@ def _figure(figure: Figure, number: int) -> str:
 
 def _base_layout(height: int) -> dict[str, Any]:
     axis = {
-        "gridcolor": GRID, "linecolor": GRID, "zerolinecolor": "#cfd7df", "automargin": True,
+        "gridcolor": GRID, "linecolor": GRID, "zerolinecolor": ZERO, "automargin": True,
         "title": {"font": {"size": 12, "color": MUTED}, "standoff": 8},
     }  # fmt: skip
     return {
@@ -172,7 +189,7 @@ def _base_layout(height: int) -> dict[str, Any]:
         },
         "colorway": list(SERIES),
         "hovermode": "x unified",
-        "hoverlabel": {"bgcolor": "#ffffff", "bordercolor": GRID, "font": {"size": 12}},
+        "hoverlabel": {"bgcolor": PAPER, "bordercolor": GRID, "font": {"size": 12}},
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 12}},
         "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": "#c3ccd5", "activecolor": ACCENT},
         "xaxis": dict(axis),
@@ -192,16 +209,35 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+_IN_THE_DARK = {
+    INK: "#e4e9ef", MUTED: "#97a5b4", GRID: "#2c3744", PAPER: "#19212b", ZERO: "#465362",
+    ACCENT: "#6aa3f2", GOOD: "#46b88f", BAD: "#e8766e", WARN: "#d9a24a",
+}  # fmt: skip
+"""The colours of figures where the reader's screen is dark, as in `page.css`."""
+
 _DRAW = """
-for (const source of document.querySelectorAll('script[data-figure]')) {
-  const figure = JSON.parse(source.textContent);
-  Plotly.newPlot(source.dataset.figure, figure.data, figure.layout,
-    {responsive: true, displaylogo: false, modeBarButtonsToRemove: ['select2d', 'lasso2d', 'autoScale2d']});
+const dark = matchMedia('(prefers-color-scheme: dark)'), night = %s;
+function draw(isDark) {
+  for (const source of document.querySelectorAll('script[data-figure]')) {
+    let text = source.textContent;
+    if (isDark) for (const [day, colour] of Object.entries(night)) text = text.replaceAll(day, colour);
+    const figure = JSON.parse(text);
+    Plotly.react(source.dataset.figure, figure.data, figure.layout,
+      {responsive: true, displaylogo: false, modeBarButtonsToRemove: ['select2d', 'lasso2d', 'autoScale2d']});
+  }
 }
+draw(dark.matches);
+dark.addEventListener('change', () => draw(dark.matches));
 addEventListener('beforeprint', () => {
+  if (dark.matches) draw(false);
   for (const box of document.querySelectorAll('.figure')) Plotly.Plots.resize(box);
 });
+addEventListener('afterprint', () => { if (dark.matches) draw(true); });
 """
+
+
+def _drawing_script() -> str:
+    return _DRAW % orjson.dumps(_IN_THE_DARK).decode()
 
 
 @cache

@@ -75,7 +75,7 @@ def prices_section(result: AccountResult) -> Section:
         "buttons": choices, "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom",
         "bgcolor": "rgba(0,0,0,0)", "pad": {"b": 2},
     }  # fmt: skip
-    layout = {"updatemenus": [menu], "margin": {"t": 44}} if len(shown) > 1 else {}
+    layout = {"updatemenus": [menu], "margin": {"t": 72}} if len(shown) > 1 else {}
     of_how_many = f", of the {CHARTS} most traded of {len(found)}" if len(found) > CHARTS else ""
     words = (
         f"{shown[0].name}, the most traded; choose another symbol at the chart{of_how_many}. "

@@ -18,7 +18,7 @@ def verdict_section(verdict: Verdict | None) -> Section:
             [
                 paragraph(
                     "No examination of exactly this code, these parameters, symbols and interval is on "
-                    "record: how much of the result is luck is unknown. `qtm overfit` examines it.",
+                    "record: how much of the result is luck is unknown. The command qtm overfit examines it.",
                     "warn",
                 )
             ],

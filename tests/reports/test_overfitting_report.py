@@ -55,8 +55,8 @@ def test_the_tear_sheet_shows_the_verdict_it_is_given(examined):
 def test_a_crisis_without_a_position_is_neither_gain_nor_loss():
     never = conditions(bars_from(noise_steps(400, 1))).run(TREND, TREND.params({"fast": 900, "slow": 1000}))
     crises = crisis_table(never)
-    assert isinstance(crises, Table) and {row[2].text for row in crises.rows} == {"+0.00\u00a0%"}
-    assert {row[2].tone for row in crises.rows} == {""}
+    assert isinstance(crises, Table) and {row[1].text for row in crises.rows} == {"0.00\u00a0%"}
+    assert {row[1].tone for row in crises.rows} == {""}
 
 
 def test_bounds_read_as_people_write_them(examined):
