@@ -8,7 +8,7 @@ import dagster as dg
 
 from assets.weights_table import DATASET as WEIGHTS
 from assets.weights_table import SCHEMA as WEIGHTS_SCHEMA
-from qtm.market.bars import BAR_SCHEMA, FUNDING_SCHEMA
+from qtm.market.schemas import BAR_SCHEMA, FUNDING_SCHEMA
 
 MEANING = {
     "symbol": "the venue's name of the pair or contract",

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from qtm.clock import iso_utc
 from qtm.errors import DataError
 from qtm.market.bars import BarSeries
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _JITTER_MS = 60_000
 _HOUR_MS = 3_600_000

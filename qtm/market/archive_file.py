@@ -15,7 +15,7 @@ from isal.igzip_lib import IsalError
 
 from qtm.clock import iso_utc
 from qtm.errors import DataError
-from qtm.market.bars import BAR_SCHEMA, FUNDING_SCHEMA, TRADE_SCHEMA
+from qtm.market.schemas import BAR_SCHEMA, FUNDING_SCHEMA, TRADE_SCHEMA
 
 _MICROSECONDS_FROM = 100_000_000_000_000
 """Times from here on are microseconds: as milliseconds this is the year 5138."""

@@ -10,10 +10,11 @@ import polars as pl
 
 from qtm.clock import iso_utc
 from qtm.errors import DataError
-from qtm.market.bars import BAR_SCHEMA, FUNDING_SCHEMA, TRADE_SCHEMA, BarKind
+from qtm.market.bars import BarKind
 from qtm.market.delta import quoted
 from qtm.market.instruments import Market
 from qtm.market.intervals import Interval
+from qtm.market.schemas import BAR_SCHEMA, FUNDING_SCHEMA, TRADE_SCHEMA
 
 INSTRUMENTS = "instruments"
 

@@ -14,7 +14,7 @@ import polars as pl
 
 from qtm.clock import iso_utc
 from qtm.errors import DataError, StoreError
-from qtm.market.bars import BAR_SCHEMA, FUNDING_SCHEMA, TRADE_SCHEMA, BarKind, BarSeries
+from qtm.market.bars import BarKind, BarSeries
 from qtm.market.datasets import INSTRUMENTS as INSTRUMENTS
 from qtm.market.datasets import Window as Window
 from qtm.market.datasets import bars_dataset as bars_dataset
@@ -29,6 +29,7 @@ from qtm.market.instrument_rows import instrument_of, rows_of
 from qtm.market.instruments import Instrument, Market
 from qtm.market.intervals import Interval
 from qtm.market.lake_sql import answer
+from qtm.market.schemas import BAR_SCHEMA, FUNDING_SCHEMA, TRADE_SCHEMA
 from qtm.settings import Settings
 
 

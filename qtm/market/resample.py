@@ -5,8 +5,8 @@ from __future__ import annotations
 import polars as pl
 
 from qtm.errors import ConfigError
-from qtm.market.bars import BAR_SCHEMA
 from qtm.market.intervals import Interval
+from qtm.market.schemas import BAR_SCHEMA
 
 
 def resample(bars: pl.LazyFrame, source: Interval, target: Interval) -> pl.LazyFrame:

@@ -14,8 +14,9 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 from qtm.clock import Clock, SystemClock, iso_utc
 from qtm.errors import ConfigError, DataError, VenueError
 from qtm.market.archive_file import require_true
-from qtm.market.bars import BAR_SCHEMA, FUNDING_SCHEMA, BarKind
+from qtm.market.bars import BarKind
 from qtm.market.instruments import Instrument, Market, instrument_from_exchange_info
+from qtm.market.schemas import BAR_SCHEMA, FUNDING_SCHEMA
 from qtm.market.source import Bars, Part, Rows, Series, Trades
 from qtm.market.weight import WeightBudget
 

@@ -16,10 +16,10 @@ import polars as pl
 
 from qtm.clock import iso_utc
 from qtm.errors import ConfigError, DataError
-from qtm.market.bars import BAR_SCHEMA, FUNDING_SCHEMA
 from qtm.market.instruments import Instrument, Market
 from qtm.market.intervals import Interval
 from qtm.market.packaged import packaged_instrument, packaged_instruments
+from qtm.market.schemas import BAR_SCHEMA, FUNDING_SCHEMA
 from qtm.market.source import SYNTHETIC, Bars, Part, Rows, Series, Trades
 from qtm.market.synthetic_path import DAY_MS, GENESIS_DAY, HOUR_MS, Floats, SyntheticPath
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from qtm.errors import ConfigError
-from qtm.market.bars import BAR_SCHEMA
 from qtm.market.instruments import Instrument
 from qtm.market.intervals import Interval
+from qtm.market.schemas import BAR_SCHEMA
 from qtm.market.synthetic import synthetic_bars
 from qtm.paper.bar_builder import BarBuilder
 from qtm.paper.klines import KlineHistory

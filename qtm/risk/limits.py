@@ -13,13 +13,15 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from qtm.errors import ConfigError
 from qtm.market.instruments import Instrument
 from qtm.risk.limit_file import LimitFile, Scope, overlaid, read_file, validated
 from qtm.risk.rules import AT_LOSS_LIMIT, HALTED, GateLimits
-from qtm.settings import RiskSettings
+
+if TYPE_CHECKING:
+    from qtm.settings import RiskSettings
 
 MISSING = Decimal("NaN")
 """Stands for a limit nobody set; every comparison with it refuses."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import importlib
-import importlib.metadata
 import importlib.util
 import sys
 from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from qtm.errors import StrategyError
@@ -26,13 +25,24 @@ Strategy = StepStrategy | OrderStrategy | AllocatorStrategy | PythonStrategy
 @cache
 def bundled_strategies() -> dict[str, Strategy]:
     """The strategies that come with the platform or with installed packages, by name."""
-    found: dict[str, Strategy] = {}
-    for name in bundled.modules():
-        module = importlib.import_module(f"qtm.strategies.bundled.{name}")
-        found[module.strategy.name] = module.strategy
-    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
-        found[entry.name] = _checked(entry.load(), f"entry point {entry.name} = {entry.value}")
-    return dict(sorted(found.items()))
+    return {name: _bundled(name) for name in sorted(_entries())}
+
+
+@cache
+def _entries() -> dict[str, EntryPoint]:
+    """Where the strategies of the platform and of installed packages are, by name, with none imported yet."""
+    own = (
+        EntryPoint(name.replace("_", "-"), f"{bundled.__name__}.{name}:strategy", ENTRY_POINTS)
+        for name in bundled.modules()
+    )
+    return {one.name: one for one in (*own, *entry_points(group=ENTRY_POINTS))}
+
+
+@cache
+def _bundled(name: str) -> Strategy:
+    """One of them; what the others need is not imported."""
+    entry = _entries()[name]
+    return _checked(entry.load(), f"entry point {name} = {entry.value}")
 
 
 def list_strategies(kind: str | None = None) -> list[Strategy]:
@@ -75,9 +85,9 @@ def load_strategy(name_or_path: str) -> Strategy:
     """
     if name_or_path.endswith(".py"):
         return _from_file(Path(name_or_path))
-    known = bundled_strategies()
+    known = sorted(_entries())
     if name_or_path in known:
-        return known[name_or_path]
+        return _bundled(name_or_path)
     close = difflib.get_close_matches(name_or_path, known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     raise StrategyError(

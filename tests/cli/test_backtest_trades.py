@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from qtm.cli import honesty, research, sweep
 from qtm.errors import DataError
-from qtm.market.bars import TRADE_SCHEMA
 from qtm.market.datasets import Window, trades_dataset
 from qtm.market.instruments import Market
 from qtm.market.lake import Lake
+from qtm.market.schemas import TRADE_SCHEMA
 from qtm.market.synthetic import synthetic_funding, synthetic_instruments
 from qtm.research import backtest
 from qtm.settings import settings

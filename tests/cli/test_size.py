@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 
 from qtm.cli import size
 from qtm.errors import ConfigError, DataError
-from qtm.market.bars import BAR_SCHEMA
 from qtm.market.instruments import Market
 from qtm.market.intervals import Interval
 from qtm.market.lake import Lake
+from qtm.market.schemas import BAR_SCHEMA
 from qtm.market.synthetic import synthetic_instruments
 from qtm.settings import settings
 

@@ -10,8 +10,8 @@ import pytest
 
 from qtm.errors import DataError
 from qtm.market.archive_file import parse_bars, parse_funding, unzip_single
-from qtm.market.bars import BAR_SCHEMA
 from qtm.market.lake import month_window
+from qtm.market.schemas import BAR_SCHEMA
 from tests.market.archive_files import HEADER, kline, minutes
 
 MONTH = month_window("2024-01")

@@ -11,10 +11,11 @@ import polars as pl
 import pytest
 
 from qtm.errors import ConfigError, DataError, StoreError
-from qtm.market.bars import BAR_SCHEMA, BarKind
+from qtm.market.bars import BarKind
 from qtm.market.instruments import Instrument, Market
 from qtm.market.intervals import Interval
 from qtm.market.lake import Lake, Window, month_window, months_between
+from qtm.market.schemas import BAR_SCHEMA
 
 MINUTE_MS = 60_000
 JANUARY = month_window("2024-01")[0]

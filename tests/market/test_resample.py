@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 
 from qtm.errors import ConfigError
-from qtm.market.bars import BAR_SCHEMA
 from qtm.market.intervals import Interval
 from qtm.market.resample import resample
+from qtm.market.schemas import BAR_SCHEMA
 
 MINUTE = 60_000
 

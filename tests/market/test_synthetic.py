@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qtm.errors import ConfigError, DataError
-from qtm.market.bars import BAR_SCHEMA
 from qtm.market.instruments import Market
 from qtm.market.intervals import Interval
 from qtm.market.lake import month_window
 from qtm.market.packaged import packaged_instrument
 from qtm.market.resample import resample
+from qtm.market.schemas import BAR_SCHEMA
 from qtm.market.synthetic import synthetic_bars, synthetic_funding, synthetic_instruments
 
 DAY_MS = 86_400_000

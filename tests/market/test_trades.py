@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from qtm.errors import ConfigError, DataError
-from qtm.market.bars import TRADE_SCHEMA
 from qtm.market.ingest import ingest_series
 from qtm.market.instruments import Market
 from qtm.market.lake import Lake, month_window
+from qtm.market.schemas import TRADE_SCHEMA
 from qtm.market.source import Trades
 from qtm.market.synthetic import SyntheticMarket
 from qtm.market.vision import VisionArchive

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from qtm.market.bars import BAR_SCHEMA
 from qtm.market.instruments import Market
 from qtm.market.intervals import Interval
 from qtm.market.lake import Lake
+from qtm.market.schemas import BAR_SCHEMA
 from tests.portfolio.problems import heavy_tailed_returns
 
 DAY_MS = 86_400_000

@@ -8,10 +8,10 @@ import polars as pl
 import pytest
 
 from qtm.errors import ConfigError, DataError
-from qtm.market.bars import BAR_SCHEMA, FUNDING_SCHEMA
 from qtm.market.instruments import Market
 from qtm.market.intervals import Interval
 from qtm.market.lake import Lake
+from qtm.market.schemas import BAR_SCHEMA, FUNDING_SCHEMA
 from qtm.portfolio.covariance import CovarianceModel
 from qtm.portfolio.daily import allocate_daily, daily_mean, daily_scenarios
 from qtm.portfolio.history import daily_history

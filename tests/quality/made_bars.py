@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import polars as pl
 
-from qtm.market.bars import BAR_SCHEMA
 from qtm.market.instruments import Market
 from qtm.market.intervals import Interval
 from qtm.market.lake import Lake
+from qtm.market.schemas import BAR_SCHEMA
 
 START = 1_704_067_200_000
 MINUTE_MS = 60_000

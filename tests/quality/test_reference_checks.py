@@ -9,10 +9,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from qtm.market.bars import FUNDING_SCHEMA
 from qtm.market.instruments import Market
 from qtm.market.lake import Lake
 from qtm.market.packaged import packaged_instrument
+from qtm.market.schemas import FUNDING_SCHEMA
 from qtm.quality.judge import check_funding, check_instruments
 from tests.quality.made_bars import HOUR_MS, START
 

@@ -1,23 +1,26 @@
-"""What an account run leaves behind: equity, orders, and what each asset and strategy earned and cost."""
+"""What an account run leaves behind: equity, orders, and what each asset and strategy earned and cost.
+
+Its tables need polars, a fifth of a run's memory: that is imported when a table is asked for.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
-from qtm.backtest.account.memory import ACCOUNT_CAUSES, ACCOUNT_STATUS
 from qtm.backtest.account.panel import Panel
 from qtm.backtest.session import LossLimit
 from qtm.backtest.statistics import Statistics, round_trips_of_books, statistics_of
 from qtm.market.bars import BarSeries
 from qtm.market.instruments import Instrument
-from qtm.risk.rules import controls
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Floats = npt.NDArray[np.float64]
 
@@ -214,42 +217,6 @@ class AccountResult:
             nothing,
         )
 
-    @cached_property
-    def orders(self) -> pl.DataFrame:
-        """Every finished order of every leg: decision, limit, outcome, fill, fee, and the book after it."""
-        rows = self.order_rows
-        instrument = self.legs["instrument"][rows["leg"]]
-        step = self.sizes[instrument]
-        tick = np.array([float(one.tick_size) for one in self.panel.instruments])[instrument]
-        lots = rows["lots"]
-        masks, which = np.unique(rows["breached"], return_inverse=True)
-        refusals = np.array([",".join(controls(int(mask))) for mask in masks], dtype=object)
-        names = np.array(self.panel.names, dtype=object)
-        strategies = np.array([line.name for line in self.lineage.strategies], dtype=object)
-        return pl.DataFrame(
-            {
-                "bar": rows["bar"],
-                "decided_ms": rows["decided_ms"],
-                "strategy": pl.Series(list(strategies[self.legs["strategy"][rows["leg"]]]), dtype=pl.String),
-                "symbol": pl.Series(list(names[instrument]), dtype=pl.String),
-                "sequence": rows["sequence"],
-                "side": pl.Series(np.where(lots > 0, "BUY", "SELL").tolist(), dtype=pl.String),
-                "lots": np.abs(lots),
-                "qty": np.abs(lots) * step,
-                "filled_lots": np.abs(rows["filled_lots"]),
-                "filled_qty": np.abs(rows["filled_lots"]) * step,
-                "crossed_lots": rows["crossed_lots"],
-                "limit_price": rows["limit_ticks"] * tick,
-                "status": _words(rows["status"], ACCOUNT_STATUS),
-                "cause": _words(rows["cause"], ACCOUNT_CAUSES),
-                "control": pl.Series(list(refusals[which]), dtype=pl.String),
-                "fill_price": rows["fill_price"],
-                "fee": rows["fee"],
-                "qty_after": rows["qty_after"],
-                "cash_after": rows["cash_after"],
-            }
-        )
-
     @property
     def trades(self) -> npt.NDArray[np.void]:
         """The round trips of all legs in order of their end, an array of `qtm.backtest.statistics.TRADE`."""
@@ -290,79 +257,32 @@ class AccountResult:
         )
 
     @cached_property
-    def by_leg(self) -> pl.DataFrame:
-        """A row per leg: what it earned, traded, paid and held.
+    def orders(self) -> pl.DataFrame:
+        """Every finished order of every leg; see `qtm.backtest.account.tables.orders_of`."""
+        from qtm.backtest.account.tables import orders_of
 
-        `profit` is in quote currency after all costs, `contribution` the same over the starting cash;
-        `exposure` is its average absolute position over the account's equity, `turnover` its traded value a
-        year over average equity.
-        """
-        years = len(self.panel) * self.panel.interval.ms / (365.0 * 86_400_000)
-        closes = _last_closes(self.panel)
-        rows = []
-        for s, leg in enumerate(self.legs):
-            n = int(leg["instrument"])
-            profit = float(leg["flow"] - self.start_flow[s] + leg["qty"] * closes[n])
-            rows.append(
-                {
-                    "strategy": self.lineage.strategies[int(leg["strategy"])].name,
-                    "symbol": self.panel.names[n],
-                    "profit": profit,
-                    "contribution": profit / self.cash,
-                    "exposure": self._exposure(s),
-                    "turnover": float(leg["traded_notional"]) / float(self.equity.mean()) / years,
-                    "traded": float(leg["traded_notional"]),
-                    "fees": float(leg["fees"]),
-                    "funding": float(leg["funding_paid"]),
-                    "delisting": float(leg["delisting_cost"]),
-                    "fills": int(leg["fills"]),
-                    "crossed_lots": float(leg["crossed"]),
-                    "round_trips": len(self.trades_by_leg[s]),
-                    "position": float(leg["qty"]),
-                }
-            )
-        return pl.DataFrame(rows)
+        return orders_of(self)
+
+    @cached_property
+    def by_leg(self) -> pl.DataFrame:
+        """A row per leg: what it earned, traded, paid and held; see `qtm.backtest.account.tables.by_leg`."""
+        from qtm.backtest.account.tables import by_leg
+
+        return by_leg(self)
 
     @cached_property
     def by_asset(self) -> pl.DataFrame:
         """`by_leg` summed over the strategies, most profitable first."""
-        return _summed(self.by_leg, "symbol")
+        from qtm.backtest.account.tables import summed
+
+        return summed(self.by_leg, "symbol")
 
     @cached_property
     def by_strategy(self) -> pl.DataFrame:
         """`by_leg` summed over the instruments."""
-        return _summed(self.by_leg, "strategy")
+        from qtm.backtest.account.tables import summed
 
-    def _exposure(self, s: int) -> float:
-        """Average of |position| over the account's equity, at the closes of a leg's bars."""
-        rows = self.order_rows[(self.order_rows["leg"] == s) & (self.order_rows["filled_lots"] != 0.0)]
-        held = np.concatenate(([self.start_qty[s]], rows["qty_after"]))
-        edges = np.concatenate(([0], np.clip(rows["bar"] + 1, 0, len(self.panel)), [len(self.panel)]))
-        close = self.panel.close[:, self.legs["instrument"][s]]
-        total = 0.0
-        for qty, first, last in zip(held, edges[:-1], edges[1:], strict=True):
-            if qty != 0.0 and last > first:
-                total += abs(float(qty)) * float(np.nansum(close[first:last] / self.equity[first:last]))
-        return total / len(self.panel)
-
-
-def _words(codes: npt.NDArray[np.int64], names: tuple[str, ...]) -> pl.Series:
-    return pl.Series(np.array(names, dtype=object)[codes].tolist(), dtype=pl.String)
-
-
-def _last_closes(panel: Panel) -> Floats:
-    """The last close of every instrument, zero for one that never traded; shape (N,)."""
-    last = np.zeros(len(panel.instruments))
-    for n in range(last.size):
-        known = np.flatnonzero(np.isfinite(panel.close[:, n]))
-        if known.size:
-            last[n] = panel.close[known[-1], n]
-    return last
-
-
-def _summed(table: pl.DataFrame, by: str) -> pl.DataFrame:
-    figures = [name for name in table.columns if name not in ("strategy", "symbol", "position")]
-    return table.group_by(by, maintain_order=True).agg(pl.col(figures).sum()).sort("profit", descending=True)
+        return summed(self.by_leg, "strategy")
 
 
 def digest_of(result: Any) -> str:

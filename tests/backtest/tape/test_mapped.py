@@ -14,11 +14,11 @@ from qtm.backtest.tape.events import Tape, tape_of_trades
 from qtm.backtest.tape.funding import with_payments
 from qtm.backtest.tape.mapped import tape_of_lake
 from qtm.errors import DataError
-from qtm.market.bars import TRADE_SCHEMA
 from qtm.market.columns import ColumnFiles
 from qtm.market.datasets import Window, trades_dataset
 from qtm.market.instruments import Market
 from qtm.market.lake import Lake
+from qtm.market.schemas import TRADE_SCHEMA
 from qtm.market.synthetic import synthetic_funding
 from tests.backtest.scripted import instrument
 

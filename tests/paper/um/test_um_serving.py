@@ -12,10 +12,10 @@ import polars as pl
 import pytest
 
 from qtm.errors import DataError
-from qtm.market.bars import FUNDING_SCHEMA
 from qtm.market.instruments import Market
 from qtm.market.intervals import Interval
 from qtm.market.lake import Lake
+from qtm.market.schemas import FUNDING_SCHEMA
 from qtm.market.synthetic import synthetic_bars, synthetic_instruments
 from qtm.paper import sources
 from qtm.paper.um.orders import NewUmOrder
