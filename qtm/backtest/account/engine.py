@@ -26,7 +26,7 @@ from qtm.risk.sized_targets import SizingBars, bars_to_measure, last_seen
 from qtm.risk.sizing import SizingRule
 from qtm.trading.margin import MarginMode
 
-_BLOCK = 8_192
+_BLOCK = 2_048
 """Rows between two releases of pages of a mapped panel."""
 
 
@@ -183,14 +183,15 @@ def _run(
         mine["compiled"] = one.compiled is not None
         mine["stepped_ms"] = memory.seen[mine["instrument"]]
         one.start()
-    loop = _Loop(sitting, panel, memory, seen)
+    loop, mapped = _Loop(sitting, panel, memory, seen), panel.mapped()
     for block in range(0, len(panel), _BLOCK):
         end = min(block + _BLOCK, len(panel))
         for first in range(block, end, len(memory.changes)):
             last = min(first + len(memory.changes), end)
             loop.ask_ahead(ledger, first, last)
             ledger = loop.run(ledger, first, last)
-        panel.forget(block, end)
+        for table in mapped:
+            table.forget(block, end)
     return ledger
 
 

@@ -25,6 +25,21 @@ _BLOCK = 8_192
 """Rows that are looked at together, so that a mapped panel stays on disk."""
 
 
+class MappedTable(NamedTuple):
+    """A table in a mapped file: the mapping, the byte it begins at, and the bytes of a row."""
+
+    file: mmap.mmap
+    start: int
+    row: int
+
+    def forget(self, first: int, last: int) -> None:
+        """Tell the system that the rows will not be read again soon: their pages can go."""
+        begin = (self.start + first * self.row) // mmap.PAGESIZE * mmap.PAGESIZE
+        end = (self.start + last * self.row) // mmap.PAGESIZE * mmap.PAGESIZE
+        if end > begin:
+            self.file.madvise(mmap.MADV_DONTNEED, begin, end - begin)
+
+
 class Listed(NamedTuple):
     """One instrument with its bars, and its funding where it is a perpetual that is to pay any."""
 
@@ -66,10 +81,12 @@ class Panel:
     rates: Floats
 
     def __post_init__(self) -> None:
+        mapped = self.mapped()
         for first in range(0, len(self), _BLOCK):
             last = min(first + _BLOCK, len(self))
             self._require_sound(first, last)
-            self.forget(first, last)
+            for table in mapped:
+                table.forget(first, last)
 
     def __len__(self) -> int:
         return int(self.open_time_ms.shape[0])
@@ -173,21 +190,18 @@ class Panel:
                     remedy="run the quality checks on this period",
                 )
 
-    def forget(self, first: int, last: int) -> None:
-        """Tell the system that the rows will not be read again soon: pages of a mapped file can go."""
+    def mapped(self) -> list[MappedTable]:
+        """The tables that lie in mapped files."""
+        found = []
         for name in (*PRICES, "volume"):
             table = getattr(self, name)
             base: Any = table
             while isinstance(base, np.ndarray):
                 base = base.base
-            if not isinstance(base, mmap.mmap):
-                continue
-            start = table.ctypes.data - np.frombuffer(base, np.uint8).ctypes.data
-            row = table.strides[0]
-            begin = (start + first * row) // mmap.PAGESIZE * mmap.PAGESIZE
-            end = (start + last * row) // mmap.PAGESIZE * mmap.PAGESIZE
-            if end > begin:
-                base.madvise(mmap.MADV_DONTNEED, begin, end - begin)
+            if isinstance(base, mmap.mmap):
+                start = table.ctypes.data - np.frombuffer(base, np.uint8).ctypes.data
+                found.append(MappedTable(base, start, table.strides[0]))
+        return found
 
 
 def _union(columns: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
