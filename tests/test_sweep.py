@@ -82,7 +82,7 @@ _SLOW_SWEEP = """
 def test_a_sweep_killed_in_the_middle_goes_on_to_the_same_table(method: str, home: Path) -> None:
     child = subprocess.Popen([sys.executable, "-c", textwrap.dedent(_SLOW_SWEEP), method], env=os.environ)
     rows = home / "sweeps"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not any(file.stat().st_size > 3_000 for file in rows.glob("*/rows.bin")):
         assert child.poll() is None and time.monotonic() < deadline, "the sweep ended before it was killed"
         time.sleep(0.02)

@@ -47,7 +47,7 @@ class RawHttp:
             self._streams = await asyncio.open_connection("127.0.0.1", self.port)
         reader, writer = self._streams
         writer.write(request)
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
         length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
         body = await reader.readexactly(length)
         if b"connection: close" in head.lower():

@@ -223,7 +223,7 @@ async def test_the_other_websocket_requests_and_streams_of_ccxt(trading: tuple[A
     mover = asyncio.create_task(advancing())
     try:
         both = [B, "ETH/USDT"]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert (await client.watch_tickers(both)).keys() <= set(both)
             assert (await client.watch_trades_for_symbols(both))[0]["symbol"] in both
             assert (await client.watch_order_book_for_symbols(both))["symbol"] in both

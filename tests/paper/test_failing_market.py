@@ -25,14 +25,14 @@ def failing_market() -> Any:
 async def test_serving_ends_with_what_the_market_failed_with():
     async with exchange(failing_market(), port=0, begin="now") as broken:
         with pytest.raises(DataError, match="breaks off"):
-            await asyncio.wait_for(broken.serve_until(asyncio.Event()), 5)
+            await asyncio.wait_for(broken.serve_until(asyncio.Event()), 30)
 
 
 async def test_serving_ends_quietly_when_asked_to():
     stop = asyncio.Event()
     async with exchange(replay(), port=0, begin="now") as served:
         stop.set()
-        await asyncio.wait_for(served.serve_until(stop), 5)
+        await asyncio.wait_for(served.serve_until(stop), 30)
 
 
 async def test_a_failure_nobody_waited_for_is_logged_at_the_stop(caplog):

@@ -33,7 +33,7 @@ def test_serving_stopping_and_a_port_in_use(tmp_path: Path) -> None:
     options += ("--from", "2024-06-01", "--history", "60")
     child = start(tmp_path, *options, "--port", "0", "--ready-file", str(ready))
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not ready.exists():
             assert child.poll() is None, child.stderr and child.stderr.read()
             assert time.monotonic() < deadline
@@ -51,7 +51,7 @@ def test_serving_stopping_and_a_port_in_use(tmp_path: Path) -> None:
         assert "--port" in message
     finally:
         child.send_signal(signal.SIGTERM)
-        introduction, log = child.communicate(timeout=20)
+        introduction, log = child.communicate(timeout=60)
     assert child.returncode == 0
     assert "listening on" in log
     assert f"{facts['url']}/api/v3" in introduction

@@ -162,7 +162,7 @@ class Tour:
         socket = await http.ws_connect(ex.ws_url + "/stream?streams=" + "/".join(names))
         ex.advance(2)
         wanted = {f"@{name}" for name in names.values()}
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not wanted <= self.seen.keys():
                 message = await socket.receive_json()
                 self.seen.setdefault(f"@{names[message['stream']]}", message["data"])

@@ -71,14 +71,14 @@ class Exchange:
 
     def __enter__(self) -> Exchange:
         self.thread.start()
-        if not self._ready.wait(10):
+        if not self._ready.wait(60):
             raise RuntimeError("the paper exchange did not start")
         return self
 
     def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self.exchange.stop(), self.loop).result(10)
+        asyncio.run_coroutine_threadsafe(self.exchange.stop(), self.loop).result(60)
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(10)
+        self.thread.join(60)
         self.loop.close()
 
     @property
@@ -96,7 +96,7 @@ class Exchange:
                 answer.set_exception(error)
 
         self.loop.call_soon_threadsafe(evaluate)
-        return answer.result(10)
+        return answer.result(60)
 
     def trades(self) -> list[Execution]:
         """Every execution of the account, as the exchange booked it, oldest first."""

@@ -39,7 +39,7 @@ def undisturbed(folder: Path, strategy: tuple[str, ...]) -> tuple[list[Execution
 
 def wait_for_progress(stream: Stream, child: subprocess.Popen[str], bars: int) -> None:
     """Until `bars` closed bars have been answered (or the process has ended by itself)."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline and child.poll() is None:
         files = list((stream.home / "state" / "streams").glob("*/signals.jsonl"))
         if files and files[0].read_bytes().count(b"\n") >= bars:
@@ -71,7 +71,7 @@ def test_killed_again_and_again_it_trades_exactly_as_if_never_killed(
             wait_for_progress(stream, child, goal)
             time.sleep(chance.uniform(0, 0.05))
             child.send_signal(signal.SIGKILL)
-            child.wait(10)
+            child.wait(60)
         summary = stream.run()
         trades, still_open = exchange.trades(), exchange.open_orders()
 

@@ -16,7 +16,7 @@ from tests.parity.market import MINUTE_MS, START_MS, Exchange, Stream, minute_ba
 TREND = ("--strategy", "trend", "--symbols", "BTCUSDT", "--param", "fast=2", "--param", "slow=5")
 
 
-def eventually(what: Callable[[], bool], within_s: float = 60) -> None:
+def eventually(what: Callable[[], bool], within_s: float = 120) -> None:
     deadline = time.monotonic() + within_s
     while not what():
         assert time.monotonic() < deadline, "it did not happen in time"

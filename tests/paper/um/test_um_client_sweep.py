@@ -47,7 +47,7 @@ async def test_ccxt_asks_everything() -> None:
             await client.create_order(S, "market", "buy", 0.2)
             venue.advance(3)
             for name, arguments in QUERIES:
-                assert await asyncio.wait_for(getattr(client, name)(*arguments), 5) is not None, name
+                assert await asyncio.wait_for(getattr(client, name)(*arguments), 30) is not None, name
         finally:
             await client.close()
 
@@ -74,7 +74,7 @@ async def test_ccxt_trades_in_every_way_and_watches_it() -> None:
                     break
             await asyncio.sleep(0.3)
             await client.create_order(S, "market", "buy", 0.2)
-            orders, trades, _, balance = await asyncio.wait_for(asyncio.gather(*watching), 8)
+            orders, trades, _, balance = await asyncio.wait_for(asyncio.gather(*watching), 30)
             assert orders[-1]["symbol"] == trades[-1]["symbol"] == S
             assert balance["USDT"]["total"] < 100_000
             await client.add_margin(S, 50)

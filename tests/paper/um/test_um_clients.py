@@ -88,8 +88,8 @@ async def test_ccxt_watches_candles_and_its_own_orders() -> None:
             await asyncio.sleep(0.2)
             await client.create_order(S, "market", "buy", 0.1)
             venue.advance(1)
-            assert (await asyncio.wait_for(candles, 5))[-1][4] > 0
-            assert (await asyncio.wait_for(orders, 5))[-1]["symbol"] == S
+            assert (await asyncio.wait_for(candles, 30))[-1][4] > 0
+            assert (await asyncio.wait_for(orders, 30))[-1]["symbol"] == S
         finally:
             await client.close()
 

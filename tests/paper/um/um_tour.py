@@ -105,7 +105,7 @@ class UmTour:
         ex.venue.set_depth("BTCUSDT", [(54_000 * E8, 900 * E8)], [(54_001 * E8, 900 * E8)])
         ex.venue.print_trade("BTCUSDT", 54_000 * E8, E8, buyer_is_maker=True)
         wanted = {f"um @{name.removeprefix('!')}" for name in names.values()}
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not wanted <= self.seen.keys():
                 message = await socket.receive_json()
                 name, event = names[message["stream"]].removeprefix("!"), message["data"]
