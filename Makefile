@@ -17,6 +17,8 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 ARCHIVE ?=
 AHEAD ?= yes
+# Two processes share the tests, each file whole in one of them; `make test BESIDE=` for one process.
+BESIDE ?= -n 2 --dist loadfile
 export UV_PYTHON_DOWNLOADS := never
 export GX_ANALYTICS_ENABLED := false
 export DAGSTER_DISABLE_TELEMETRY := yes
@@ -49,10 +51,10 @@ demo: $(VENV)/.synced
 	@$(BIN)/qtm demo $(if $(ARCHIVE),--archive "$(ARCHIVE)")
 
 test: $(VENV)/.synced
-	@$(BIN)/pytest
+	@$(BIN)/pytest $(BESIDE)
 
 test-slow: $(VENV)/.synced
-	@$(BIN)/pytest -m "slow or not slow" --timeout 1800
+	@$(BIN)/pytest $(BESIDE) -m "slow or not slow" --timeout 1800
 
 check: $(VENV)/.synced
 	@$(BIN)/ruff check .
