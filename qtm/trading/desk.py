@@ -65,6 +65,7 @@ ORDER = np.dtype(
         ("trail_ticks", "i8"),
         ("extreme_ticks", "i8"),
         ("ahead", "i8"),
+        ("joined", "i8"),
         ("queued", "i8"),
         ("locked", "i8"),
         ("cancelling", "i8"),
@@ -74,7 +75,8 @@ ORDER = np.dtype(
     ],
     align=True,
 )
-"""A working order. `ahead` are the lots before it in its queue, `queued` its place among own orders,
+"""A working order. `ahead` are the lots before it in its queue, `joined` those when it joined (-1 before, and
+where no depth is known), `queued` its place among own orders,
 `locked` what it has set aside (units of quote for a buy, lots for a sell), `cancelling` that a cancel is
 under way."""
 
@@ -250,6 +252,7 @@ def place(
     order.trail_ticks = trail_ticks
     order.extreme_ticks = 0
     order.ahead = 0
+    order.joined = -1
     order.queued = 0
     order.locked = 0
     order.cancelling = 0

@@ -20,13 +20,15 @@ FILL_ROW = np.dtype(
         ("fee", "i8"),
         ("cause", "i8"),
         ("left", "i8"),
+        ("joined", "i8"),
         ("base_after", "i8"),
         ("cash_after", "i8"),
         ("cost_after", "i8"),
     ],
     align=True,
 )
-"""One fill: time at the venue, fee and money in units, `left` what of the order remains."""
+"""One fill: time at the venue, fee and money in units, `left` what of the order remains, `joined` as in
+`qtm.trading.desk.ORDER`."""
 
 END_ROW = np.dtype(
     [
@@ -42,6 +44,7 @@ END_ROW = np.dtype(
         ("left", "i8"),
         ("ticks", "i8"),
         ("trigger_ticks", "i8"),
+        ("joined", "i8"),
         ("sent_ns", "i8"),
         ("live_ns", "i8"),
         ("end_ns", "i8"),
@@ -75,7 +78,7 @@ ROOM = 4 * REQUESTS
 @either_way
 def write_fill(
     desk: Any, fills: Any, handle: int, side: int, lots: int, ticks: int, maker: int, fee: int, cause: int,
-    left: int,
+    left: int, joined: int,
 ) -> None:  # fmt: skip
     """Append a fill with the books after it."""
     row = fills[desk.fill_rows]
@@ -88,6 +91,7 @@ def write_fill(
     row.fee = fee
     row.cause = cause
     row.left = left
+    row.joined = joined
     row.base_after = desk.books.base
     row.cash_after = desk.books.cash
     row.cost_after = desk.books.cost
@@ -110,6 +114,7 @@ def write_end(desk: Any, ends: Any, order: Any, status: int, reason: int, breach
     row.left = order.left
     row.ticks = order.ticks
     row.trigger_ticks = order.trigger_ticks
+    row.joined = order.joined
     row.sent_ns = order.sent_ns
     row.live_ns = order.live_ns
     row.end_ns = desk.venue_ns

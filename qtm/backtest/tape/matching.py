@@ -113,6 +113,7 @@ def rest(desk: Any, rules: Any, levels: Any, order: Any) -> None:
         order.ahead = market.lots_at(rules, levels, order.side, order.ticks)
     else:
         order.ahead = NEVER_NS if rules.assumed < 0 else rules.assumed
+    order.joined = order.ahead if order.ahead != NEVER_NS else -1
 
 
 # --- taking ----------------------------------------------------------------------------------------------

@@ -328,7 +328,10 @@ def fill(desk: Any, rules: Any, fills: Any, ends: Any, order: Any, lots: int, ti
         desk.budget -= lots
     else:
         desk.traded_ticks = ticks
-    write_fill(desk, fills, order.handle, order.side, lots, ticks, maker, fee, cause_of(order), order.left)
+    write_fill(
+        desk, fills, order.handle, order.side, lots, ticks, maker, fee, cause_of(order), order.left,
+        order.joined,
+    )  # fmt: skip
     if rules.leverage != 0:
         accounts.find_ruin(desk, rules)
     if order.left == 0:
@@ -372,5 +375,5 @@ def liquidate(desk: Any, rules: Any, fills: Any, ends: Any, ticks: int) -> None:
     books.fees += fee
     books.traded += value
     books.ruin_low = books.ruin_high = 0
-    write_fill(desk, fills, 0, side, abs(held), ticks, 0, fee, CAUSE_LIQUIDATION, 0)
+    write_fill(desk, fills, 0, side, abs(held), ticks, 0, fee, CAUSE_LIQUIDATION, 0, -1)
     refresh(desk)

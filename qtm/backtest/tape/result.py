@@ -89,7 +89,11 @@ class OrdersResult:
 
     @cached_property
     def fills(self) -> pl.DataFrame:
-        """Every fill: when, which order, side, quantity, price, maker or taker, fee, the books after it."""
+        """Every fill: when, which order, side, quantity, price, maker or taker, fee, the books after it.
+
+        `lots_ahead` stood before the order when it joined its queue; null for one that never did, or where
+        no depth is known.
+        """
         rows = self.fill_rows
         tick, step = float(self.instrument.tick_size), float(self.instrument.step_size)
         return pl.DataFrame(
@@ -104,6 +108,7 @@ class OrdersResult:
                 "maker": rows["maker"] == 1,
                 "fee": rows["fee"] / UNITS,
                 "cause": _names(rows["cause"], ("order", *CAUSES[1:])),
+                "lots_ahead": pl.Series(rows["joined"]).replace(-1, None),
                 "qty_after": rows["base_after"] / UNITS,
                 "cash_after": rows["cash_after"] / UNITS,
             }
@@ -111,7 +116,10 @@ class OrdersResult:
 
     @cached_property
     def orders(self) -> pl.DataFrame:
-        """Every ended order: what it asked, how it ended and why, and what of it traded at which price."""
+        """Every ended order: what it asked, how it ended and why, and what of it traded at which price.
+
+        `lots_ahead` as in `fills`.
+        """
         rows = self.end_rows
         tick, step = float(self.instrument.tick_size), float(self.instrument.step_size)
         masks = [",".join(controls(int(mask))) for mask in rows["breached"]]
@@ -139,6 +147,7 @@ class OrdersResult:
                 "filled_qty": (rows["lots"] - rows["left"]) * step,
                 "limit_price": rows["ticks"] * tick,
                 "trigger_price": rows["trigger_ticks"] * tick,
+                "lots_ahead": pl.Series(rows["joined"]).replace(-1, None),
                 "status": _names(rows["status"], words.STATUSES),
                 "reason": _names(rows["reason"], REASONS),
                 "control": pl.Series(masks, dtype=pl.String),

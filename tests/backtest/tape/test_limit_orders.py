@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from qtm.backtest.tape.rules import Queue
 from qtm.trading.desk import BUY, FOK, GTD, IOC, MARKET, POST_ONLY, SELL
 from tests.backtest.tape.scripted import (
     amended,
@@ -207,6 +208,29 @@ def test_an_amendment_to_fewer_lots_keeps_the_queue_and_any_other_goes_to_the_ba
     assert filled(grown) == [(1, "BUY", 3, 9_990)]
     moved = run(rows, [buy(1, 1, 10, 9_990), amended(5, 1, 10, 9_990), amended(5, 1, 12, 9_990)])
     assert filled(moved) == []
+
+
+def test_fills_and_orders_say_how_long_the_queue_was_that_they_joined() -> None:
+    rows = [*BOOK, FIRST, (2, "B", 10_000, 1), (3, "S", 9_990, 52), (4, "S", 9_990, 2), (5, "S", 9_980, 900)]
+    script = [
+        buy(1, 1, 10, 9_990),
+        buy(1, 2, 5, 9_991),  # inside the spread: first at its price
+        buy(1, 3, 3, kind=MARKET, time_in_force=IOC),
+    ]
+    result = run(rows, script)
+    ahead = {1: 50, 2: 0, 3: None}
+    assert set(result.fills["order"]) == {1, 2, 3}
+    for table in (result.fills, result.orders):
+        assert all(ahead[order] == lots for order, lots in table.select("order", "lots_ahead").iter_rows())
+    again = run(rows, [buy(1, 1, 10, 9_990), amended(3, 1, 10, 9_985), amended(4, 1, 10, 9_980)])
+    assert again.fills["lots_ahead"].to_list() == [50, 0], "the second after joining another queue"
+
+
+def test_without_depth_the_queue_is_unknown_or_assumed() -> None:
+    rows = [(1, "B", 10_000, 5), (2, "B", 10_000, 5), (3, "S", 9_980, 900)]
+    assert run(rows, [buy(1, 1, 10, 9_990)]).fills["lots_ahead"].to_list() == [None]
+    assumed = run(rows, [buy(1, 1, 10, 9_990)], queue=Queue(assumed=0.02))
+    assert assumed.fills["lots_ahead"].to_list() == [20]
 
 
 def test_both_sides_and_a_round_trip_to_the_last_unit() -> None:

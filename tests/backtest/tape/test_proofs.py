@@ -59,7 +59,7 @@ def strategy(params, state, event, account, desk):
 def test_bundled_order_strategies_pass_every_proof(name: str) -> None:
     proof = prove(load_strategy(name))
     assert proof.passed, proof
-    assert len(proof.findings) == 6
+    assert len(proof.findings) == 7
 
 
 @pytest.mark.filterwarnings("ignore:.*dynamic globals")
