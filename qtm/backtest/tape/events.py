@@ -217,7 +217,7 @@ def check_events(events: npt.NDArray[np.void], symbol: str) -> None:
 
 
 def tape_of_trades(frame: pl.DataFrame, instrument: Instrument, *, interval: Interval = Interval.M1) -> Tape:
-    """A tape of the trades of one symbol: rows of `qtm.market.schemas.TRADE_SCHEMA`, sorted by time and id."""
+    """A tape of one symbol's trades: rows of `qtm.market.schemas.TRADE_SCHEMA`, sorted by time and id."""
     return make_tape(
         instrument.symbol, events_of_trades(frame, instrument), depth=NO_DEPTH, interval=interval
     )
