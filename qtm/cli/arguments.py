@@ -57,7 +57,7 @@ def assignment(text: str) -> tuple[str, float]:
         number = float(value)
     except ValueError:
         number = math.nan
-    if not found or not name or math.isnan(number):
+    if not found or not name or not math.isfinite(number):
         raise ConfigError(
             f"cannot read {text!r}", where="--set", remedy="write name=number, for example fast=20"
         )

@@ -96,7 +96,8 @@ def runs_on(interval: str, *, choices: bool = False) -> Callable[[Callable[..., 
 
         @functools.wraps(command)
         def run(**given: Any) -> None:
-            symbols, chosen_interval = given.pop("symbols") or "BTCUSDT", given.pop("interval")
+            symbols, chosen_interval = given.pop("symbols"), given.pop("interval")
+            symbols = "BTCUSDT" if symbols is None else symbols
             options: Any = {name: given.pop(name) for name in _OPTIONS}
             named = (symbols,) if isinstance(symbols, str) else tuple(symbols)
             command(where=Where(named, chosen_interval, options), **given)

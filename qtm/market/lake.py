@@ -8,6 +8,7 @@ be repeated.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import polars as pl
@@ -411,9 +412,13 @@ class Lake:
         window = f"{iso_utc(start_ms) if start_ms is not None else 'the first bar'} to "
         window += iso_utc(end_ms) if end_ms is not None else "the last bar"
         if held.is_empty():
-            known = _some(self.coverage(dataset)["symbol"])
+            known = self.coverage(dataset)["symbol"].to_list()
+            close = difflib.get_close_matches(symbol, known, n=1, cutoff=0.75)
+            hint = f"did you mean {close[0]}? else " if close else ""
             return DataError(
-                f"no {symbol} in {dataset}", where=self.uri, remedy=f"ingest it; {dataset} holds {known}"
+                f"no {symbol} in {dataset}",
+                where=self.uri,
+                remedy=f"{hint}ingest it; {dataset} holds {_some(known)}",
             )
         first, last = held.select("first_ms", "last_ms").row(0)
         return DataError(

@@ -46,6 +46,8 @@ from qtm.trading.margin import Margin, MarginMode, margin_of
 __all__ = ["Inputs", "funding_of", "gather", "gather_account", "parse_market", "parse_time"]
 
 _USUAL_LEVERAGE = 5.0
+_MOST_CASH = 1e12
+"""Beyond, a float no longer holds a cent of it exactly through a run's sums."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +224,10 @@ def _limits(tree: LimitTree | None, strategy: Strategy, instrument: Instrument) 
 def _cash(**options: Unpack[Options]) -> float:
     given = options.get("cash")
     capital = float(settings().risk.capital) if given is None else float(given)
-    if not 0.0 < capital < float("inf"):
-        raise ConfigError(f"cash must be a positive amount, not {capital}", where="cash")
+    if not 0.0 < capital <= _MOST_CASH:
+        raise ConfigError(
+            f"cash must be a positive amount up to {_MOST_CASH:g}, not {capital:g}", where="cash"
+        )
     return capital
 
 

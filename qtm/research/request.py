@@ -92,11 +92,11 @@ def parse_leverage(
         for part in leverage.split(","):
             symbol, _, number = part.rpartition("=")
             if symbol:
-                named[symbol.strip()] = _number(number)
+                named[symbol.strip().upper()] = _number(number)
             else:
                 default = _number(number)
     elif isinstance(leverage, Mapping):
-        named = {symbol: float(value) for symbol, value in leverage.items()}
+        named = {symbol.upper(): float(value) for symbol, value in leverage.items()}
     elif leverage is not None:
         default = float(leverage)
     for value in (*named.values(), *([] if default is None else [default])):
@@ -115,7 +115,7 @@ def _number(text: str) -> float:
 
 
 def parse_symbols(symbols: str | Sequence[str], market: str) -> list[tuple[Market, str]]:
-    """`BTCUSDT`, `BTCUSDT,um:ETHUSDT` or a list of such names, as markets and symbols.
+    """`BTCUSDT`, `BTCUSDT,um:ETHUSDT` or a list of such names, as markets and symbols in capitals.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def parse_symbols(symbols: str | Sequence[str], market: str) -> list[tuple[Marke
     found = []
     for name in named:
         where, colon, symbol = name.strip().rpartition(":")
-        found.append((parse_market(where if colon else market), symbol))
+        found.append((parse_market(where if colon else market), symbol.strip().upper()))
     if not found or not all(symbol for _, symbol in found):
         raise ConfigError(
             "a symbol is missing", where=str(symbols), remedy="write BTCUSDT or BTCUSDT,ETHUSDT"

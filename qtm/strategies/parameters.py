@@ -44,8 +44,8 @@ def _checked(
 ) -> Any:
     try:
         number = kind(value)
-        exact = float(number) == float(value)
-    except (TypeError, ValueError):
+        exact = float(number) == float(value) and np.isfinite(float(value))
+    except (TypeError, ValueError, OverflowError):
         exact = False
     if not exact:
         raise StrategyError(

@@ -59,11 +59,10 @@ def test_backtest_prints_one_json_object_and_writes_the_tear_sheet(run, tmp_path
 
 
 def test_the_period_is_cut_to_the_days_asked_for(run) -> None:  # type: ignore[no-untyped-def]
-    done = run(
-        "backtest", "trend", "-i", "1h", "--from", "2024-02-01", "--to", "2024-03-01", "--json", "--ungated"
-    )
+    period = ("--from", "2024-02-01", "--to", "2024-03-01")
+    done = run("backtest", "trend", "-s", "btcusdt", "-i", "1h", *period, "--json", "--ungated")
     made_from = json.loads(done.stdout)["lineage"]
-    assert made_from["bars"] == 29 * 24 and made_from["limits"] is None
+    assert made_from["symbol"] == "BTCUSDT" and made_from["bars"] == 29 * 24 and made_from["limits"] is None
 
 
 def test_sweep_ranks_every_combination_and_writes_them_all(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -114,7 +113,11 @@ def test_check_proves_a_strategy(run) -> None:  # type: ignore[no-untyped-def]
         ),
         (("backtest", "trend", "-i", "7h"), "unknown interval"),
         (("backtest", "trend", "-i", "1h", "--cash", "-5"), "cash must be"),
+        (("backtest", "trend", "-i", "1h", "--cash", "1e300"), "cash must be a positive amount up to"),
+        (("backtest", "trend", "-i", "1h", "--set", "fast=inf"), "cannot read 'fast=inf'"),
         (("backtest", "trend", "-i", "1h", "-s", "NOPE"), "NOPE"),
+        (("backtest", "trend", "-i", "1h", "-s", "BTCUSD"), "did you mean BTCUSDT?"),
+        (("backtest", "trend", "-i", "1h", "-s", ""), "a symbol is missing"),
         (("sweep", "trend", "-i", "1h", "--grid", "fast=9:3"), "cannot read"),
         (("sweep", "trend", "-i", "1h", "--grid", "fast=5", "--sort", "luck"), "no figure 'luck'"),
     ],

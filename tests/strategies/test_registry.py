@@ -122,3 +122,10 @@ def test_parameters_are_checked(values: dict[str, object], message: str) -> None
 def test_every_bundled_strategy_has_defaults_within_its_bounds() -> None:
     for strategy in list_strategies():
         assert strategy.params()._fields and set(strategy.bounds) == set(strategy.params()._fields)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+@pytest.mark.parametrize("name", ["fast", "below"])
+def test_a_parameter_is_a_number_that_ends(name: str, value: float) -> None:
+    with pytest.raises(StrategyError, match=f"parameter {name}="):
+        load_strategy("trend").params({name: value})
