@@ -20,6 +20,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -219,8 +220,9 @@ class _Run:
 def _identity(
     inputs: Inputs, space: Space, method: Method, trials: int | None, seed: int, objective: str
 ) -> dict[str, Any]:
-    """Everything that decides the sweep's table."""
+    """Everything that decides the sweep's table; rows of another platform version are never gone on with."""
     return {
+        "platform": version("quantum-trading-matrix"),
         "strategy": inputs.strategy.name,
         "strategy_version": inputs.strategy.version,
         "axes": {name: list(values) for name, values in space.axes.items()},

@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import tempfile
 import uuid
 import zlib
 from collections.abc import Mapping, Sequence
@@ -58,10 +57,7 @@ class SweepJournal:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = (folder / "rows.bin").open("a+b")
         except OSError as error:
-            raise StoreError(
-                f"the sweep's journal cannot be written: {error.strerror}", where=str(folder),
-                remedy="free disk space or make the folder writable",
-            ) from error  # fmt: skip
+            raise _unwritable(folder, error, "free disk space or make the folder writable") from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -74,8 +70,12 @@ class SweepJournal:
         known = self._read_about() if resume else None
         self.run_id = str(known["run_id"]) if known else str(uuid.uuid4())
         if known is None:
+            try:
+                self._write_about({**about, "figures": list(figures), "run_id": self.run_id})
+            except OSError as error:
+                self._file.close()
+                raise _unwritable(folder, error, "free disk space or make the folder writable") from error
             self._file.truncate(0)
-            self._write_about({**about, "figures": list(figures), "run_id": self.run_id})
         else:
             self._read_rows()
 
@@ -90,10 +90,7 @@ class SweepJournal:
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
-            raise StoreError(
-                f"the sweep's journal cannot be written: {error.strerror}", where=str(self.folder),
-                remedy="free disk space, then go on with --resume",
-            ) from error  # fmt: skip
+            raise _unwritable(self.folder, error, "free disk space, then go on with --resume") from error
         self.found.update(zip(numbers, rows, strict=True))
 
     def _read_rows(self) -> None:
@@ -119,11 +116,16 @@ class SweepJournal:
         return about
 
     def _write_about(self, about: Mapping[str, Any]) -> None:
-        with tempfile.NamedTemporaryFile("w", dir=self.folder, suffix=".part", delete=False) as part:
-            json.dump(about, part, indent=2, default=str)
-            part.flush()
-            os.fsync(part.fileno())
-        Path(part.name).replace(self.folder / "about.json")
+        part = self.folder / "about.part"
+        try:
+            with part.open("w") as file:
+                json.dump(about, file, indent=2, default=str)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(self.folder / "about.json")
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -135,6 +137,12 @@ class SweepJournal:
         trace: TracebackType | None,
     ) -> None:
         self._file.close()
+
+
+def _unwritable(folder: Path, error: OSError, remedy: str) -> StoreError:
+    return StoreError(
+        f"the sweep's journal cannot be written: {error.strerror}", where=str(folder), remedy=remedy
+    )
 
 
 def _checksum(record: Any) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from qtm.backtest.search.journal import SweepJournal
-from qtm.errors import ConfigError
+from qtm.errors import ConfigError, StoreError
 
 FIGURES = ("sharpe", "trades")
 ROWS = np.array([[1.5, 3.0], [np.nan, 0.0], [-0.25, 7.0]])
@@ -55,6 +56,20 @@ def test_starting_afresh_forgets_and_is_another_run(tmp_path: Path) -> None:
     run_id = write(tmp_path)
     with SweepJournal(tmp_path, {}, FIGURES, resume=False) as journal:
         assert journal.found == {} and journal.run_id != run_id
+
+
+def test_a_start_for_which_there_is_no_room_keeps_what_was_found_before(tmp_path: Path) -> None:
+    run_id = write(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, hard))
+    try:
+        with pytest.raises(StoreError, match="journal cannot be written"):
+            SweepJournal(tmp_path, {"axes": "x" * 1_000}, FIGURES, resume=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with SweepJournal(tmp_path, {}, FIGURES, resume=True) as journal:
+        assert journal.run_id == run_id and list(journal.found) == [4, 9, 2]
+    assert {path.name for path in tmp_path.iterdir()} == {"about.json", "rows.bin"}
 
 
 def test_two_processes_do_not_share_a_journal(tmp_path: Path) -> None:
