@@ -7,6 +7,7 @@ reprs or `qtm doctor`.
 
 from __future__ import annotations
 
+import difflib
 import os
 from datetime import date
 from decimal import Decimal
@@ -178,6 +179,7 @@ def settings() -> Settings:
         raise ConfigError(
             "the configuration file does not exist", where=named, remedy="unset QTM_CONFIG or create it"
         )
+    _refuse_unknown_variables()
     try:
         return Settings()
     except ValidationError as error:
@@ -188,3 +190,27 @@ def settings() -> Settings:
             where=named or "qtm.toml or QTM_* variables",
             remedy="`qtm doctor` prints the effective settings",
         ) from None
+
+
+_NOT_SETTINGS = {"QTM_CONFIG", "QTM_CACHE"}
+"""Variables that are read before there are settings."""
+
+
+def _refuse_unknown_variables() -> None:
+    """Refuse a `QTM_*` variable that names no setting: a limit with a typo would not be in force."""
+    known = {
+        f"QTM_{field}__{inner}".upper() if inner else f"QTM_{field}".upper()
+        for field, about in Settings.model_fields.items()
+        for inner in ("", *getattr(about.annotation, "model_fields", {}))
+    }
+    for name in sorted(os.environ):
+        # What is unknown inside a section is the section's to refuse.
+        section = name.upper().partition("__")[0]
+        inside = any(one.startswith(f"{section}__") for one in known) and "__" in name
+        if name.upper().startswith("QTM_") and not inside and name.upper() not in known | _NOT_SETTINGS:
+            near = difflib.get_close_matches(name.upper(), known, n=1)
+            raise ConfigError(
+                f"the environment variable {name} names no setting",
+                where="environment",
+                remedy=f"{f'did you mean {near[0]}? ' if near else ''}unset it, or mend its name",
+            )

@@ -32,6 +32,29 @@ def test_unknown_key_in_the_file_is_an_error_that_names_it(tmp_path: Path) -> No
         settings()
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("QTM_RISK_MAX_DRAWDOWN", "QTM_RISK__MAX_DRAWDOWN"),
+        ("QTM_RISKK__MAX_DRAWDOWN", "QTM_RISK__MAX_DRAWDOWN"),
+        ("QTM_DATABASE", "QTM_DATABASE_URL"),
+        ("QTM_HOME__PATH", "QTM_HOME"),
+    ],
+)
+def test_a_variable_with_a_typo_is_an_error_that_names_what_was_meant(
+    monkeypatch: pytest.MonkeyPatch, name: str, meant: str
+) -> None:
+    monkeypatch.setenv(name, "0.1")
+    with pytest.raises(ConfigError, match=f"{name} names no setting.*did you mean {meant}\\?"):
+        settings()
+
+
+def test_a_typo_inside_a_section_is_an_error_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QTM_RISK__MAX_DRAWDWN", "0.1")
+    with pytest.raises(ConfigError, match=r"risk\.max_drawdwn"):
+        settings()
+
+
 def test_value_out_of_range_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QTM_RISK__CVAR_ALPHA", "1.5")
     with pytest.raises(ConfigError, match=r"risk\.cvar_alpha"):

@@ -15,12 +15,14 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 
 from qtm.errors import ConfigError, StoreError
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
+_MIGRATION_LOCK = 0x71746D
+"""Key of PostgreSQL's advisory lock, "qtm" in ASCII."""
 
 
 class Database:
@@ -105,6 +107,8 @@ def _migrate(engine: Engine) -> None:
         if MigrationContext.configure(connection).get_current_revision() == head:
             return  # without a write lock: a hung writer must not keep a kill or a status from opening
     with engine.execution_options(writes=True).begin() as connection:
+        if engine.dialect.name == "postgresql":  # of several first starts one migrates and the others wait
+            connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 

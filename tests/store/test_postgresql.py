@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import select
+from sqlalchemy import make_url, select
 
 from qtm.backtest.registry import DAILY_SHARPE, Trial, TrialRegistry
 from qtm.clock import ManualClock
@@ -93,6 +93,28 @@ def journal(database: Database, tmp_path: Path) -> Journal:
 def test_migrations_build_exactly_the_declared_schema(database: Database) -> None:
     with database.read() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_first_starts_side_by_side_agree_on_one_schema(database: Database, server: str) -> None:
+    fresh = make_url(server).set(database="fresh")
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("CREATE DATABASE fresh")
+    url, failed = fresh.render_as_string(hide_password=False), []
+    ready = threading.Barrier(4)
+
+    def start() -> None:
+        ready.wait()
+        try:
+            open_database(url).close()
+        except StoreError as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
 
 
 def test_an_order_lives_its_whole_life_with_exact_amounts(journal: Journal) -> None:
