@@ -17,12 +17,10 @@ import numba
 from llvmlite import ir
 from numba import _dynfunc, types
 from numba.core import cgutils, event
-from numba.core.ccallback import CFunc
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
 from numba.core.registry import CPUDispatcher
-from numba.core.sigutils import normalize_signature
 from numba.core.typed_passes import NativeLowering
 from numba.extending import intrinsic, register_jitable
 
@@ -100,34 +98,6 @@ class _Compiled(CPUDispatcher):  # type: ignore[misc]
 def compiled(function: F) -> F:
     """Compile `function` on first call and keep the machine code on disk for later processes."""
     return cast(F, _Compiled(py_func=function, locals={}, targetoptions={"nopython": True, **_STRICT}))
-
-
-def kernel(*, makes_arrays: bool = True) -> Callable[[F], F]:
-    """Compile a function of a generated module on its first call, and keep the machine code on disk.
-
-    The module's name must tell all that the function depends on, as `qtm.strategies.machine_code` sees to. A
-    function that makes no arrays counts no references to those it is given.
-    """
-
-    def make(function: F) -> F:
-        made = numba.njit(nogil=True, error_model="numpy", _nrt=makes_arrays)(function)
-        made._cache = KeptCode(function, lambda: function.__module__)
-        return cast(F, made)
-
-    return make
-
-
-def kernel_by_address(signature: Any) -> Callable[[Callable[..., object]], Any]:
-    """Compile or load a function of a generated module at once: a `kernel` called by its `address`."""
-
-    def make(function: Callable[..., object]) -> Any:
-        options = {"nopython": True, "error_model": "numpy", "_nrt": False}
-        made: Any = CFunc(function, normalize_signature(signature), locals={}, options=options)
-        made._cache = KeptCode(function, lambda: function.__module__)
-        made.compile()
-        return made
-
-    return make
 
 
 def inlined(function: F) -> F:

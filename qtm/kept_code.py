@@ -51,15 +51,23 @@ class KeptCode(NullCache):  # type: ignore[misc]
         data = kept(self._name(sig, target_context.codegen()))
         if data is None:
             return None
-        signature, reduced = pickle.loads(data)
-        if signature != sig:  # two types that print alike
+        signature, needs, reduced = pickle.loads(data)
+        if signature != sig or not self._has(needs):  # two types may print alike
             return None
         return CompileResult._rebuild(target_context, *reduced)
 
     def save_overload(self, sig: Any, made: Any) -> None:
         """Keep it, unless it holds addresses of this process, such as that of a large constant array."""
         if not made.library.has_dynamic_globals:
-            keep(self._name(sig, made.codegen), dumps((sig, made._reduce())))
+            keep(self._name(sig, made.codegen), dumps((sig, self._needs(made), made._reduce())))
+
+    def _needs(self, made: Any) -> tuple[Any, ...]:
+        """What must be loaded before it."""
+        return ()
+
+    def _has(self, needs: tuple[Any, ...]) -> bool:
+        """Load that; False where it is not what it was."""
+        return True
 
     def _name(self, sig: Any, codegen: Any) -> str:
         """The entry for a signature on this processor."""

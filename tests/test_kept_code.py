@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from numba import types
 
-from qtm.compiled import compiled, kernel
+from qtm.compiled import compiled
+from qtm.compiled_kernels import kernel
 from qtm.kept_code import KeptCode
 
 

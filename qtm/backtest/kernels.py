@@ -18,7 +18,7 @@ _SOURCES = (
 )
 
 _PARTS = '''"""Generated: what the event loops of all strategies share."""
-from qtm.compiled import kernel
+from qtm.compiled_kernels import kernel
 
 
 @kernel()
@@ -42,7 +42,7 @@ def tallied_close(session, book, i, now_ms, close, rules, sink):
 '''
 
 _RUN = '''"""Generated: the event loop with one strategy's step inlined."""
-from qtm.compiled import kernel
+from qtm.compiled_kernels import kernel
 
 
 @kernel()
@@ -54,7 +54,7 @@ def run(params, state, book, session, rules, bars, first, ledger):
 '''
 
 _SWEEP = '''"""Generated: the event loop over many parameter combinations, a block of bars at a time."""
-from qtm.compiled import kernel
+from qtm.compiled_kernels import kernel
 
 
 @kernel()

@@ -40,7 +40,7 @@ from qtm.trading.plan import Plan
 Step = Callable[[Any, Any, Any, Any], float | Plan]
 
 _STEP_KERNEL = '''"""Generated: one call of a strategy's step."""
-from qtm.compiled import kernel
+from qtm.compiled_kernels import kernel
 
 
 @kernel()

@@ -3,7 +3,7 @@
 numba's own cache looks only at the file that holds the compiled function. A loop that calls a strategy's step
 depends on more: the step, the indicators, the book, the gate, and the versions of numba and numpy. So each
 such combination gets a small module of its own, named by a hash over all of them, by which the functions in
-it are kept (`qtm.compiled.kernel`).
+it are kept (`qtm.compiled_kernels`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from qtm.compiled import PURPOSE, compiling_for
 
 _TRADING_SOURCES = (
     "qtm.compiled",
+    "qtm.compiled_kernels",
     "qtm.features",
     "qtm.market.bars",
     "qtm.trading",
@@ -73,7 +74,7 @@ def load_kernel(
     stem
         What the kernel is for, as a word in the file name.
     template
-        Python source, whose functions are kernels of `qtm.compiled`.
+        Python source, whose functions are kernels of `qtm.compiled_kernels`.
     names
         Objects put into the module's namespace before it runs, such as the strategy's step.
     purpose

@@ -24,7 +24,7 @@ from qtm.trading.margin import MarginMode
 _SHARED = "what all strategies share in the account engine"
 
 _PHASE = '''"""Generated: a phase of a bar of an account."""
-from qtm.compiled import kernel
+from qtm.compiled_kernels import kernel
 
 
 @kernel(makes_arrays=False)
@@ -95,7 +95,8 @@ def account_kernel(
         halves_source(margin=margin, watching=watching),
         _parts(margin=margin, watching=watching),
     )
-    names = {"begin": halves.begin, "end": halves.end, "take_stock": lines.take_stock, "run_step": run_step}
+    names = {name: getattr(halves, name) for name in ("prepare", "begin", "take_answer", "end")}
+    names |= {"run_step": run_step}
     names |= {f"step_{k}": strategy.inlined_step for k, strategy in asked.items()}
     # The loop calls the halves it was compiled with, so another pair needs another loop.
     source = f"{asking_source(tuple(asked))}\n# {halves.__name__}\n"
@@ -119,6 +120,7 @@ def _parts(*, margin: MarginMode | None, watching: bool) -> dict[str, Any]:
         "note_trades": lines.note_trades,
         "take_targets": lines.take_targets,
         "take_exits": lines.take_exits,
+        "take_plan": lines.take_plan,
         "queue_unmet": lines.queue_unmet,
         "show_closes": marking.show_closes,
         "take_closes": marking.take_closes,

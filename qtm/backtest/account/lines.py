@@ -101,6 +101,27 @@ def list_unmet(account: Any, lines: Any, s: int) -> None:
 
 
 @either_way
+def take_plan(
+    account: Any,
+    quotes: Any,
+    legs: Any,
+    lines: Any,
+    s: int,
+    target: float,
+    stop: float,
+    take_profit: float,
+    trail: float,
+) -> None:
+    """Take over what a step has answered for leg `s`."""
+    want_target(account, legs, lines, s, target)
+    if not (np.isnan(stop) and np.isnan(take_profit) and np.isnan(trail)):
+        leg = legs[s]
+        plan = Plan(np.nan, stop, take_profit, trail)
+        arm(leg, leg, plan, margin_of_quote(quotes[leg.instrument]))
+        account.watched = account.watched or leg.armed
+
+
+@either_way
 def take_targets(account: Any, legs: Any, lines: Any, targets: Any, count: int) -> None:
     """Take over the first `count` of the `targets` that steps have answered ahead to a bar."""
     for at in range(count):

@@ -22,7 +22,7 @@ FUTURES_EXITS = {MarginMode.CROSS: "margin_exits", MarginMode.ISOLATED: "isolate
 """The phase in which futures positions live through a bar."""
 
 _HEAD = '''"""Generated: {title}"""
-from qtm.compiled import kernel
+from qtm.compiled_kernels import kernel
 
 '''
 
@@ -88,13 +88,12 @@ def run(
     account, orders = accounts[0], ledger.orders
     take_stock(account, legs, lines)
     i = first
-    if decided:
-{end_decided}
-        i += 1
     while i < last:
+        if not decided:
 {begin}
-        if wake.size > 0 and wake[i] != 0:
-            return i, {awake}
+            if wake.size > 0 and wake[i] != 0:
+                return i, {awake}
+        decided = False
 {end}
         i += 1
     return last, {done}
@@ -119,6 +118,16 @@ def end(
 ):
     times, closes, orders = columns[0], columns[4], ledger.orders
 {end}
+
+
+@kernel(makes_arrays=False)
+def prepare(account, legs, lines):
+    take_stock(account, legs, lines)
+
+
+@kernel(makes_arrays=False)
+def take_answer(account, quotes, legs, lines, s, target, stop, take_profit, trail):
+    take_plan(account, quotes, legs, lines, s, target, stop, take_profit, trail)
 """
 
 _ASKING = """
@@ -127,26 +136,21 @@ def run(
     accounts, sleeves, sessions, quotes, legs, marks, seen, tick_sizes, ticks, queue, waiting,
     lines, targets, exits, changes, columns, seen_bars, ledger, wake, base, first, last, decided{arguments}
 ):
-    times, opens, highs, lows, closes, volumes, _ = columns
     account = accounts[0]
-    take_stock(account, legs, lines)
+    prepare(account, legs, lines)
     i = first
-    if decided:
-        end(
-            account, sleeves, sessions, quotes, legs, marks, seen, queue, waiting, lines, columns, seen_bars,
-            ledger, i
-        )
-        i += 1
     while i < last:
-        why = begin(
-            account, sleeves, sessions, quotes, legs, marks, seen, tick_sizes, ticks, waiting, lines, targets,
-            exits, changes, columns, ledger, base, i
-        )
-        if why != {done}:
-            return i, why
+        if not decided:
+            why = begin(
+                account, sleeves, sessions, quotes, legs, marks, seen, tick_sizes, ticks, waiting, lines,
+                targets, exits, changes, columns, ledger, base, i
+            )
+            if why != {done}:
+                return i, why
 {steps}
-        if wake.size > 0 and wake[i] != 0:
-            return i, {awake}
+            if wake.size > 0 and wake[i] != 0:
+                return i, {awake}
+        decided = False
         end(
             account, sleeves, sessions, quotes, legs, marks, seen, queue, waiting, lines, columns, seen_bars,
             ledger, i
@@ -155,20 +159,18 @@ def run(
     return last, {done}
 """
 
-_STEP = """        run_step(
-            step_{k}, params_{k}, states_{k}, blank_{k}, account, sleeves[{k}], quotes, legs, lines,
-            sessions[{k}].last_equity, ledger.signals, opens[i], highs[i], lows[i], closes[i], volumes[i],
-            ticks, times[i], i,
-        )"""
+_STEP = """            run_step(
+                step_{k}, take_answer, params_{k}, states_{k}, blank_{k}, account, sleeves[{k}], quotes, legs,
+                lines, sessions[{k}].last_equity, ledger.signals, columns, ticks, i,
+            )"""
 
 
 def loop_source(*, margin: MarginMode | None, watching: bool, counting: bool) -> str:
     """The whole loop, for strategies that have answered ahead of it or decide in Python."""
     begin = _begin("i, ", margin=margin, watching=watching, counting=counting)
     return _HEAD.format(title="the loop over the bars of an account.") + _RUN.format(
-        begin=indent(begin, " " * 8),
+        begin=indent(begin, " " * 12),
         end=indent(_END, " " * 8),
-        end_decided=indent(_END, " " * 8),
         awake=AWAKE,
         done=DONE,
     )

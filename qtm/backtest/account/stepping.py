@@ -7,10 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from qtm.backtest.account.lines import want_target
 from qtm.backtest.account.marking import count_ticks
-from qtm.backtest.account.memory import margin_of_quote
-from qtm.backtest.intrabar import arm
 from qtm.compiled import fetch_ahead, inlined
 from qtm.market.bars import Bar
 from qtm.strategies.contract import StepStrategy
@@ -28,7 +25,7 @@ SOURCES = (
 """What the machine code of an account depends on, besides the strategies."""
 
 _ANSWER = '''"""Generated: a strategy's step over many bars."""
-from qtm.compiled import kernel
+from qtm.compiled_kernels import kernel
 
 
 @kernel()
@@ -133,6 +130,7 @@ def step_ahead(
 @inlined
 def run_step(
     step: Any,
+    take_answer: Any,
     params: Any,
     states: Any,
     blank: Any,
@@ -143,31 +141,30 @@ def run_step(
     lines: Any,
     worth: float,
     signals: Any,
-    opens: Any,
-    highs: Any,
-    lows: Any,
-    closes: Any,
-    volumes: Any,
+    columns: Any,
     ticks: Any,
-    opened_ms: int,
-    i: int,
+    number: int,
 ) -> None:
-    """Let a strategy answer to bar `i` of its instruments, whose rows these are."""
+    """Let a strategy answer to a bar; `take_answer` is called where that changes something."""
+    times, opens, highs, lows, closes, volumes, _ = columns
+    i = np.uint64(number)
+    opened = times[i]
     for s in range(sleeve.first, sleeve.last):
         leg, line = legs[s], lines[s]
-        n, at = line.instrument, s - sleeve.first
-        close = closes[n]
+        n, at = np.uint64(line.instrument), s - sleeve.first
+        close = closes[i, n]
         if np.isnan(close):
             continue
-        if line.stepped_ms != 0 and opened_ms - line.stepped_ms > account.write_off_ms:
+        if line.stepped_ms != 0 and opened - line.stepped_ms > account.write_off_ms:
             states[at] = blank[0]
-        line.stepped_ms = opened_ms
-        bar = Bar(opened_ms, opens[n], highs[n], lows[n], close, volumes[n], ticks[n])
+        line.stepped_ms = opened
+        bar = Bar(opened, opens[i, n], highs[i, n], lows[i, n], close, volumes[i, n], ticks[n])
         plan = plan_of(step(params, states[at], bar, Account(leg.qty, leg.entry_price, worth)))
-        if opened_ms >= account.trade_from_ms:
-            if signals.shape[0] > 0:
-                signals[i, s] = plan.target
-            want_target(account, legs, lines, s, plan.target)
-            if not (np.isnan(plan.stop) and np.isnan(plan.take_profit) and np.isnan(plan.trail)):
-                arm(leg, leg, plan, margin_of_quote(quotes[n]))
-                account.watched = account.watched or leg.armed
+        if opened < account.trade_from_ms:
+            continue
+        if signals.shape[0] > 0:
+            signals[i, s] = plan.target
+        exits = not (np.isnan(plan.stop) and np.isnan(plan.take_profit) and np.isnan(plan.trail))
+        changed = plan.target != leg.desired and not np.isnan(plan.target)
+        if changed or exits or (leg.desired != leg.achieved and not line.unmet):
+            take_answer(account, quotes, legs, lines, s, plan.target, plan.stop, plan.take_profit, plan.trail)

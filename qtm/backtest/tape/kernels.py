@@ -18,7 +18,7 @@ _UNITS = (
 """The engine's units, those that are called before those that call."""
 
 _RUN = '''"""Generated: the engine with one strategy's step."""
-from qtm.compiled import kernel
+from qtm.compiled_kernels import kernel
 
 
 @kernel()
@@ -33,7 +33,7 @@ def run(params, state, desk, rules, levels, events, bars, fills, ends, equity):
 '''
 
 _CALLS = '''"""Generated: the engine's units as plain Python calls them."""
-from qtm.compiled import kernel
+from qtm.compiled_kernels import kernel
 
 
 @kernel()

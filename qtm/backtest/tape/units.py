@@ -55,7 +55,7 @@ _ARGUMENTS: dict[str, types.Type] = {
 """Machine types by the name of a parameter; every other one is a whole number."""
 
 _TEMPLATE = '''"""Generated: one part of the orders-and-trades engine."""
-from qtm.compiled import kernel_by_address
+from qtm.compiled_kernels import kernel_by_address
 
 
 @kernel_by_address(signature)
