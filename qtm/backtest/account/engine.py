@@ -188,9 +188,11 @@ def _run(
         end = min(block + _BLOCK, len(panel))
         for first in range(block, end, len(memory.changes)):
             last = min(first + len(memory.changes), end)
+            if loop.ahead and "open" in mapped:
+                mapped["open"].bring(first, last)
             loop.ask_ahead(ledger, first, last)
             ledger = loop.run(ledger, first, last)
-        for table in mapped:
+        for table in mapped.values():
             table.forget(block, end)
     return ledger
 

@@ -24,6 +24,9 @@ PRICES = ("open", "high", "low", "close")
 _BLOCK = 8_192
 """Rows that are looked at together, so that a mapped panel stays on disk."""
 
+_BROUGHT = 65_536
+"""Bytes of a mapped file that Linux brings in around one that is read."""
+
 
 class MappedTable(NamedTuple):
     """A table in a mapped file: the mapping, the byte it begins at, and the bytes of a row."""
@@ -32,12 +35,21 @@ class MappedTable(NamedTuple):
     start: int
     row: int
 
+    def bring(self, first: int, last: int) -> None:
+        """Have the rows in memory: a processor fetches nothing ahead of its use from pages that are not."""
+        begin, end = self._pages(first, last)
+        np.frombuffer(self.file, np.uint8)[begin : end + mmap.PAGESIZE : _BROUGHT].max(initial=0)
+
     def forget(self, first: int, last: int) -> None:
         """Tell the system that the rows will not be read again soon: their pages can go."""
-        begin = (self.start + first * self.row) // mmap.PAGESIZE * mmap.PAGESIZE
-        end = (self.start + last * self.row) // mmap.PAGESIZE * mmap.PAGESIZE
+        begin, end = self._pages(first, last)
         if end > begin:
             self.file.madvise(mmap.MADV_DONTNEED, begin, end - begin)
+
+    def _pages(self, first: int, last: int) -> tuple[int, int]:
+        """Where the page of the first row begins, and that of row `last`."""
+        begin, end = self.start + first * self.row, self.start + last * self.row
+        return begin // mmap.PAGESIZE * mmap.PAGESIZE, end // mmap.PAGESIZE * mmap.PAGESIZE
 
 
 class Listed(NamedTuple):
@@ -60,7 +72,8 @@ class Panel:
         Shape (T,), strictly increasing.
     open, high, low, close, volume
         Shape (T, N), row-major. A row that is NaN in the close is a bar that does not exist: the instrument
-        cannot be traded then.
+        cannot be traded then. Pages of mapped files are given back when they have been read, so that what
+        somebody wrote into such a table in memory is lost.
     rates
         Funding due at each open, shape (T, N); of shape (0, N) when nothing pays funding.
 
@@ -85,7 +98,7 @@ class Panel:
         for first in range(0, len(self), _BLOCK):
             last = min(first + _BLOCK, len(self))
             self._require_sound(first, last)
-            for table in mapped:
+            for table in mapped.values():
                 table.forget(first, last)
 
     def __len__(self) -> int:
@@ -190,9 +203,9 @@ class Panel:
                     remedy="run the quality checks on this period",
                 )
 
-    def mapped(self) -> list[MappedTable]:
-        """The tables that lie in mapped files."""
-        found = []
+    def mapped(self) -> dict[str, MappedTable]:
+        """The tables that lie in mapped files, by name."""
+        found = {}
         for name in (*PRICES, "volume"):
             table = getattr(self, name)
             base: Any = table
@@ -200,7 +213,7 @@ class Panel:
                 base = base.base
             if isinstance(base, mmap.mmap):
                 start = table.ctypes.data - np.frombuffer(base, np.uint8).ctypes.data
-                found.append(MappedTable(base, start, table.strides[0]))
+                found[name] = MappedTable(base, start, table.strides[0])
         return found
 
 
