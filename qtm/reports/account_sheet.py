@@ -10,7 +10,14 @@ from qtm.backtest.overfitting.verdict import Verdict
 from qtm.backtest.statistics import DAYS_PER_YEAR, daily_equity
 from qtm.clock import iso_utc
 from qtm.reports.backtest_context import benchmark_table, crisis_table
-from qtm.reports.backtest_figures import ROLLING_DAYS, distribution, equity_figure, rolling_sharpe, thinned
+from qtm.reports.backtest_figures import (
+    ROLLING_DAYS,
+    distribution,
+    equity_figure,
+    rolling_sharpe,
+    share_ticks,
+    thinned,
+)
 from qtm.reports.blocks import (
     ACCENT,
     SERIES,
@@ -232,7 +239,10 @@ def _exposure_figure(result: AccountResult) -> Block:
                 "hovertemplate": "%{y:.1%}",
             }
         ],
-        {"xaxis": {"type": "date"}, "yaxis": {"title": {"text": "Positions / equity"}, "tickformat": ".0%"}},
+        {
+            "xaxis": {"type": "date"},
+            "yaxis": {"title": {"text": "Positions / equity"}, "tickformat": share_ticks(share)},
+        },
         height=260,
     )
 

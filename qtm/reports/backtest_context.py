@@ -12,7 +12,7 @@ from qtm.backtest.holdings import Holdings
 from qtm.backtest.overfitting.stress_replay import replay_stress
 from qtm.backtest.statistics import DAYS_PER_YEAR, daily_returns, sharpe_ratio
 from qtm.backtest.tape.result import SymbolResult
-from qtm.reports.backtest_figures import drawdown_path, market_name, thinned
+from qtm.reports.backtest_figures import drawdown_path, market_name, share_ticks, thinned
 from qtm.reports.blocks import ACCENT, Block, Cell, figure, numbers, paragraph, table, times, tone_of
 from qtm.reports.formats import percent, ratio
 
@@ -34,7 +34,7 @@ def exposure_figure(result: SymbolResult) -> Block:
         [line],
         {
             "xaxis": {"type": "date"},
-            "yaxis": {"title": {"text": "Position / equity"}, "tickformat": ".0%"},
+            "yaxis": {"title": {"text": "Position / equity"}, "tickformat": share_ticks(share)},
         },
         height=260,
     )

@@ -47,6 +47,12 @@ def market_name(result: Result) -> str:
     return "Equal parts, held" if isinstance(result, AccountResult) else "Buy and hold"
 
 
+def share_ticks(values: Floats) -> str:
+    """The format of an axis of shares: so many decimals that its ticks differ."""
+    reach = float(np.ptp(values))
+    return ".0%" if reach > 0.05 else ".1%" if reach > 0.005 else ".2%" if reach > 0.0005 else ".3%"
+
+
 def equity_figure(result: Result) -> Block:
     """Equity against buying and holding, with the drawdown underneath."""
     moments, equity = result.bars.open_time_ms + result.bars.interval.ms, result.equity
@@ -80,7 +86,7 @@ def equity_figure(result: Result) -> Block:
             "yaxis2": {
                 "domain": [0, 0.27],
                 "title": {"text": "Drawdown"},
-                "tickformat": ".0%" if fall.min() < -0.05 else ".2%",
+                "tickformat": share_ticks(fall),
             },
         },
         height=460,

@@ -33,6 +33,14 @@ def price(value: float) -> str:
     return _minus(text)
 
 
+def duration(value: float) -> str:
+    """Seconds in the largest unit that they fill."""
+    for size, unit in ((86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes")):
+        if value >= size:
+            return f"{value / size:,.1f} {unit}"
+    return f"{value:,.3g} seconds"
+
+
 def _minus(text: str) -> str:
     """A true minus sign, and no sign before a zero."""
     if text.startswith(("-", "+")) and not text.strip("-+0.,"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qtm.backtest.statistics import Statistics
 from qtm.reports.blocks import Block, Card, cards, tone_of
-from qtm.reports.formats import money, percent, ratio
+from qtm.reports.formats import duration, money, percent, ratio
 
 
 def key_figures(s: Statistics, cash: float, exposure: Card, *, funded: bool) -> Block:
@@ -21,7 +21,7 @@ def key_figures(s: Statistics, cash: float, exposure: Card, *, funded: bool) -> 
             Card(
                 "Max drawdown",
                 percent(-s.max_drawdown),
-                f"longest {s.max_drawdown_days:,.{1 if s.max_drawdown_days < 100 else 0}f} days",
+                f"longest {duration(s.max_drawdown_days * 86_400.0)}",
                 "bad",
             ),
             Card("Volatility", percent(s.volatility), "annual, of daily returns"),

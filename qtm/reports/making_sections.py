@@ -27,8 +27,7 @@ from qtm.reports.blocks import (
     times,
     tone_of,
 )
-from qtm.reports.formats import money, percent, ratio
-from qtm.reports.orders_sections import duration
+from qtm.reports.formats import duration, money, percent, ratio
 
 _CURVE_S = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 180.0, 600.0)
 

@@ -23,7 +23,7 @@ from qtm.reports.blocks import (
     times,
     tone_of,
 )
-from qtm.reports.formats import money, percent, ratio
+from qtm.reports.formats import duration, money, percent, ratio
 from qtm.risk.rules import CONTROL_NAMES
 
 
@@ -166,11 +166,3 @@ def _life(waited: npt.NDArray[np.float64], *, of_bars: bool) -> str:
         return "none"
     median = float(np.median(waited))
     return "less than a bar" if of_bars and median == 0.0 else duration(median)
-
-
-def duration(value: float) -> str:
-    """Seconds in the largest unit that they fill."""
-    for size, unit in ((86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes")):
-        if value >= size:
-            return f"{value / size:,.1f} {unit}"
-    return f"{value:,.3g} seconds"

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qtm.backtest.account.result import AccountResult
-from qtm.backtest.tape.result import SymbolResult
+from qtm.backtest.tape.making import prints
+from qtm.backtest.tape.result import OrdersResult, SymbolResult
 from qtm.reports.backtest_figures import filled, thinned
 from qtm.reports.blocks import BAD, GOOD, NEUTRAL, Block, Section, figure, numbers, paragraph, times
 
@@ -35,11 +36,11 @@ class _Traded:
 
 def price_section(result: SymbolResult) -> Section:
     """The chart of a run on one symbol."""
-    bars = result.bars
+    moments, prices = _prices(result)
     one = _Traded(
-        bars.symbol,
-        bars.open_time_ms + bars.interval.ms,
-        bars.close,
+        result.bars.symbol,
+        moments,
+        prices,
         filled(result),
         result.trades,
         float(result.instrument.step_size),
@@ -49,6 +50,15 @@ def price_section(result: SymbolResult) -> Section:
     words = f"{note}; lines join the entry and exit of round trips that won or lost."
     chart = _figure(_traces(one, result.bars.open_time_ms, 4_000, MARKERS), result.instrument.quote)
     return Section("Trades on the price", [chart], words if count else "Nothing was filled.")
+
+
+def _prices(result: SymbolResult) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """The closes of the bars, or every trade of a tape that has them: fills lie between its bars."""
+    if isinstance(result, OrdersResult) and not result.tape.of_bars:
+        times_ns, ticks = prints(result)
+        if len(ticks):
+            return times_ns // 1_000_000, ticks * float(result.instrument.tick_size)
+    return result.bars.open_time_ms + result.bars.interval.ms, result.bars.close
 
 
 def prices_section(result: AccountResult) -> Section:
@@ -115,7 +125,7 @@ def _traces(
         {
             "type": "scatter",
             "mode": "lines",
-            "name": "Close",
+            "name": "Price",
             "x": times(one.closed_ms[kept]),
             "y": numbers(one.close[kept], precise=True),
             "line": {"color": NEUTRAL, "width": 1.1},

@@ -65,7 +65,7 @@ def mark_outs(
     chosen = result.fill_rows[result.fill_rows["maker"] == int(maker)]
     if result.tape.of_bars or len(chosen) == 0:
         return ()
-    times, ticks = _prints(result)
+    times, ticks = prints(result)
     found = []
     for seconds in horizons_s:
         until = chosen["ts_ns"] + round(seconds * _NS)
@@ -86,7 +86,7 @@ def edge_at_the_fill(result: OrdersResult) -> float:
     """
     if result.tape.of_bars:
         return float("nan")
-    times, ticks = _prints(result)
+    times, ticks = prints(result)
     fills = result.fill_rows
     maker = fills["maker"] == 1
     before = np.searchsorted(times, np.where(maker, fills["ts_ns"], fills["ts_ns"] + 1)) - 1
@@ -117,8 +117,8 @@ def inventory_path(result: OrdersResult) -> tuple[npt.NDArray[np.int64], Floats]
     return times, np.concatenate(([result.start[0]], fills["qty_after"].to_numpy()))
 
 
-def _prints(result: OrdersResult) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Times and prices in ticks of the tape's trades."""
+def prints(result: OrdersResult) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Times (ns) and prices in ticks of the tape's trades."""
     events = result.tape.events
     trades = events[(events["kind"] == BUY_TRADE) | (events["kind"] == SELL_TRADE)]
     return trades["ts_ns"], trades["ticks"]
