@@ -11,6 +11,7 @@ import hashlib
 import pickle
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import llvmlite
@@ -22,7 +23,10 @@ from numba.core.serialize import dumps
 
 from qtm.compile_cache import MACHINE_CODE, cache_folders, keep, kept
 
-_VERSIONS = (sys.version, numba.__version__, llvmlite.__version__, np.__version__)
+_FORM = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+"""Tells an entry of this release from those of others, which may be written in another form."""
+
+_VERSIONS = (sys.version, numba.__version__, llvmlite.__version__, np.__version__, _FORM)
 
 
 class KeptCode(NullCache):  # type: ignore[misc]
