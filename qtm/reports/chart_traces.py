@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 DASHES = {"solid": "-", "dot": (0, (1, 1.6)), "dash": (0, (4, 2.4)), "dashdot": "-."}
 _MARKERS = {"circle": "o", "triangle-up": "^", "triangle-down": "v", "diamond": "D", "x": "x", "square": "s"}
+_NAMES_ABREAST = 12
+"""Most names of bars that fit side by side."""
 _SHADE = "rgba(31,95,191,0.14)"
 
 
@@ -51,6 +53,8 @@ def draw_bars(
     if names is not None and not dated:
         at: Any = np.arange(len(names), dtype=np.float64)
         (axes.set_yticks if lying else axes.set_xticks)(at, names)
+        if not lying and len(names) > _NAMES_ABREAST:
+            axes.tick_params(axis="x", labelrotation=60)
         (axes.yaxis if lying else axes.xaxis).grid(visible=False)
         step: Any = 1.0
     else:

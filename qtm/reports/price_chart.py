@@ -57,7 +57,7 @@ def _prices(result: SymbolResult) -> tuple[npt.NDArray[np.int64], npt.NDArray[np
     if isinstance(result, OrdersResult) and not result.tape.of_bars:
         times_ns, ticks = prints(result)
         if len(ticks):
-            return times_ns // 1_000_000, ticks * float(result.instrument.tick_size)
+            return times_ns // 1_000_000, np.asarray(ticks * float(result.instrument.tick_size), np.float64)
     return result.bars.open_time_ms + result.bars.interval.ms, result.bars.close
 
 
@@ -88,7 +88,7 @@ def prices_section(result: AccountResult) -> Section:
     layout = {"updatemenus": [menu], "margin": {"t": 72}} if len(shown) > 1 else {}
     of_how_many = f", of the {CHARTS} most traded of {len(found)}" if len(found) > CHARTS else ""
     words = (
-        f"{shown[0].name}, the most traded; choose another symbol at the chart{of_how_many}. "
+        f"{shown[0].name}, the most traded; on screen another can be chosen{of_how_many}. "
         "Lines join the entry and exit of round trips that won or lost."
     )
     return Section("Trades on the price", [_figure(traces, result.quote, layout)], words)
