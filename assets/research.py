@@ -90,6 +90,7 @@ def backtest(
             REQUEST: dg.MetadataValue.json(request),
             "strategy version": made_from.strategy_version,
             "data version": str(made_from.data_version),
+            "waived or left out": "; ".join(made_from.waivers) or "nothing",
         },
         data_version=dg.DataVersion(
             f"{made_from.strategy_version}, bars {made_from.data_version}, {sorted(made_from.params.items())}"

@@ -37,6 +37,15 @@ class FundingRates:
         )
 
 
+def funded_until_ms(funding: FundingRates) -> int:
+    """Up to when no payment can be missing: the longest interval after the last one."""
+    return int(funding.time_ms[-1]) + _longest_ms(funding)
+
+
+def _longest_ms(funding: FundingRates) -> int:
+    return int(funding.interval_hours.max(initial=8)) * _HOUR_MS
+
+
 def due_payments(
     symbol: str, start_ms: int, end_ms: int, funding: FundingRates
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
@@ -50,7 +59,7 @@ def due_payments(
     chosen = np.flatnonzero((funding.time_ms >= start_ms) & (funding.time_ms < end_ms))
     times, rates = funding.time_ms[chosen], funding.rate[chosen]
     hours = funding.interval_hours[chosen]
-    longest = int(funding.interval_hours.max(initial=8)) * _HOUR_MS
+    longest = _longest_ms(funding)
     edges = np.concatenate(([start_ms], times, [end_ms]))
     allowed = (
         np.concatenate(([longest], hours[1:] * _HOUR_MS, [longest])) if times.size else np.array([longest])

@@ -6,15 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Unpack
 
+import numpy as np
+
 from qtm.backtest.account.panel import Listed, Panel
 from qtm.backtest.account.terms import Conditions as AccountTerms
 from qtm.backtest.conditions.account import AccountConditions
 from qtm.backtest.conditions.bars import BarConditions
 from qtm.backtest.conditions.contract import Conditions
 from qtm.backtest.conditions.tape import TapeConditions
-from qtm.backtest.funding import FundingRates
+from qtm.backtest.funding import FundingRates, funded_until_ms
+from qtm.backtest.session import DAY_MS
 from qtm.backtest.tape.events import TRADES, tape_of_bars
 from qtm.backtest.tape.mapped import tape_of_lake
+from qtm.clock import iso_utc
 from qtm.errors import ConfigError
 from qtm.market.columns import ColumnFiles
 from qtm.market.datasets import trades_dataset
@@ -46,6 +50,7 @@ from qtm.trading.margin import Margin, MarginMode, margin_of
 __all__ = ["Inputs", "funding_of", "gather", "gather_account", "parse_market", "parse_time"]
 
 _USUAL_LEVERAGE = 5.0
+_MOST_UNFUNDED_MS = 31 * DAY_MS
 _MOST_CASH = 1e12
 """Beyond, a float no longer holds a cent of it exactly through a run's sums."""
 
@@ -261,6 +266,9 @@ def _gather_series(symbols: str | Sequence[str], interval: str, **options: Unpac
         waivers += require_passed(where, market, step, [symbol], first, last)
         funding = funding_of(where, market, symbol, first, last)
         listed.append(Listed(where.instrument(market, symbol), bars, funding))
+    left_out: tuple[str, ...] = ()
+    if end_ms is None:
+        listed, left_out = _while_funded(listed)
     limits = None
     if options.get("gated", True):
         limits = load_limits(config.risk, [one.instrument for one in listed])
@@ -269,8 +277,32 @@ def _gather_series(symbols: str | Sequence[str], interval: str, **options: Unpac
         _cash(**options),
         limits,
         {bars_dataset(market, step): found for market, found in versions.items() if found is not None},
-        tuple(f"{one.check}: {one.why} ({one.who})" for one in waivers),
+        (*(f"{one.check}: {one.why} ({one.who})" for one in waivers), *left_out),
     )
+
+
+def _while_funded(listed: list[Listed]) -> tuple[list[Listed], tuple[str, ...]]:
+    """Where nobody asked for an end: all symbols up to the earliest end of a funding, and what was left out.
+
+    The archive publishes funding by the month and bars by the day, so the newest bars have no funding yet. A
+    longer want of it than a month is a gap, and stays an error.
+    """
+    ends = {
+        one.instrument.key: funded_until_ms(one.funding)
+        for one in listed
+        if one.funding is not None and one.funding.time_ms.size
+    }
+    last_ms = max(int(one.bars.open_time_ms[-1]) + one.bars.interval.ms for one in listed)
+    first = min(ends, key=lambda key: ends[key], default="")
+    if not ends or not 0 < last_ms - ends[first] <= _MOST_UNFUNDED_MS:
+        return listed, ()
+    kept = []
+    for one in listed:
+        stop = int(np.searchsorted(one.bars.open_time_ms, ends[first] - one.bars.interval.ms, side="right"))
+        if stop == 0:
+            return listed, ()
+        kept.append(one._replace(bars=one.bars.slice(0, stop)))
+    return kept, (f"bars from {iso_utc(ends[first])} on left out: the funding of {first} ends before",)
 
 
 def funding_of(lake: Lake, market: Market, symbol: str, start_ms: int, end_ms: int) -> FundingRates | None:

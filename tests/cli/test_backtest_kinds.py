@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,29 @@ def figures(done: Result) -> dict:  # type: ignore[type-arg]
     assert done.exit_code == 0, f"{done.output} {done.exception}"
     found: dict = json.loads(done.stdout)  # type: ignore[type-arg]
     return found
+
+
+@pytest.fixture
+def unfunded_tail(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The lake with the bars of BTCUSDT's future going on for nine days after its last funding."""
+    shutil.copytree(home, tmp_path / "home")
+    monkeypatch.setenv("QTM_HOME", str(tmp_path / "home"))
+    settings.cache_clear()
+    lake, end_ms = Lake(str(tmp_path / "home" / "lake")), START_MS + 31 * DAY_MS
+    rows = synthetic_funding("BTCUSDT", START_MS, end_ms, 7)
+    lake.write_funding(Market.UM, rows, start_ms=START_MS, end_ms=START_MS + 40 * DAY_MS)
+    return end_ms
+
+
+def test_bars_whose_funding_is_not_published_yet_are_left_out_and_named(run, unfunded_tail) -> None:  # type: ignore[no-untyped-def]
+    pairs = ("backtest", "pairs", "--symbols", "um:BTCUSDT,um:ETHUSDT", "-i", "1h", "--json", "--ungated")
+    lineage = figures(run(*pairs))["lineage"]
+    assert lineage["last_ms"] == unfunded_tail - Interval.H1.ms
+    assert lineage["waivers"] == [
+        "bars from 2024-02-01T00:00:00Z on left out: the funding of um:BTCUSDT ends before"
+    ]
+    asked = run(*pairs, "--to", "2024-02-09")
+    assert asked.exit_code == 1 and "funding rates are missing" in str(asked.exception)
 
 
 def test_many_symbols_share_an_account_and_a_sheet(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
