@@ -23,11 +23,19 @@ _LONGEST_PAUSE_S = 10.0
 class _Listener(WSListener):
     """Hands every text frame's bytes to `on_frame`."""
 
-    def __init__(self, on_frame: Callable[[bytes], None], greeting: Callable[[], bytes] | None) -> None:
+    def __init__(
+        self,
+        on_frame: Callable[[bytes], None],
+        greeting: Callable[[], bytes] | None,
+        on_opened: Callable[[], None] | None,
+    ) -> None:
         self.on_frame = on_frame
         self.greeting = greeting
+        self.on_opened = on_opened
 
     def on_ws_connected(self, transport: WSTransport) -> None:
+        if self.on_opened is not None:
+            self.on_opened()
         if self.greeting is not None:
             transport.send(WSMsgType.TEXT, self.greeting())
 
@@ -43,10 +51,12 @@ async def keep_connected(
     on_frame: Callable[[bytes], None],
     *,
     greeting: Callable[[], bytes] | None = None,
+    on_opened: Callable[[], None] | None = None,
     on_connected: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """Stay connected to `url` until cancelled; every new connection greets, then reports itself.
 
+    `on_opened` runs before the first frame of a connection is handed over, `on_connected` maybe after some.
     A pause of random length grows between failures, so that a venue that restarts is not stormed.
     """
     failures = 0
@@ -54,7 +64,7 @@ async def keep_connected(
         connected_at = time.monotonic()
         try:
             transport, _ = await ws_connect(
-                lambda: _Listener(on_frame, greeting),
+                lambda: _Listener(on_frame, greeting, on_opened),
                 url,
                 enable_auto_ping=True,
                 auto_ping_idle_timeout=15,

@@ -18,15 +18,12 @@ from typing import Any, NamedTuple
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from qtm.execution.outbox import Sender
-from qtm.execution.updates import OrderUpdate
-from qtm.risk.decisions import ApprovedOrder, Refused
-from qtm.trading.orders import OrderIntent, OrderStatus
 from streaming.connection import keep_connected, user_stream_greeting
-from streaming.frames import KLINE, USER, FrameJournal, decode, frame, refusal_frame, report_frame
+from streaming.frames import KLINE, USER, FrameJournal, decode, frame
 from streaming.history import History
 from streaming.lockstep import Lockstep
 from streaming.messages import BarMessage, Message, PriceMessage, TickMessage
+from streaming.orders_out import OrdersOut
 from streaming.session import Session
 
 log = logging.getLogger(__name__)
@@ -58,14 +55,12 @@ class Feed(StatefulSourcePartition[Message, Position]):
         self.journal = FrameJournal(session.frames_path)
         self.offset = position.offset
         self.queue: deque[tuple[bytes, bytes, int]] = deque()
-        self.sender = Sender(session.journal, session.venue, session.clock, self.is_fresh, self._on_wire)
-        self.triggers: dict[str, int] = {}
         self.emitted = 0
         self.handled = 0
         self.bars = 0
         self.market_ms = position.market_ms
-        self.sending: dict[str, asyncio.Task[None]] = {}
         self.background: list[asyncio.Task[Any]] = []
+        self.orders = OrdersOut(session, lambda: session.time.now_ms(self.market_ms), self._push, self._watch)
         self.history = History(session, dict(position.last_open_ms))
         self.lockstep = Lockstep(session) if session.config.lockstep else None
         self.stopping = False
@@ -100,7 +95,7 @@ class Feed(StatefulSourcePartition[Message, Position]):
 
     def close(self) -> None:
         """Stop every task and close the connections."""
-        tasks = [*self.background, *self.sending.values()]
+        tasks = [*self.background, *self.orders.under_way.values()]
         for task in tasks:
             task.cancel()
         self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
@@ -109,85 +104,15 @@ class Feed(StatefulSourcePartition[Message, Position]):
     @property
     def settled(self) -> bool:
         """True when every frame has run through the dataflow and no order is on its way."""
-        return self.emitted == self.handled and not self.sending and not self.queue
+        return self.emitted == self.handled and not self.orders.under_way and not self.queue
 
     def acknowledge(self) -> None:
         """The end of the dataflow has handled one message."""
         self.handled += 1
 
-    def is_fresh(self, intent: OrderIntent) -> bool:
-        """An order may still be sent within one bar of its decision."""
-        return self.session.time.now_ms(self.market_ms) - intent.decided_ms <= self.session.config.interval.ms
-
-    def send(self, order: ApprovedOrder, received_ns: int) -> None:
-        """Take an approved order to the venue in the background; its report comes back as a frame.
-
-        `received_ns` is when the frame that caused the order arrived (0: not a live frame).
-        """
-        if received_ns:
-            self.triggers[order.intent.client_order_id] = received_ns
-        self._in_background(order.intent.client_order_id, self.sender.dispatch(order))
-
-    def _on_wire(self, intent: OrderIntent) -> None:
-        received_ns = self.triggers.pop(intent.client_order_id, 0)
-        if received_ns:
-            self.session.latencies_ns.append(time.perf_counter_ns() - received_ns)
-
-    def bring_back(self, symbol: str, client_order_id: str) -> None:
-        """Report again what became of an order decided before a restart; telling it twice changes nothing."""
-        known = self.session.journal.decided(client_order_id)
-        if known is None:
-            raise RuntimeError(f"{client_order_id} was never decided")
-        approved, controls = known
-        if not approved:
-            self._push(refusal_frame(symbol, client_order_id, tuple(controls.split())))
-            return
-        update = self.session.journal.report(client_order_id)
-        if update.status.is_terminal:
-            self._push(report_frame(update))
-        elif client_order_id not in self.sending:
-            order = self.session.journal.approved(client_order_id)
-            self._in_background(client_order_id, self.sender.resolve(order))
-
-    def cancel(self, intent: OrderIntent) -> None:
-        """Have an order cancelled in the background; what had become of it by then comes back as a frame."""
-        update = self.session.journal.report(intent.client_order_id)
-        if update.status.is_terminal:
-            self._push(report_frame(update))
-        else:
-            self._in_background(f"{intent.client_order_id} cancel", self.sender.cancel(intent))
-
-    async def look_at_resting(self) -> None:
-        """Ask the venue what became of every order that rests there; reports may have been missed."""
-        for order in self.session.journal.open_orders():
-            if order.status in (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED):
-                update = await self.sender.look(order.intent)
-                if update.status is not order.status or update.fills:
-                    self._push(report_frame(update))
-
-    def refuse(self, refused: Refused) -> None:
-        """Bring the gate's refusal back to the strategy."""
-        intent = refused.intent
-        self._push(refusal_frame(intent.symbol, intent.client_order_id, refused.decision.breached))
-
     def stop(self) -> None:
         """End as soon as every order's outcome is known."""
         self.stopping = True
-
-    def _in_background(self, name: str, work: Any) -> None:
-        """Find out in the background what becomes of an order; nothing is settled before."""
-
-        async def run() -> None:
-            update: OrderUpdate = await work
-            self._push(report_frame(update))
-
-        task = self.loop.create_task(run(), name=name)
-        self.sending[name] = task
-        task.add_done_callback(lambda done: self._sent(name, done))
-
-    def _sent(self, name: str, task: asyncio.Task[None]) -> None:
-        self.sending.pop(name, None)
-        self._watch(task)
 
     def _watch(self, task: asyncio.Task[Any]) -> None:
         """A background task that fails stops the stream: nothing fails silently."""
@@ -222,7 +147,7 @@ class Feed(StatefulSourcePartition[Message, Position]):
         for symbol in self.session.config.symbols:
             client_order_id = self.session.journal.last_decided(self.session.strategy.name, symbol)
             if client_order_id is not None:
-                self.bring_back(symbol, client_order_id)
+                self.orders.bring_back(symbol, client_order_id)
 
     def _emit(self, lines: list[tuple[bytes, bytes, int]]) -> list[Message]:
         batch: list[Message] = []
@@ -276,7 +201,10 @@ class Feed(StatefulSourcePartition[Message, Position]):
         config = self.session.config
         streams = "/".join(f"{symbol.lower()}@kline_{config.interval.value}" for symbol in config.symbols)
         market = keep_connected(
-            f"{config.stream_url}/stream?streams={streams}", self._on_kline, on_connected=self._catch_up
+            f"{config.stream_url}/stream?streams={streams}",
+            self._on_kline,
+            on_opened=self.history.hold,
+            on_connected=self._catch_up,
         )
         user = keep_connected(
             f"{config.ws_api_url}/ws-api/v3",
@@ -294,7 +222,6 @@ class Feed(StatefulSourcePartition[Message, Position]):
 
     async def _catch_up(self) -> None:
         """After every (re)connection: fetch the closed bars between the last one seen and now."""
-        self.history.held = []
         async for line in self.history.missing(await self.session.time.market_now_ms()):
             self._push(line)
         held, self.history.held = self.history.held, None
@@ -317,7 +244,7 @@ class Feed(StatefulSourcePartition[Message, Position]):
         if b'"event"' in payload:
             self._push(frame(USER, payload))
         elif b'"result"' in payload:  # subscribed: what happened while we did not listen is asked for
-            self.run_in_background(self.look_at_resting(), "resting orders")
+            self.run_in_background(self.orders.look_at_resting(), "resting orders")
         elif b'"error"' in payload:
             log.error("the user stream was refused: %s", payload.decode())
 

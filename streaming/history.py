@@ -26,6 +26,10 @@ class History:
         self.held: list[bytes] | None = None
         self.ready = False
 
+    def hold(self) -> None:
+        """A connection opens: what it brings waits until all before it has been fetched."""
+        self.held = []
+
     def closed(self, symbol: str, open_time_ms: int) -> bool:
         """A closed bar has entered the dataflow; False for one that came before."""
         if open_time_ms <= self.last_open_ms.get(symbol, -1):

@@ -66,7 +66,7 @@ class Lockstep:
                 where=self.session.config.stream_url,
                 remedy="is the paper exchange in step mode, with the same symbols?",
             ) from None
-        await self.session.feed.look_at_resting()
+        await self.session.feed.orders.look_at_resting()
         for payload in self._closes:
             self.session.feed.pass_on(payload)
         self._closes.clear()

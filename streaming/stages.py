@@ -161,19 +161,19 @@ class _Outbox(StatelessSinkPartition[Handled]):
 
     def _hand_on(self, outcome: Outcome, received_ns: int) -> None:
         """An order to the sender, a refusal back to its strategy."""
-        feed, counts = self.session.feed, self.session.counts
+        orders, counts = self.session.feed.orders, self.session.counts
         if isinstance(outcome, ApprovedOrder):
             counts["approved"] += 1
-            feed.send(outcome, received_ns)
+            orders.send(outcome, received_ns)
             _announce("approved", outcome)
         elif isinstance(outcome, Refused):
             counts["refused"] += 1
-            feed.refuse(outcome)
+            orders.refuse(outcome)
             _announce("REFUSED", outcome)
         elif isinstance(outcome, Cancel):
-            feed.cancel(outcome.intent)
+            orders.cancel(outcome.intent)
         else:
-            feed.bring_back(outcome.intent.symbol, outcome.intent.client_order_id)
+            orders.bring_back(outcome.intent.symbol, outcome.intent.client_order_id)
 
     def close(self) -> None:
         self.signals.close()
