@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import chdtrc
 
 from qtm.errors import RiskError
 from qtm.risk.measures import Floats
@@ -31,6 +30,8 @@ class LikelihoodRatio(NamedTuple):
     @property
     def p_value(self) -> float:
         """Probability of a statistic at least this large under a true model."""
+        from scipy.special import chdtrc
+
         return float(chdtrc(self.freedom, self.statistic))
 
     def rejects(self, level: float = 0.05) -> bool:

@@ -11,8 +11,6 @@ from decimal import Decimal
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from scipy.special import bdtr
-
 from qtm.risk.coverage import exception_rate
 from qtm.risk.rules import ACTIVE, REDUCING
 
@@ -56,6 +54,8 @@ class TrafficLight:
 
 def traffic_light(observations: int, exceptions: int, alpha: float = 0.99) -> TrafficLight:
     """Basel's traffic light for a count of exceptions."""
+    from scipy.special import bdtr  # here, not above: a running stream only reads lights and starts faster
+
     p = exception_rate(observations, exceptions, alpha)
     cumulative = float(bdtr(exceptions, observations, p))
     below = float(bdtr(exceptions - 1, observations, p)) if exceptions else 0.0
