@@ -20,7 +20,7 @@ from qtm.store.schema import orders
 from qtm.trading.orders import order_of_leg
 from tests.parity.market import Exchange, Execution, Stream, minute_bars
 
-BARS = 250
+BARS = 200
 OPTIONS = ("--symbols", "BTCUSDT", "--lockstep", "--recv-window-ms", "1000", "--epoch-s", "0.3")
 TREND = ("--strategy", "trend", "--param", "fast=2", "--param", "slow=5")
 GUARDED = (
@@ -65,7 +65,7 @@ def test_killed_again_and_again_it_trades_exactly_as_if_never_killed(
     chance = random.Random(seed)
     with Exchange([minute_bars("BTCUSDT", BARS, history=20)]) as exchange:
         stream = Stream(tmp_path / "killed", exchange, *strategy, *OPTIONS)
-        goals = sorted(chance.sample(range(10, BARS - 20), 4))
+        goals = sorted(chance.sample(range(10, BARS - 20), 3))
         for goal in goals:
             child = stream.start()
             wait_for_progress(stream, child, goal)
