@@ -7,7 +7,8 @@ for each strategy anyway, on a made-up market with trends, jumps and flat stretc
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -16,15 +17,18 @@ import numpy as np
 import numpy.typing as npt
 
 from qtm.backtest.engine import BacktestResult, call_kernel, run_backtest
+from qtm.errors import StrategyError
 from qtm.market.bars import Bar, BarSeries
 from qtm.market.instruments import Instrument, Market
 from qtm.market.intervals import Interval
+from qtm.strategies.blame import blamed_on
 from qtm.strategies.contract import StepStrategy
 from qtm.trading.book import Account, Sizing
 from qtm.trading.costs import UM_COSTS, nearest_ticks
 from qtm.trading.plan import plan_of
 
 _MOST_CUTS = 2_000
+_PLAIN = 300
 
 PROOF_CASH = 100_000.0
 """Quote currency every proof starts with."""
@@ -87,6 +91,7 @@ def check_strategy(strategy: StepStrategy, params: Mapping[str, Any] | None = No
             _truncated(strategy, values, bars, whole),
             _poisoned(strategy, values, bars, whole),
             _one_by_one(strategy, values, bars, whole),
+            _plain(strategy, values, bars, whole),
             _resumed(strategy, values, bars, whole),
         )
     )
@@ -178,6 +183,31 @@ def _poisoned(strategy: StepStrategy, values: Any, bars: BarSeries, whole: Backt
 def _one_by_one(strategy: StepStrategy, values: Any, bars: BarSeries, whole: BacktestResult) -> Finding:
     """The step called once per bar, as the live stream does, gives the bits of the compiled loop."""
     state = strategy.new_state()[0]
+    for i, (bar, account) in enumerate(_seen(bars, whole)):
+        target = plan_of(call_kernel(strategy, strategy.compiled_step, values, state, bar, account)).target
+        if not _same(np.array([target]), whole.signals[i : i + 1]):
+            return Finding("one bar at a time equals the loop", False, f"differs at bar {i}")
+    return Finding("one bar at a time equals the loop", True, f"{len(bars)} bars bit for bit")
+
+
+def _plain(strategy: StepStrategy, values: Any, bars: BarSeries, whole: BacktestResult) -> Finding:
+    """The step as plain Python: machine code reads beyond the end of an array without a word."""
+    name = "plain Python equals compiled"
+    count = min(len(bars), strategy.warmup(values) + _PLAIN)
+    state = np.zeros(1, strategy.state_dtype).view(np.recarray)[0]
+    for i, (bar, account) in enumerate(itertools.islice(_seen(bars, whole), count)):
+        try:
+            with blamed_on(strategy.name, strategy.source, f"its step at bar {i}"):
+                target = plan_of(strategy.step(values, state, bar, account)).target
+        except StrategyError as error:
+            return Finding(name, False, str(error))
+        if not _same(np.array([target]), whole.signals[i : i + 1]):
+            return Finding(name, False, f"differs at bar {i}")
+    return Finding(name, True, f"{count} bars bit for bit")
+
+
+def _seen(bars: BarSeries, whole: BacktestResult) -> Iterator[tuple[Bar, Account]]:
+    """Each bar with the account at its close, as a step gets them."""
     held = _positions(whole)
     tick = float(PROOF_INSTRUMENT.tick_size)
     for i in range(len(bars)):
@@ -190,11 +220,7 @@ def _one_by_one(strategy: StepStrategy, values: Any, bars: BarSeries, whole: Bac
             float(bars.volume[i]),
             nearest_ticks(float(bars.close[i]), tick),
         )
-        account = Account(held[i, 0], held[i, 1], float(whole.equity[i]))
-        target = plan_of(call_kernel(strategy, strategy.compiled_step, values, state, bar, account)).target
-        if not _same(np.array([target]), whole.signals[i : i + 1]):
-            return Finding("one bar at a time equals the loop", False, f"differs at bar {i}")
-    return Finding("one bar at a time equals the loop", True, f"{len(bars)} bars bit for bit")
+        yield bar, Account(held[i, 0], held[i, 1], float(whole.equity[i]))
 
 
 def _positions(whole: BacktestResult) -> npt.NDArray[np.float64]:

@@ -52,6 +52,11 @@ def test_bundled_strategies_pass_every_proof(name: str) -> None:
             "    state.n += 1\n    return np.random.random() if state.n > 10 else np.nan\n",
             "two runs are equal",
         ),
+        (
+            "    state.n += 1\n    past = np.zeros(20)\n"
+            "    return np.nan if state.n < 11 else 1.0 + 0.0 * past[state.n % 30]\n",
+            "plain Python equals compiled",
+        ),
     ],
 )
 def test_a_strategy_that_misbehaves_is_caught(tmp_path: Path, body: str, failing: str) -> None:
