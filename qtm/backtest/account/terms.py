@@ -28,7 +28,6 @@ from qtm.backtest.account.panel import Panel
 from qtm.backtest.session import SESSION
 from qtm.errors import ConfigError
 from qtm.market.instruments import Instrument, Market
-from qtm.risk.limits import LimitTree
 from qtm.risk.rules import GateLimits, in_floats
 from qtm.trading.book import grid_of
 from qtm.trading.costs import SPOT_COSTS, UM_COSTS, CostModel, numbers_of
@@ -36,6 +35,7 @@ from qtm.trading.margin import NO_MARGIN, Margin, MarginMode, margin_of
 
 if TYPE_CHECKING:
     from qtm.backtest.account.seats import Seat
+    from qtm.risk.limits import LimitTree
 
 DAY_MS = 86_400_000
 
@@ -221,6 +221,6 @@ def _brackets(margin: Margin) -> npt.NDArray[np.float64]:
 def _limits(conditions: Conditions, strategy: str, symbol: str) -> list[float]:
     """The limits of a strategy on a symbol (`""`: of the firm) as floats; infinite without a gate."""
     limits = conditions.limits
-    if isinstance(limits, LimitTree):
+    if limits is not None and not isinstance(limits, GateLimits):
         limits = limits.effective(strategy, symbol).limits
     return list(in_floats(limits))
