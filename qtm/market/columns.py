@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -102,6 +103,8 @@ class ColumnFiles:
                     for one in parts:
                         part.write(one)
                     part.flush()
+                    # Renamed before its bytes are on the disk, a crash would leave a file of nothing.
+                    os.fsync(part.fileno())
                 except BaseException:
                     Path(part.name).unlink(missing_ok=True)
                     raise

@@ -21,6 +21,7 @@ from qtm.backtest.tape.events import Tape
 from qtm.backtest.tape.funding import with_payments
 from qtm.backtest.tape.result import OrdersResult
 from qtm.backtest.tape.rules import Latency, Queue
+from qtm.backtest.tape.windows import has_market, window_of
 from qtm.market.instruments import Instrument
 from qtm.risk.rules import GateLimits
 from qtm.strategies.order_contract import OrderStrategy
@@ -94,15 +95,15 @@ class TapeConditions:
         )
 
     def between(self, begin_ms: int, end_ms: int, cash: float, *, warm_up: int) -> TapeConditions | None:
-        """The same over a window and `warm_up` intervals before it, with other capital."""
-        tape = self.tape
-        start_ns = begin_ms * _NS - warm_up * tape.interval.ms * _NS
-        if tape.start_ns < start_ns < tape.end_ns:
-            tape = tape.split(start_ns)[1]
-        if tape.start_ns < end_ms * _NS < tape.end_ns:
-            tape = tape.split(end_ms * _NS)[0]
-        inside = np.searchsorted(tape.events["ts_ns"], (begin_ms * _NS, end_ms * _NS))
-        return None if inside[0] == inside[1] else dataclasses.replace(self, tape=tape, cash=cash)
+        """The same over a window and `warm_up` intervals before it, with other capital.
+
+        The market stands at its beginning as it did there, and the payments are those of the whole.
+        """
+        start_ns = begin_ms * _NS - warm_up * self.tape.interval.ms * _NS
+        if not has_market(self._paid, begin_ms * _NS, end_ms * _NS):
+            return None
+        tape = window_of(self._paid, self.instrument, self.costs, start_ns, end_ms * _NS)
+        return dataclasses.replace(self, tape=tape, cash=cash, funding=None)
 
     def at_doubled_costs(self) -> TapeConditions:
         """The same with all costs doubled."""

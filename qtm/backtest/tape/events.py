@@ -7,7 +7,7 @@ payments and mark prices are merged in by time.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -54,6 +54,18 @@ _PART = 1 << 20
 
 
 @dataclass(frozen=True)
+class Standing:
+    """Where a market stands before the first event of a tape.
+
+    `values` are its fields of the desk, `levels` its book from tick `base_ticks` on (as in a run's memory).
+    """
+
+    values: Mapping[str, float]
+    levels: npt.NDArray[np.int64]
+    base_ticks: int
+
+
+@dataclass(frozen=True)
 class Tape:
     """The events of one symbol.
 
@@ -71,6 +83,8 @@ class Tape:
         The span, half open, on that grid.
     funded, marked
         Whether funding payments and mark prices are among the events.
+    standing
+        Where the market stands before them, for a tape that was cut out of a longer one (`windows`).
     """
 
     symbol: str
@@ -82,6 +96,7 @@ class Tape:
     end_ns: int
     funded: bool = False
     marked: bool = False
+    standing: Standing | None = None
 
     def __len__(self) -> int:
         return len(self.events)
@@ -111,7 +126,8 @@ class Tape:
     def on_grid(self) -> npt.NDArray[np.void]:
         """Prices in ticks and volume in lots on the tape's grid, shape (T,) of `GRID_BAR`.
 
-        An interval without a trade stands at the last price; those before the first one at its price.
+        An interval without a trade stands at the last price; those before the first one where the market
+        stood before the tape, or else at its price.
         """
         step_ns = self.interval.ms * _NS
         grid = np.zeros((self.end_ns - self.start_ns) // step_ns, GRID_BAR)
@@ -121,27 +137,29 @@ class Tape:
             for name in _PRICES_AND_VOLUME:
                 grid[name][at] = self.bars[name][rows["ticks"]]
         else:
-            for part in self._parts():
+            for part in self.parts():
                 trades = part[(part["kind"] == BUY_TRADE) | (part["kind"] == SELL_TRADE)]
                 if len(trades):
                     _add_to_grid(grid, (trades["ts_ns"] - self.start_ns) // step_ns, trades)
         empty = grid["close"] == 0
         seen = np.maximum.accumulate(np.where(empty, 0, np.arange(len(grid))))
-        opened = grid["open"][np.argmin(empty)]
+        known = self.standing
+        opened = grid["open"][np.argmin(empty)] if known is None else known.values["last_ticks"]
         stands = np.where(empty[seen], opened, grid["close"][seen])
         for name in ("open", "high", "low", "close"):
             grid[name][empty] = stands[empty]
         return grid
 
-    def _parts(self) -> Iterator[npt.NDArray[np.void]]:
+    def parts(self, *, backwards: bool = False) -> Iterator[npt.NDArray[np.void]]:
         """The events a part at a time: what looks at all of a mapped tape holds no more of it than that."""
-        for begin in range(0, len(self.events), _PART):
+        begins = range(0, len(self.events), _PART)
+        for begin in reversed(begins) if backwards else begins:
             yield self.events[begin : begin + _PART]
 
     def _span_of(self, *kinds: int) -> tuple[int, int]:
         """Lowest and highest tick among events of these kinds, zeros without one."""
         low, high = 0, 0
-        for part in self._parts():
+        for part in self.parts():
             ticks = part["ticks"][np.isin(part["kind"], kinds)]
             if ticks.size:
                 low = min(low or int(ticks.min()), int(ticks.min()))
@@ -154,10 +172,13 @@ class Tape:
         if at_ns % step or not self.start_ns < at_ns < self.end_ns:
             raise DataError("a tape is cut inside its span and on its grid", where=iso_utc(at_ns // _NS))
         cut = int(np.searchsorted(self.events["ts_ns"], at_ns))
-        parts = ((self.events[:cut], self.start_ns, at_ns), (self.events[cut:], at_ns, self.end_ns))
+        parts = (
+            (self.events[:cut], self.start_ns, at_ns, self.standing),
+            (self.events[cut:], at_ns, self.end_ns, None),
+        )
         first, second = (
-            dataclasses.replace(self, events=events, start_ns=start, end_ns=end)
-            for events, start, end in parts
+            dataclasses.replace(self, events=events, start_ns=start, end_ns=end, standing=standing)
+            for events, start, end, standing in parts
         )
         if not self.of_bars:  # both keep the levels the whole would keep
             first.__dict__["price_range"] = second.__dict__["price_range"] = self.price_range

@@ -51,5 +51,5 @@ def funding_events(tape: Tape, funding: FundingRates) -> npt.NDArray[np.void]:
     at_ns = times * _NS
     if tape.of_bars:
         opens = tape.events["ts_ns"]
-        at_ns = opens[np.searchsorted(opens, at_ns, side="right") - 1]
+        at_ns = opens[np.maximum(np.searchsorted(opens, at_ns, side="right") - 1, 0)]
     return timed_events(at_ns, FUNDING, 0, np.rint(rates * UNITS).astype(np.int64))

@@ -18,7 +18,10 @@ import polars as pl
 from qtm.backtest.funding import FundingRates
 from qtm.backtest.session import DAY_MS
 from qtm.backtest.tape.events import (
+    BUY_TRADE,
+    FUNDING,
     NO_DEPTH,
+    SELL_TRADE,
     TAPE_BAR,
     TAPE_EVENT,
     Tape,
@@ -34,6 +37,9 @@ from qtm.market.instruments import Instrument
 from qtm.market.intervals import Interval
 
 _NS = 1_000_000
+
+LAYOUT = (TAPE_EVENT.descr, BUY_TRADE, SELL_TRADE, FUNDING)
+"""How events lie in a file, part of its name: a platform that writes them otherwise reads none of these."""
 
 FundingOf = Callable[[int, int], FundingRates | None]
 """The funding of a span in milliseconds; None where none is due."""
@@ -54,7 +60,8 @@ def tape_of_lake(
     Raises
     ------
     DataError
-        Without trades, for one that is out of order or off the grid, or for a missing payment.
+        Without trades, for one that is out of order or without a price or quantity on the instrument's grid,
+        or for a missing payment.
     StoreError
         When the file cannot be written.
     """
@@ -76,9 +83,9 @@ def tape_of_lake(
         span[1] * _NS, funded=funding is not None,
     )  # fmt: skip
     payments = np.empty(0, TAPE_EVENT) if funding is None else funding_events(tape, funding)
-    marks = (first, last, str(instrument.tick_size), str(instrument.step_size), payments.tobytes())
-    mark = hashlib.sha256(repr(marks).encode()).hexdigest()[:16]
-    path = files.path_of(trades_dataset(market), symbol, version, f"-{mark}.tape")
+    grid = str(instrument.tick_size), str(instrument.step_size)
+    made_of = hashlib.sha256(repr((LAYOUT, first, last, grid, payments.tobytes())).encode()).hexdigest()[:16]
+    path = files.path_of(trades_dataset(market), symbol, version, f"-{made_of}.tape")
     if not path.exists():
 
         def days() -> Iterator[npt.NDArray[np.void]]:

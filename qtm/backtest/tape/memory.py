@@ -44,9 +44,9 @@ def memory_of(
     resume: TapeSnapshot | None,
 ) -> tuple[Any, Any, Any]:
     """State, desk and levels, fresh or from a snapshot."""
-    levels = np.zeros(tape.price_range[1] - tape.price_range[0] + 1, np.int64)
+    desk, levels = fresh_desk(tape, rules, cash)
     if resume is None:
-        return strategy.new_state(), _new_desk(tape, rules, cash), levels
+        return strategy.new_state(), desk, levels
     if resume.strategy_version != strategy.version:
         raise StrategyError(
             f"the snapshot is of version {resume.strategy_version}, the strategy is {strategy.version}",
@@ -60,6 +60,7 @@ def memory_of(
             remedy=f"give a tape from {iso_utc(resume.end_ns // _NS)} on",
         )
     state = strategy.new_state()
+    levels[:] = 0
     check_layout(resume.layout, (state, np.empty(0, DESK)), strategy.name)
     _lay_over(levels, int(rules["base_ticks"][0]), np.frombuffer(resume.levels, np.int64), resume.base_ticks)
     desk = np.frombuffer(resume.desk, DESK).copy()
@@ -74,8 +75,8 @@ def _lay_over(levels: Any, base: int, old: Any, old_base: int) -> None:
         levels[first - base : last - base] = old[first - old_base : last - old_base]
 
 
-def _new_desk(tape: Tape, rules: npt.NDArray[np.void], cash: float) -> npt.NDArray[np.void]:
-    """A desk before its first event."""
+def fresh_desk(tape: Tape, rules: npt.NDArray[np.void], cash: float) -> tuple[Any, Any]:
+    """Desk and levels before the first event: an account with `cash`, the market as far as it is known."""
     desk = np.zeros(1, DESK)
     record = desk[0]
     record["tick_size"], record["step_size"] = rules["tick_size"][0], rules["step_size"][0]
@@ -84,12 +85,18 @@ def _new_desk(tape: Tape, rules: npt.NDArray[np.void], cash: float) -> npt.NDArr
     record["next_sample_ns"] = tape.start_ns + rules["sample_ns"][0] - 1
     period = int(rules["period_ns"][0])
     # A timer wakes nobody before there is a market to look at.
-    first = int(tape.events["ts_ns"][0]) if len(tape) else tape.start_ns
-    record["next_timer_ns"] = NEVER_NS if period == 0 else -(-first // period) * period + period
+    known = tape.standing is not None or len(tape) == 0
+    first = tape.start_ns if known else int(tape.events["ts_ns"][0]) + period
+    record["next_timer_ns"] = NEVER_NS if period == 0 else -(-first // period) * period
     books = record["books"]
     books["cash"] = books["peak"] = books["day_start"] = books["last_worth"] = units_of(cash)
     books["day"] = -1
-    return desk
+    levels = np.zeros(tape.price_range[1] - tape.price_range[0] + 1, np.int64)
+    if tape.standing is not None:
+        for name, value in tape.standing.values.items():
+            record[name] = value
+        _lay_over(levels, int(rules["base_ticks"][0]), tape.standing.levels, tape.standing.base_ticks)
+    return desk, levels
 
 
 def settled(desk: npt.NDArray[np.void]) -> bytes:

@@ -86,6 +86,14 @@ def test_a_window_other_trades_and_another_grid_are_other_files(files: ColumnFil
     assert not np.array_equal(mapped(files).events, whole.events)
 
 
+def test_a_file_of_another_layout_is_never_read(files: ColumnFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = mapped(files).events.copy()
+    (path,) = (path for path in files.folder.rglob("*") if path.is_file())
+    path.write_bytes(bytes(path.stat().st_size))
+    monkeypatch.setattr("qtm.backtest.tape.mapped.LAYOUT", "another")
+    assert np.array_equal(mapped(files).events, expected)
+
+
 def test_a_missing_payment_and_an_empty_window_are_refused(files: ColumnFiles) -> None:
     rates = funding()
     gap = FundingRates(rates.time_ms[:2], rates.rate[:2], rates.interval_hours[:2])
