@@ -2,7 +2,7 @@
 
 The deflated Sharpe ratio needs to know how many strategies were tried and how much their Sharpe ratios
 varied. Both come from here (see `qtm.backtest.trial_count`). The same trial run twice (same strategy
-version, parameters, symbol, interval, window and data version) is one trial.
+version, parameters, capital, costs, gate, symbol, interval, window and data version) is one trial.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from sqlalchemy import Select, and_, insert, select
 from qtm.backtest.conditions.contract import Conditions, Result
 from qtm.backtest.statistics import DAYS_PER_YEAR, daily_returns
 from qtm.backtest.trial_count import TrialCount, Tried, count_of
+from qtm.backtest.trial_terms import terms_as_params
 from qtm.clock import Clock, SystemClock
 from qtm.errors import RiskError, StoreError
 from qtm.risk.sized_targets import sizing_as_params
@@ -74,13 +75,19 @@ def trial_of(result: Result) -> Trial:
 
 
 def _terms_of(made_from: Any) -> dict[str, float]:
-    """The sizing rules and isolated margin of a run as parameters: another setting is another trial."""
+    """What a run was under, as parameters: another setting is another trial."""
     lines = getattr(made_from, "strategies", None)
     if lines is None:
-        return sizing_as_params(made_from.sizing)
+        gated, costs = made_from.limits is not None, {made_from.market: made_from.costs}
+        terms = terms_as_params(cash=made_from.cash, costs=costs, gated=gated)
+        return {**sizing_as_params(made_from.sizing), **terms}
     named = [(f"{line.name}." if len(lines) > 1 else "", sizing_as_params(line.sizing)) for line in lines]
     sized = {f"{owner}{name}": value for owner, settings in named for name, value in settings.items()}
-    return {**sized, **margin_as_params(MarginMode(made_from.margin_mode), made_from.leverage)}
+    return {
+        **sized,
+        **margin_as_params(MarginMode(made_from.margin_mode), made_from.leverage),
+        **terms_as_params(cash=made_from.cash, costs=made_from.costs, gated=made_from.gated),
+    }
 
 
 def trials_of_sweep(strategy: Strategy, table: pl.DataFrame, conditions: Conditions) -> list[Trial]:

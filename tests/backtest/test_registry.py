@@ -1,5 +1,6 @@
 """The trial registry counts what was tried, once each, and never forgets."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -11,10 +12,13 @@ from qtm.backtest.registry import DAILY_SHARPE, Trial, TrialRegistry, daily_shar
 from qtm.backtest.sweep import run_sweep
 from qtm.clock import ManualClock
 from qtm.errors import RiskError, StoreError
+from qtm.risk.rules import GateLimits
 from qtm.store.database import open_database
 from qtm.store.schema import trials
 from qtm.strategies.registry import load_strategy
 from tests.backtest.overfitting.market import bars_from, conditions, trending_steps
+
+LIMITS = GateLimits(90_000.0, 2_000.0, 0.03, 0.25, 0.2, 60.0, 10_000.0, 5_000.0)
 
 
 def trial(fast=5, sharpe=0.1, **changes):
@@ -139,9 +143,27 @@ def test_a_backtest_becomes_a_trial_with_its_lineage(registry):
     result = conditions(bars_from(trending_steps(40, 1))).run(trend, trend.params({"fast": 3, "slow": 20}))
     made = trial_of(result)
     registry.record([made])
-    assert made.strategy_version == trend.version and made.params == {"fast": 3, "slow": 20, "below": 0}
+    assert made.strategy_version == trend.version
+    assert [made.params[name] for name in ("fast", "slow", "below")] == [3, 20, 0]
     assert made.statistics["sharpe"] == pytest.approx(made.statistics[DAILY_SHARPE] * math.sqrt(365))
     assert registry.table("trend")["end_ms"][0] == result.bars.open_time_ms[-1]
+
+
+def test_other_capital_costs_or_a_gate_make_another_trial(registry):
+    trend = load_strategy("trend")
+    market = conditions(bars_from(trending_steps(60, 1)))
+    dear = market.costs._replace(taker_rate=0.002)
+    for terms in (
+        market,
+        market,
+        dataclasses.replace(market, cash=2 * market.cash),
+        dataclasses.replace(market, costs=dear),
+        dataclasses.replace(market, limits=LIMITS),
+    ):
+        made = trial_of(terms.run(trend, trend.params({"fast": 3, "slow": 20})))
+        assert made.params == {"fast": 3, "slow": 20, "below": 0, **terms.terms_as_params}
+        registry.record([made])
+    assert registry.count("trend").trials == 4
 
 
 def test_a_sweep_and_single_runs_record_the_same_trials(registry):

@@ -21,6 +21,7 @@ from qtm.backtest.conditions.bars import taker_cost
 from qtm.backtest.conditions.contract import doubled
 from qtm.backtest.place import Place
 from qtm.backtest.session import DAY_MS
+from qtm.backtest.trial_terms import terms_as_params
 from qtm.risk.sized_targets import sizing_as_params, sizing_in_words
 from qtm.risk.sizing import Sizer
 from qtm.strategies.registry import Strategy
@@ -57,9 +58,17 @@ class AccountConditions:
 
     @property
     def terms_as_params(self) -> dict[str, float]:
-        """The sizing rule of all seats, and isolated margin, as parameters."""
-        sizing = sizing_as_params(sizing_in_words(self.sizing)) if self.sizing else {}
-        return {**sizing, **margin_as_params(self.under.margin_mode, self.under.leverage)}
+        """The sizing rule of all seats, isolated margin, capital, costs and gate as parameters."""
+        costs = self.under.costs_by_market(self.panel)
+        return {
+            **(sizing_as_params(sizing_in_words(self.sizing)) if self.sizing else {}),
+            **margin_as_params(self.under.margin_mode, self.under.leverage),
+            **terms_as_params(
+                cash=self.cash,
+                costs={market: charged._asdict() for market, charged in costs.items()},
+                gated=self.under.limits is not None,
+            ),
+        }
 
     @property
     def days(self) -> npt.NDArray[np.int64]:

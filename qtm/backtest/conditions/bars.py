@@ -15,6 +15,7 @@ from qtm.backtest.engine import BacktestResult, make_rules, run_backtest
 from qtm.backtest.funding import FundingRates
 from qtm.backtest.place import Place
 from qtm.backtest.statistics import daily_equity
+from qtm.backtest.trial_terms import terms_as_params
 from qtm.market.bars import BarSeries
 from qtm.market.instruments import Instrument
 from qtm.risk.rules import GateLimits
@@ -53,8 +54,12 @@ class BarConditions:
 
     @property
     def terms_as_params(self) -> dict[str, float]:
-        """The sizing rule as parameters."""
-        return sizing_as_params(sizing_in_words(self.sizing))
+        """Sizing rule, capital, costs and gate as parameters."""
+        costs = {str(self.instrument.market): self.costs._asdict()}
+        return {
+            **sizing_as_params(sizing_in_words(self.sizing)),
+            **terms_as_params(cash=self.cash, costs=costs, gated=self.limits is not None),
+        }
 
     @property
     def days(self) -> npt.NDArray[np.int64]:

@@ -33,7 +33,7 @@ class Conditions(Protocol):
 
     @property
     def terms_as_params(self) -> dict[str, float]:
-        """A sizing rule and isolated margin as parameters of every trial; empty without them."""
+        """Sizing rule, isolated margin, capital, costs and gate as parameters of every trial."""
 
     @property
     def days(self) -> npt.NDArray[np.int64]:

@@ -22,6 +22,7 @@ from qtm.backtest.tape.funding import with_payments
 from qtm.backtest.tape.result import OrdersResult
 from qtm.backtest.tape.rules import Latency, Queue
 from qtm.backtest.tape.windows import has_market, window_of
+from qtm.backtest.trial_terms import terms_as_params
 from qtm.market.instruments import Instrument
 from qtm.risk.rules import GateLimits
 from qtm.strategies.order_contract import OrderStrategy
@@ -59,8 +60,9 @@ class TapeConditions:
 
     @property
     def terms_as_params(self) -> dict[str, float]:
-        """Nothing: order strategies size their own orders."""
-        return {}
+        """Capital, costs and gate as parameters; order strategies size their own orders."""
+        costs = {str(self.instrument.market): self.costs._asdict()}
+        return terms_as_params(cash=self.cash, costs=costs, gated=self.limits is not None)
 
     @property
     def days(self) -> npt.NDArray[np.int64]:
