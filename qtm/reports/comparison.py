@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qtm.backtest.session import DAY_MS
 from qtm.backtest.statistics import daily_equity
 from qtm.clock import iso_utc
 from qtm.errors import DataError
@@ -86,7 +87,7 @@ def comparison_document(runs: Sequence[SavedRun]) -> Document:
     first, last = (f(int(one.time_ms[at]) for one in runs) for f, at in ((min, 0), (max, -1)))
     sections = [
         Section("Equity", [_equity_figure(runs, labels)], "Each run's worth over its starting capital."),
-        Section("Figures", [_figures_table(runs, labels)], "The best of each row is green."),
+        Section("Figures", [_figures_table(runs, labels)], _figures_note(runs)),
         Section("What differs", [_differences_table(runs, labels)], "Everything else is the same."),
         Section(
             "How alike they move", [_correlation_table(runs, labels)],
@@ -96,6 +97,11 @@ def comparison_document(runs: Sequence[SavedRun]) -> Document:
     title = f"Comparison of {len(runs)} runs"
     footer = "Net of fees, slippage and funding. All times UTC."
     return Document(title, f"{iso_utc(first)[:10]} to {iso_utc(last)[:10]}", sections, footer=footer)
+
+
+def _figures_note(runs: Sequence[SavedRun]) -> str:
+    same = len({(int(one.time_ms[0]) // DAY_MS, int(one.time_ms[-1]) // DAY_MS) for one in runs}) == 1
+    return "The best of each row is green." + ("" if same else " The runs do not cover the same days.")
 
 
 def _labels(runs: Sequence[SavedRun]) -> list[str]:
@@ -138,7 +144,8 @@ def _figures_table(runs: Sequence[SavedRun], labels: Sequence[str]) -> Block:
             elif name in _LESS_IS_BETTER:
                 best = float(known.min())
         cells = [Cell(_shown(name, float(v)), "good" if v == best else "") for v in values]
-        rows.append((name.replace("_", " "), *cells))
+        words = name.replace("var_95", "VaR 95 %").replace("cVaR", "CVaR").replace("_", " ")
+        rows.append((words[0].upper() + words[1:], *cells))
     return table(("", *labels), rows)
 
 
@@ -170,7 +177,7 @@ def _shown(name: str, value: float) -> str:
 def _word(name: str, value: Any) -> str:
     if value is None:
         return MISSING
-    if name.endswith("_ms"):
+    if name in ("first_ms", "last_ms"):
         return iso_utc(int(value))[:16].replace("T", " ")
     return f"{value:g}" if isinstance(value, float) else str(value)
 

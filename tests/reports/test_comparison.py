@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -94,8 +95,19 @@ def test_the_page_names_every_run_and_marks_the_best(tmp_path: Path) -> None:
     runs = [saved(tmp_path / "quick", result(5)), saved(tmp_path / "slow", result(20))]
     page = render_page(comparison_document(runs))
     assert "quick" in page and "slow" in page and "params.fast" in page and 'good">' in page
+    assert "do not cover the same days" not in page and "CVaR 95 %" in page
     with pytest.raises(DataError, match="at least two"):
         compare(runs[:1])
+
+
+def test_a_length_of_time_is_not_shown_as_a_day_and_other_days_are_said(tmp_path: Path) -> None:
+    runs = [saved(tmp_path / name, result(5)) for name in ("short", "long")]
+    limits = {"limits": {"message_window_ms": 10_000.0}}
+    shifted = runs[1].time_ms + 40 * 86_400_000
+    other = dataclasses.replace(runs[1], lineage={**runs[1].lineage, **limits}, time_ms=shifted)
+    page = render_page(comparison_document([runs[0], other]))
+    assert "10000" in page and "1970-01-01" not in page
+    assert "The runs do not cover the same days." in page
 
 
 def test_the_walk_forward_page_shows_every_window() -> None:

@@ -95,7 +95,7 @@ def test_an_order_strategys_run_prints_and_compares_even_if_it_never_lost(
     times = result.bars.open_time_ms + result.bars.interval.ms
     runs = [read_run(write_run(tmp_path / name, result, times)) for name in ("one", "two")]
     lucky = dataclasses.replace(runs[1], statistics={**runs[1].statistics, "profit_factor": float("nan")})
-    assert "profit factor" in render_page(comparison_document([runs[0], lucky]))
+    assert "Profit factor" in render_page(comparison_document([runs[0], lucky]))
 
 
 def test_a_run_that_passed_its_loss_limit_says_so_on_its_sheet_and_in_its_folder(
