@@ -22,18 +22,19 @@ from qtm.kept_code import KeptCode
 F = TypeVar("F", bound=Callable[..., object])
 
 
-def kernel(*, makes_arrays: bool = True) -> Callable[[F], F]:
+def kernel(*, makes_arrays: bool = True, in_callers: bool = False) -> Callable[[F], F]:
     """Compile a function of a generated module on its first call, and keep the machine code on disk.
 
     The module's name must tell all that the function depends on, as `qtm.strategies.machine_code` sees to. A
-    function that makes no arrays counts no references to those it is given.
+    function that makes no arrays counts no references to those it is given. One that is called too often to
+    hand it all its arguments becomes part of its callers, which then take longer to compile.
     """
 
     def make(function: F) -> F:
         made = numba.njit(nogil=True, error_model="numpy", _nrt=makes_arrays, pipeline_class=_KernelCompiler)(
             function
         )
-        made._cache = _KernelCode(function)
+        made._cache = _KernelCode(function, in_callers=in_callers)
         return cast(F, made)
 
     return make
@@ -65,26 +66,27 @@ class _KernelCompiler(CompilerBase):  # type: ignore[misc]
 class _KernelCode(KeptCode):
     """Keeps a kernel with the names of those it calls, which must be there before it is loaded."""
 
-    def __init__(self, function: Callable[..., object]) -> None:
+    def __init__(self, function: Callable[..., object], *, in_callers: bool) -> None:
         super().__init__(function, lambda: function.__module__)
+        self._in_callers = in_callers
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """As `KeptCode`."""
         made = super().load_overload(sig, target_context)
         if made is not None:
-            self._call_by_address(sig, made)
+            self._make_known(sig, made)
         return made
 
     def save_overload(self, sig: Any, made: Any) -> None:
         """As `KeptCode`."""
         super().save_overload(sig, made)
-        self._call_by_address(sig, made)
+        self._make_known(sig, made)
 
     def _needs(self, made: Any) -> tuple[Any, ...]:
         return tuple(dict.fromkeys(_called(made.library)))
 
     def _has(self, needs: tuple[Any, ...]) -> bool:
-        """Load what is called by its address; False if it has another name than when it was called."""
+        """Load the kernels it calls; False if one has another name, and so other sources, than before."""
         for module, name, sig, symbol in needs:
             called = getattr(sys.modules.get(module), name, None)
             if called is None:
@@ -94,11 +96,12 @@ class _KernelCode(KeptCode):
                 return False
         return True
 
-    def _call_by_address(self, sig: Any, made: Any) -> None:
-        """Give those who call it a name instead of the code."""
+    def _make_known(self, sig: Any, made: Any) -> None:
+        """Give those who call it a name, instead of the code or with it."""
         symbol = made.fndesc.llvm_func_name
-        llvm.add_symbol(symbol, made.library.get_pointer_to_function(symbol))
-        made.library._shared_module = llvm.parse_assembly("")
+        if not self._in_callers:
+            llvm.add_symbol(symbol, made.library.get_pointer_to_function(symbol))
+            made.library._shared_module = llvm.parse_assembly("")
         made.library.qtm_kernel = (self._function.__module__, self._function.__name__, sig, symbol)
 
 

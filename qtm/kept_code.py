@@ -55,7 +55,10 @@ class KeptCode(NullCache):  # type: ignore[misc]
         data = kept(self._name(sig, target_context.codegen()))
         if data is None:
             return None
-        signature, needs, reduced = pickle.loads(data)
+        try:
+            signature, needs, reduced = pickle.loads(data)
+        except (ImportError, AttributeError):  # it names something that is no longer there
+            return None
         if signature != sig or not self._has(needs):  # two types may print alike
             return None
         return CompileResult._rebuild(target_context, *reduced)

@@ -86,3 +86,21 @@ def test_a_kernel_whose_callee_has_changed_is_compiled_again(fresh: Path) -> Non
     outside.inner = inside.inner = kernel()(inner)
     assert outside.outer(3.0) == 31.0
     assert hits(outside, "outer") == 0
+
+
+def test_a_kernel_that_holds_the_code_of_one_that_has_changed_is_compiled_again(fresh: Path) -> None:
+    none = {"purpose": "a test", "strategy_version": "", "strategy_module": ""}
+
+    def load_with(answer: str) -> ModuleType:
+        inside = load_kernel(
+            "called_inner",
+            INNER.format(answer=answer).replace("kernel()", "kernel(in_callers=True)"),
+            {},
+            **none,
+        )
+        return load_kernel("called_outer", OUTER, {"inner": inside.inner}, **none)
+
+    assert load_with("2.0 * value").outer(3.0) == 7.0
+    forget()
+    outside = load_with("2.0 * value + 0.0")
+    assert (outside.outer(3.0), hits(outside, "outer")) == (7.0, 0)

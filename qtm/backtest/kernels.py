@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import ModuleType
 
 from qtm.backtest import bar_events, deciding, loop, sinks
+from qtm.backtest.intrabar import arm
 from qtm.strategies.contract import StepStrategy
 from qtm.strategies.machine_code import load_kernel
 
@@ -12,6 +13,7 @@ _SOURCES = (
     "qtm.backtest.bar_events",
     "qtm.backtest.deciding",
     "qtm.backtest.intrabar",
+    "qtm.backtest.kernels",
     "qtm.backtest.loop",
     "qtm.backtest.session",
     "qtm.backtest.sinks",
@@ -26,7 +28,7 @@ def written_bar(session, book, i, opened_ms, opened, high, low, volume, rate, ru
     through_bar(write_order, session, book, i, opened_ms, opened, high, low, volume, rate, rules, sink)
 
 
-@kernel()
+@kernel(in_callers=True)
 def written_close(session, book, i, now_ms, close, rules, sink):
     at_close(write_order, session, book, i, now_ms, close, rules, sink)
 
@@ -36,9 +38,14 @@ def tallied_bar(session, book, i, opened_ms, opened, high, low, volume, rate, ru
     through_bar(tally_order, session, book, i, opened_ms, opened, high, low, volume, rate, rules, sink)
 
 
-@kernel()
+@kernel(in_callers=True)
 def tallied_close(session, book, i, now_ms, close, rules, sink):
     at_close(tally_order, session, book, i, now_ms, close, rules, sink)
+
+
+@kernel()
+def arm_exits(session, book, plan, margin):
+    arm(session, book, plan, margin)
 '''
 
 _RUN = '''"""Generated: the event loop with one strategy's step inlined."""
@@ -48,7 +55,7 @@ from qtm.compiled_kernels import kernel
 @kernel()
 def run(params, state, book, session, rules, bars, first, ledger):
     return run_bars(
-        step, written_bar, written_close, write_close, write_day, lacks_room,
+        step, written_bar, written_close, arm_exits, write_close, write_day, lacks_room,
         params, state, book, session, rules, bars, first, bars[0].size, ledger,
     )
 '''
@@ -65,7 +72,7 @@ def sweep(values, states, books, sessions, tallies, rules, bars, block):
         for j in range(values.shape[0]):
             params = Params({arguments})
             run_bars(
-                step, tallied_bar, tallied_close, tally_close, tally_day, never_full,
+                step, tallied_bar, tallied_close, arm_exits, tally_close, tally_day, never_full,
                 params, states[j], books[j], sessions[j], rules, bars, first, last, tallies[j],
             )
     for j in range(values.shape[0]):
@@ -81,6 +88,7 @@ def _shared_parts() -> ModuleType:
         {
             "through_bar": bar_events.through_bar,
             "at_close": deciding.at_close,
+            "arm": arm,
             "write_order": sinks.write_order,
             "tally_order": sinks.tally_order,
         },
@@ -102,6 +110,7 @@ def loop_kernel(strategy: StepStrategy) -> ModuleType:
             "run_bars": loop.run_bars,
             "written_bar": parts.written_bar,
             "written_close": parts.written_close,
+            "arm_exits": parts.arm_exits,
             "write_close": sinks.write_close,
             "write_day": sinks.write_day,
             "lacks_room": sinks.lacks_room,
@@ -127,6 +136,7 @@ def sweep_kernel(strategy: StepStrategy) -> ModuleType:
             "run_bars": loop.run_bars,
             "tallied_bar": parts.tallied_bar,
             "tallied_close": parts.tallied_close,
+            "arm_exits": parts.arm_exits,
             "tally_close": sinks.tally_close,
             "tally_day": sinks.tally_day,
             "never_full": sinks.never_full,

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from qtm.backtest.intrabar import arm
 from qtm.backtest.session import DAY_MS
 from qtm.compiled import fetch_ahead, inlined
 from qtm.market.bars import Bar
@@ -43,6 +42,7 @@ def run_bars(
     step: Any,
     through_bar: Any,
     at_close: Any,
+    arm: Any,
     note_close: Any,
     note_day: Any,
     is_full: Any,
@@ -64,9 +64,10 @@ def run_bars(
     ----------
     step
         The strategy's step.
-    through_bar, at_close
-        `qtm.backtest.bar_events.through_bar` and `qtm.backtest.deciding.at_close`, compiled once for all
-        strategies with the sink's way of noting orders (see `qtm.backtest.kernels`).
+    through_bar, at_close, arm
+        `qtm.backtest.bar_events.through_bar`, `qtm.backtest.deciding.at_close` and
+        `qtm.backtest.intrabar.arm`, compiled once for all strategies, the former two with the sink's way of
+        noting orders (see `qtm.backtest.kernels`).
     note_close
         Called for each bar: `note_close(sink, i, target, equity)`; the target is NaN for "no change" and
         before `rules.trade_from_ms`.
