@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from qtm.backtest.look_ahead import Proof
 from qtm.backtest.overfitting.verdict import Control, Verdict
@@ -17,7 +17,7 @@ from qtm.clock import iso_utc
 from qtm.control.candidate import Candidate
 from qtm.errors import ConfigError, QtmError
 from qtm.market.instruments import Market
-from qtm.store.schema import kills, runs
+from qtm.store.schema import kills, runs, trials
 from qtm.strategies.registry import Strategy
 
 REPLAY_BARS: Final = 1_440
@@ -28,6 +28,9 @@ LIMITED_DAYS: Final = 20.0
 
 STREAMED_MARKET: Final = str(Market.SPOT)
 """The market whose orders the stream sends: its runs are no evidence for another one."""
+
+WINDOW_SLACK_DAYS: Final = 31.0
+"""Days of newer or older history that a trial may have seen beyond the examination."""
 
 _DAY_MS: Final = 86_400_000
 
@@ -104,7 +107,7 @@ def requirements_of(rung: Rung, evidence: Evidence, connection: Connection) -> t
     asked: dict[Rung, tuple[Callable[[Evidence, Connection], Requirement], ...]] = {
         Rung.RESEARCH: (),
         Rung.BACKTEST: (_blind_to_the_future, _examined),
-        Rung.REPLAY: (_blind_to_the_future, _brings_nothing_along, _honest),
+        Rung.REPLAY: (_blind_to_the_future, _brings_nothing_along, _honest, _on_all_it_was_tried_on),
         Rung.PAPER: (_honest, _replayed, _no_kill),
         Rung.LIVE_LIMITED: (_honest, _traded_on_paper, _no_kill),
         Rung.LIVE: (_honest, _nothing_waived, _limited_long_enough, _no_kill),
@@ -154,6 +157,29 @@ def _honest(evidence: Evidence, connection: Connection) -> Requirement:
         + f"; {_made_from(evidence.verdict)}"
         + by,
         "a better strategy, longer history, or a waiver by risk (then LIVE_LIMITED at most)",
+    )
+
+
+def _on_all_it_was_tried_on(evidence: Evidence, connection: Connection) -> Requirement:
+    """No window picked after a longer one was seen: the verdict covers every trial on its bars."""
+    name = "Examined on all it was tried on"
+    if evidence.verdict is None:
+        return _examined(evidence, connection)
+    subject = evidence.verdict.subject
+    query = select(func.min(trials.c.start_ms), func.max(trials.c.end_ms)).where(
+        trials.c.strategy == subject.strategy,
+        trials.c.symbol == subject.symbol,
+        trials.c.interval == subject.interval,
+    )
+    first_ms, last_ms = connection.execute(query).one()
+    if first_ms is None:
+        return Requirement(name, True, "no trial on record")
+    left_out = max(subject.first_ms - first_ms, last_ms - subject.last_ms) / _DAY_MS
+    return Requirement(
+        name,
+        left_out <= WINDOW_SLACK_DAYS,
+        f"tried from {iso_utc(first_ms)[:10]} to {iso_utc(last_ms)[:10]}; {_made_from(evidence.verdict)}",
+        "`qtm overfit` over all of that history",
     )
 
 

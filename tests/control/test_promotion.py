@@ -9,6 +9,7 @@ from sqlalchemy import insert, update
 
 from qtm.backtest.look_ahead import Finding, Proof
 from qtm.backtest.overfitting.verdict import BOUNDS, Control, Gate, Subject, Verdict
+from qtm.backtest.registry import DAILY_SHARPE, Trial, TrialRegistry
 from qtm.clock import ManualClock
 from qtm.control.candidate import candidate_of, config_digest, place_of
 from qtm.control.promotion import Ladder
@@ -133,7 +134,22 @@ def test_a_failed_gate_stops_at_backtest_with_its_name(desk):
     with pytest.raises(RiskError, match="Deflated Sharpe ratio failed"):
         climb(desk, Rung.REPLAY)
     pack = desk.ladder.pack(TREND, candidate())
-    assert not pack.complete and [one.met for one in pack.requirements] == [True, True, False]
+    assert not pack.complete and [one.met for one in pack.requirements] == [True, True, False, True]
+
+
+def test_a_window_picked_after_a_longer_history_was_seen_stops_at_backtest(desk):
+    registry = TrialRegistry(desk.database)
+    tried = Trial(
+        "trend", "an older version", {"fast": 9.0}, "BTCUSDT", "1h", 0, DAY_MS, 7, {DAILY_SHARPE: 0.1}
+    )
+    registry.record([tried, dataclasses.replace(tried, symbol="ETHUSDT", end_ms=900 * DAY_MS)])
+    registry.record([dataclasses.replace(tried, start_ms=-30 * DAY_MS, end_ms=32 * DAY_MS)])
+    desk.ladder.record_examination(candidate(), verdict(), "ann")
+    climb(desk, Rung.BACKTEST)
+    assert desk.ladder.pack(TREND, candidate()).complete
+    registry.record([dataclasses.replace(tried, end_ms=33 * DAY_MS)])
+    with pytest.raises(RiskError, match="tried from 1969-12-02 to 1970-02-03; Examined from 1970-01-01"):
+        climb(desk, Rung.REPLAY)
 
 
 def test_the_newest_examination_counts(desk):
