@@ -160,8 +160,10 @@ class TrialRegistry:
         rows = self._rows(select(trials.c.params).where(trials.c.run_id == run_id))
         return [json.loads(row["params"]) for row in rows]
 
-    def count(self, strategy: str) -> TrialCount:
+    def count(self, strategy: str, window: tuple[int, int] | None = None) -> TrialCount:
         """How many distinct trials the strategy has had, over all versions, symbols, windows and data.
+
+        `window` is that of the run to be judged, its first and last open time in UTC milliseconds.
 
         A strategy that was renamed is the same strategy: trials under another name count too when one of
         them gave every figure of one of this strategy's, with the same parameters on the same bars.
@@ -171,7 +173,8 @@ class TrialRegistry:
         distinct: dict[tuple[Any, ...], list[Any]] = {}
         for row in self._rows(query):
             distinct.setdefault(tuple(row[name] for name in _IDENTITY), []).append(row)
-        return count_of(strategy, [_tried(rows) for rows in distinct.values()], sorted(names - {strategy}))
+        tried = [_tried(rows) for rows in distinct.values()]
+        return count_of(strategy, tried, sorted(names - {strategy}), window)
 
     def table(self, strategy: str | None = None) -> pl.DataFrame:
         """Every recorded trial, newest first, with its parameters as text and its daily Sharpe ratio."""

@@ -5,6 +5,10 @@ nothing, twins of each other or combinations that never traded, lower the varian
 number, so that padding the registry would lower the bar. But the best of all trials is at least as lucky as
 the best of any part of them: the formula is applied to all and to every natural part (one run, version,
 symbol, interval, window, or value of a parameter), and the highest bar counts.
+
+The formula also takes all trials to be equally long. Without skill a Sharpe ratio over T days scatters by
+1 / sqrt(T), so one of a week says nothing about one of three years; each ratio counts as what the same luck
+would have made of it over the length of the examined run.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from typing import Any, Final
 import numpy as np
 
 from qtm.backtest.overfitting.sharpe import expected_maximum_sharpe
+from qtm.backtest.session import DAY_MS
 
 _LEAST: Final = 5
 """The variance of fewer trials is too rough to be a bar of its own."""
@@ -32,7 +37,7 @@ class TrialCount:
     strategy
         Its name.
     trials, sharpe_variance
-        Distinct trials, and the variance of their daily Sharpe ratios.
+        Distinct trials, and the variance of their daily Sharpe ratios over the examined length.
     best_by_luck
         The daily Sharpe ratio that the luckiest of them would show without skill.
     aliases
@@ -58,6 +63,10 @@ class Tried:
     window: tuple[int, int]
     runs: frozenset[str]
 
+    def sharpe_over(self, days: float) -> float:
+        """The daily Sharpe ratio that equal luck gives over a history of `days`."""
+        return self.daily_sharpe * math.sqrt(days_of(self.window) / days)
+
     def parts(self) -> Iterator[tuple[Any, ...]]:
         """Names of the parts."""
         yield from (("run", run) for run in self.runs)
@@ -66,18 +75,26 @@ class Tried:
         yield from (("params", name, value) for name, value in self.params.items())
 
 
-def count_of(strategy: str, tried: Sequence[Tried], aliases: Sequence[str] = ()) -> TrialCount:
-    """Count distinct trials; see the module docstring."""
+def days_of(window: tuple[int, int]) -> float:
+    """Length of a window in milliseconds, in days; at least one."""
+    return max(1.0, (window[1] - window[0]) / DAY_MS)
+
+
+def count_of(
+    strategy: str, tried: Sequence[Tried], aliases: Sequence[str] = (), window: tuple[int, int] | None = None
+) -> TrialCount:
+    """Count distinct trials for a run over `window`, by default the longest that was tried."""
+    days = max((days_of(one.window) for one in tried), default=1.0) if window is None else days_of(window)
     parts: dict[tuple[Any, ...], list[float]] = defaultdict(list)
     for one in tried:
         if one.daily_sharpe != 0.0:  # what never traded could not have been chosen
             for part in (("all",), *one.parts()):
-                parts[part].append(one.daily_sharpe)
+                parts[part].append(one.sharpe_over(days))
     bars = [_bar(found) for part, found in parts.items() if len(found) >= _LEAST or part == ("all",)]
     return TrialCount(
         strategy,
         len(tried),
-        _variance([one.daily_sharpe for one in tried]),
+        _variance([one.sharpe_over(days) for one in tried]),
         max(bars, default=0.0),
         tuple(sorted(aliases)),
     )

@@ -18,6 +18,7 @@ from qtm.store.schema import trials
 from qtm.strategies.registry import load_strategy
 from tests.backtest.overfitting.market import bars_from, conditions, trending_steps
 
+DAY = 86_400_000
 LIMITS = GateLimits(90_000.0, 2_000.0, 0.03, 0.25, 0.2, 60.0, 10_000.0, 5_000.0)
 
 
@@ -112,6 +113,17 @@ def test_twins_beside_a_searched_value_in_one_run_do_not_lower_the_bar(registry)
     twins = [trial(params={"on": 0.0, "fast": float(at)}, sharpe=0.01 + 1e-6 * at) for at in range(400)]
     registry.record(alone + twins)
     assert registry.count("trend").best_by_luck >= expected_maximum_sharpe(40, float(np.var(ratios, ddof=1)))
+
+
+def test_short_trials_weigh_as_the_same_luck_over_the_examined_length(registry):
+    years, week = 1_000, 10
+    ratios = np.random.default_rng(2).normal(0.0, 1.0, 60)
+    registry.record([trial(at, float(r) / years**0.5, end_ms=years * DAY) for at, r in enumerate(ratios)])
+    alone = registry.count("trend", (0, years * DAY)).best_by_luck
+    assert alone == pytest.approx(expected_maximum_sharpe(60, float(np.var(ratios, ddof=1))) / years**0.5)
+    registry.record([trial(at, float(r) / week**0.5, end_ms=week * DAY) for at, r in enumerate(ratios)])
+    assert alone <= registry.count("trend", (0, years * DAY)).best_by_luck < 1.2 * alone
+    assert registry.count("trend", (0, week * DAY)).best_by_luck > 9 * alone
 
 
 def test_trials_outlive_the_process(tmp_path):

@@ -81,9 +81,8 @@ def assess(
     result = conditions.run(strategy, picked)
     tell("tests", 0, 1)
     require_blind(strategy, picked, conditions, result)
-    measured = measure(
-        picked, trials, conditions, result, registry.count(strategy.name), resamples=resamples, seed=seed
-    )
+    counted = registry.count(strategy.name, (result.lineage.first_ms, result.lineage.last_ms))
+    measured = measure(picked, trials, conditions, result, counted, resamples=resamples, seed=seed)
     tell("tests", 1, 1)
     subject = Subject(
         **dataclasses.asdict(conditions.place),
