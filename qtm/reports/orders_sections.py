@@ -124,7 +124,20 @@ def fill_quality_table(result: OrdersResult) -> Block:
             ratio(result.requests / len(result.fills)) if len(result.fills) else "none",
         ),
     ]
+    rows += _queues_joined(result)
     return table(("", ""), rows, caption="Quality of the fills")
+
+
+def _queues_joined(result: OrdersResult) -> list[tuple[str, str]]:
+    """What stood ahead of orders when they came to rest, of those that traded and of the others."""
+    rested = result.orders.filter(result.orders["lots_ahead"].is_not_null())
+    traded = rested["filled_qty"] > 0.0
+    rows = []
+    for which, chosen in (("that traded", rested.filter(traded)), ("that did not", rested.filter(~traded))):
+        if len(chosen):
+            ahead = float(np.median(chosen["lots_ahead"].to_numpy())) * float(result.instrument.step_size)
+            rows.append((f"Median queue joined by orders {which}", f"{ahead:,.8g} {result.instrument.base}"))
+    return rows
 
 
 def market_in_words(result: OrdersResult) -> dict[str, str]:

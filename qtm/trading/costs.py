@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from qtm.compiled import compiled
+from qtm.errors import ConfigError
 
 FEE_IN_QUOTE = 0
 FEE_IN_RECEIVED_ASSET = 1
@@ -61,8 +62,32 @@ UM_COSTS = CostModel(maker_rate=0.0002, taker_rate=0.0005, slippage_bps=1.0, fee
 """Binance USD-M futures, regular tier."""
 
 
+_BOUNDS = {
+    "maker_rate": (-0.01, 0.1),
+    "taker_rate": (-0.01, 0.1),
+    "slippage_bps": (0.0, 1_000.0),
+    "impact": (0.0, 100.0),
+    "participation": (0.0, 1.0),
+    "bnb_price": (0.0, 1e6),
+}
+"""Far beyond anything a venue asks; what lies outside is a slip of the decimal point."""
+
+
 def numbers_of(costs: CostModel) -> CostModel:
-    """`costs` with every number as the float or integer the machine code was compiled for."""
+    """`costs` with every number as the float or integer the machine code was compiled for.
+
+    Raises
+    ------
+    ConfigError
+        When a number is none that a venue asks: 10 % for 0.1 %, basis points for a fraction, a NaN.
+    """
+    for name, (least, most) in _BOUNDS.items():
+        if not least <= getattr(costs, name) <= most:
+            raise ConfigError(
+                f"{name} of the costs is {getattr(costs, name)!r}",
+                where="CostModel",
+                remedy=f"it lies between {least:g} and {most:g}; rates are fractions, 0.001 for 0.1 %",
+            )
     given = {name: float(value) for name, value in costs._asdict().items()}
     return CostModel(**given)._replace(fee_in=int(costs.fee_in))  # type: ignore[arg-type]
 

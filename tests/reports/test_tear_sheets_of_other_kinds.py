@@ -27,6 +27,7 @@ from qtm.reports.account_sheet import account_sheet_document
 from qtm.reports.blocks import Columns, Figure, Table
 from qtm.reports.comparison import comparison_document
 from qtm.reports.formats import money, percent
+from qtm.reports.orders_sections import fill_quality_table
 from qtm.reports.page import render_page
 from qtm.reports.pdf import write_pdf
 from qtm.reports.run_folder import read_run, write_run
@@ -35,6 +36,8 @@ from qtm.risk.rules import GateLimits
 from qtm.strategies.registry import load_strategy
 from qtm.trading.costs import UM_COSTS
 from tests.backtest.scripted import instrument
+from tests.backtest.tape.scripted import buy, cancelled
+from tests.backtest.tape.scripted import run as run_script
 
 LIMITS = GateLimits(90_000.0, 2_000.0, 0.03, 0.25, 0.2, 60.0, 10_000.0, 5_000.0)
 
@@ -188,3 +191,19 @@ def _table(result: AccountResult, title: str, side: int) -> Table:
 
 def _length(values: dict[str, str]) -> int:
     return len(base64.b64decode(values["bdata"])) // 8
+
+
+def test_an_order_strategys_sheet_says_what_stood_ahead_of_its_orders() -> None:
+    book = [(0, "bid", 9_990, 50), (0, "ask", 10_000, 50), (1, "B", 10_000, 5), (2, "B", 10_000, 1)]
+    traded = run_script([*book, (3, "S", 9_990, 52), (4, "S", 9_990, 2)], [buy(1, 1, 3, 9_990)])
+
+    def shown(result: OrdersResult) -> dict[str, str]:
+        table = fill_quality_table(result)
+        assert isinstance(table, Table)
+        return {name.text: value.text for name, value in table.rows}
+
+    ahead = f"{50 * float(traded.instrument.step_size):,.8g} {traded.instrument.base}"
+    assert shown(traded)["Median queue joined by orders that traded"] == ahead
+    withdrawn = shown(run_script([*book, (3, "B", 10_000, 1)], [buy(1, 1, 3, 9_990), cancelled(2, 1)]))
+    assert withdrawn["Median queue joined by orders that did not"] == ahead
+    assert "Median queue joined by orders that traded" not in withdrawn

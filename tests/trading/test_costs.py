@@ -19,6 +19,7 @@ from qtm.trading.costs import (
     commission,
     fillable_lots,
     next_variance,
+    numbers_of,
     slippage_of,
 )
 from qtm.trading.fee_tiers import TIERS, fee_schedule
@@ -75,3 +76,20 @@ def test_tiers_fall_with_volume_and_bnb_takes_its_discount_off() -> None:
 def test_a_tier_or_price_that_does_not_exist_is_refused(tier: int, bnb: float | None) -> None:
     with pytest.raises(ConfigError):
         fee_schedule("spot", tier, bnb=bnb)
+
+
+@pytest.mark.parametrize(
+    "slip",
+    [
+        {"taker_rate": 0.75},
+        {"maker_rate": -0.5},
+        {"slippage_bps": -1.0},
+        {"impact": math.nan},
+        {"participation": 25.0},
+    ],
+)
+def test_costs_that_no_venue_asks_are_refused_by_name(slip: dict[str, float]) -> None:
+    (name,) = slip
+    with pytest.raises(ConfigError, match=f"^{name} of the costs is "):
+        numbers_of(CostModel(**slip))  # type: ignore[arg-type]
+    assert numbers_of(CostModel(maker_rate=-0.0001)).maker_rate == -0.0001  # some venues pay makers
