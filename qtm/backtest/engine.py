@@ -25,6 +25,7 @@ from qtm.backtest.session import ORDER_STATUS, LossLimit, Rules, new_session
 from qtm.backtest.sinks import new_ledger, with_more_room, written_orders
 from qtm.backtest.statistics import Statistics, round_trips, statistics_of
 from qtm.clock import iso_utc
+from qtm.compiled import compiled
 from qtm.errors import DataError, StrategyError
 from qtm.market.bars import BarSeries
 from qtm.market.instruments import Instrument
@@ -364,15 +365,28 @@ def check_bars(bars: BarSeries) -> None:
             where=f"{bars.symbol} {iso_utc(int(times[unordered[0] + 1]))}",
             remedy="ingest the period again; the lake keeps one bar per open time",
         )
+    if are_prices(bars.open, bars.high, bars.low, bars.close):
+        return
     for name in ("open", "high", "low", "close"):
         prices = getattr(bars, name)
-        if not (prices.min() > 0.0 and prices.max() < np.inf):
-            bad = int(np.flatnonzero(~((prices > 0.0) & (prices < np.inf)))[0])
+        for bad in np.flatnonzero(~((prices > 0.0) & (prices < np.inf)))[:1]:
             raise DataError(
                 f"the {name} price is {prices[bad]!r}",
                 where=f"{bars.symbol} {iso_utc(int(times[bad]))}",
                 remedy="run the quality checks on this period",
             )
+
+
+@compiled
+def are_prices(opens: Floats, highs: Floats, lows: Floats, closes: Floats) -> bool:
+    """Whether all are positive and finite, looked at once: a year of minutes is more than a cache holds."""
+    bad = 0
+    for i in range(opens.size):
+        bad += not (opens[i] > 0.0 and opens[i] < np.inf)
+        bad += not (highs[i] > 0.0 and highs[i] < np.inf)
+        bad += not (lows[i] > 0.0 and lows[i] < np.inf)
+        bad += not (closes[i] > 0.0 and closes[i] < np.inf)
+    return bad == 0
 
 
 def call_kernel(strategy: StepStrategy, kernel: Any, *arguments: Any) -> Any:

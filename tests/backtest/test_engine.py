@@ -366,3 +366,14 @@ def test_columns_of_a_matrix_run_as_contiguous_ones_do() -> None:
     matrix = np.column_stack([plain.open, plain.high, plain.low, plain.close, plain.volume])
     series = BarSeries("BTCUSDT", plain.interval, plain.open_time_ms, *(matrix[:, i] for i in range(5)))
     assert run(None, series=series).equity.tolist() == run(rows).equity.tolist()
+
+
+@pytest.mark.parametrize("name", ["open", "high", "low", "close"])
+@pytest.mark.parametrize("price", [0.0, -1.0, math.nan, math.inf])
+def test_a_price_nobody_can_pay_is_named_with_its_bar(name: str, price: float) -> None:
+    series = bars([(100, 100, 1), (100, 100, NO_CHANGE), (100, 100, 0)])
+    column = getattr(series, name).copy()
+    column[1] = price
+    with pytest.raises(DataError, match=f"the {name} price is .*{price}") as refused:
+        run((), series=replace(series, **{name: column}))
+    assert "00:01:00Z" in str(refused.value)
