@@ -188,8 +188,9 @@ def _run(
         end = min(block + _BLOCK, len(panel))
         for first in range(block, end, len(memory.changes)):
             last = min(first + len(memory.changes), end)
-            if loop.ahead and "open" in mapped:
-                mapped["open"].bring(first, last)
+            for name in ("open", "close") if loop.ahead else ():
+                if name in mapped:
+                    mapped[name].bring(first, last)
             loop.ask_ahead(ledger, first, last)
             ledger = loop.run(ledger, first, last)
         for table in mapped.values():
