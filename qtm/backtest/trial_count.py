@@ -7,8 +7,9 @@ the best of any part of them: the formula is applied to all and to every natural
 symbol, interval, window, or value of a parameter), and the highest bar counts.
 
 The formula also takes all trials to be equally long. Without skill a Sharpe ratio over T days scatters by
-1 / sqrt(T), so one of a week says nothing about one of three years; each ratio counts as what the same luck
-would have made of it over the length of the examined run.
+1 / sqrt(T), so one of a month says little about one of three years; each ratio counts as what the same luck
+would have made of it over the length of the examined run. One of a few days is no measurement at all (that of
+two days has no finite spread): such trials are counted, and set no bar for longer runs.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ import numpy as np
 from qtm.backtest.overfitting.sharpe import expected_maximum_sharpe
 from qtm.backtest.session import DAY_MS
 
+_LEAST_DAYS: Final = 30.0
+"""A Sharpe ratio over fewer days sets no bar for a longer run."""
 _LEAST: Final = 5
 """The variance of fewer trials is too rough to be a bar of its own."""
 
@@ -87,7 +90,8 @@ def count_of(
     days = max((days_of(one.window) for one in tried), default=1.0) if window is None else days_of(window)
     parts: dict[tuple[Any, ...], list[float]] = defaultdict(list)
     for one in tried:
-        if one.daily_sharpe != 0.0:  # what never traded could not have been chosen
+        # What never traded could not have been chosen.
+        if one.daily_sharpe != 0.0 and days_of(one.window) >= min(days, _LEAST_DAYS):
             for part in (("all",), *one.parts()):
                 parts[part].append(one.sharpe_over(days))
     bars = [_bar(found) for part, found in parts.items() if len(found) >= _LEAST or part == ("all",)]

@@ -116,14 +116,19 @@ def test_twins_beside_a_searched_value_in_one_run_do_not_lower_the_bar(registry)
 
 
 def test_short_trials_weigh_as_the_same_luck_over_the_examined_length(registry):
-    years, week = 1_000, 10
+    years, month, instant = 1_000, 40, 2
     ratios = np.random.default_rng(2).normal(0.0, 1.0, 60)
     registry.record([trial(at, float(r) / years**0.5, end_ms=years * DAY) for at, r in enumerate(ratios)])
     alone = registry.count("trend", (0, years * DAY)).best_by_luck
     assert alone == pytest.approx(expected_maximum_sharpe(60, float(np.var(ratios, ddof=1))) / years**0.5)
-    registry.record([trial(at, float(r) / week**0.5, end_ms=week * DAY) for at, r in enumerate(ratios)])
-    assert alone <= registry.count("trend", (0, years * DAY)).best_by_luck < 1.2 * alone
-    assert registry.count("trend", (0, week * DAY)).best_by_luck > 9 * alone
+    registry.record([trial(at, float(r) / month**0.5, end_ms=month * DAY) for at, r in enumerate(ratios)])
+    both = registry.count("trend", (0, years * DAY)).best_by_luck
+    assert alone <= both < 1.2 * alone
+    assert registry.count("trend", (0, month * DAY)).best_by_luck > 4 * alone
+    registry.record([trial(at, 40.0 * float(r), end_ms=instant * DAY) for at, r in enumerate(ratios)])
+    longer = registry.count("trend", (0, years * DAY))
+    assert (longer.trials, longer.best_by_luck) == (180, both)
+    assert registry.count("trend", (0, instant * DAY)).best_by_luck > 40.0
 
 
 def test_trials_outlive_the_process(tmp_path):

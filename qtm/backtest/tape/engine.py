@@ -24,16 +24,20 @@ from qtm.backtest.tape.loop import FULL, WAKE
 from qtm.backtest.tape.memory import TapeSnapshot, memory_of, settled
 from qtm.backtest.tape.result import OrdersResult
 from qtm.backtest.tape.rules import Latency, Queue, make_rules
+from qtm.clock import iso_utc
 from qtm.errors import ConfigError, DataError, StrategyError
 from qtm.market.instruments import Instrument, Market
 from qtm.risk.rules import HALTED, GateLimits
 from qtm.strategies.compile_errors import COMPILER_ERRORS, explain_compile_error
 from qtm.strategies.order_contract import OrderStrategy
 from qtm.trading.costs import CostModel
+from qtm.trading.desk import REFUSED
 from qtm.trading.margin import NO_MARGIN, UM_MARGIN, Margin
 
 _NS = 1_000_000
 _MOST_CASH = 4e10
+MOST_ORDERS = 8_000_000
+"""Finished orders a run keeps, a gigabyte of them; a strategy that made more is asking in vain."""
 
 
 def run_orders_backtest(
@@ -86,7 +90,7 @@ def run_orders_backtest(
     ConfigError, DataError
         For cash, costs, a tape or funding that cannot be used.
     StrategyError
-        For parameters out of range, or a step that does not compile or fails.
+        For parameters out of range, a step that does not compile or fails, or one that floods the ledger.
     """
     values = params if isinstance(params, strategy.params_type) else strategy.params(_mapping(params))
     _check(strategy, tape, cash)
@@ -176,6 +180,7 @@ def _run(
             runner(values, state[0], desk[0], rules[0], levels, tape.events, tape.bars, fills, ends, equity)
             == FULL
         ):
+            _require_bearable(strategy, ends[: desk["end_rows"][0]])
             fills, ends = _larger(fills), _larger(ends)
     except COMPILER_ERRORS as error:
         if not compiled:
@@ -190,6 +195,19 @@ def _run(
             remedy="check its parameters and state, or run it with compiled=False in a debugger",
         ) from error
     return fills[: desk["fill_rows"][0]], ends[: desk["end_rows"][0]]
+
+
+def _require_bearable(strategy: OrderStrategy, ends: npt.NDArray[np.void]) -> None:
+    """Refuse to go on filling memory with orders nobody will read."""
+    if len(ends) < MOST_ORDERS:
+        return
+    refused = int((ends["status"] == REFUSED).sum())
+    at = iso_utc(int(ends["end_ns"][-1]) // _NS)
+    raise StrategyError(
+        f"{strategy.name!r} has made {len(ends):,} orders by {at}, {refused:,} of them refused by the gate",
+        where=str(strategy.source),
+        remedy="let it look or quote less often, or run a shorter period",
+    )
 
 
 def _larger(rows: npt.NDArray[np.void]) -> npt.NDArray[np.void]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from qtm.backtest.tape import engine
 from qtm.backtest.tape.engine import run_orders_backtest
 from qtm.backtest.tape.events import NO_DEPTH, SELL_TRADE, Tape, make_tape, tape_of_bars
 from qtm.backtest.tape.result import OrdersResult
@@ -15,6 +16,7 @@ from qtm.backtest.tape.rules import PROPORTIONAL, Latency, Queue
 from qtm.errors import DataError, StrategyError
 from qtm.market.instruments import Market
 from qtm.market.intervals import Interval
+from qtm.risk.rules import GateLimits
 from qtm.strategies.order_contract import OrderStrategy
 from qtm.strategies.registry import load_strategy
 from qtm.trading.costs import SPOT_COSTS
@@ -183,3 +185,14 @@ def test_a_timer_wakes_nobody_before_the_first_event_of_the_tape() -> None:
     # the tape begins on the grid at 0 s, its first event is at 3.5 s, the timer is of one second
     result = run([(3.5, "B", 10_000, 5), (9, "S", 9_000, 50)], [buy(0, 1, 1, 9_500)])
     assert result.end_rows["sent_ns"].tolist() == [ns(3.5)]  # with the first trade, not at 1 s without prices
+
+
+def test_a_strategy_that_floods_the_ledger_with_refused_orders_is_stopped_in_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine, "MOST_ORDERS", 1_000)
+    tape = tape_of_bars(walking_bars(3_000, 4), instrument(Market.SPOT))
+    refusing = GateLimits(1.0, 1.0, 0.03, 0.25, 0.2, 1e9, 1e9, 1e9)
+    with pytest.raises(StrategyError, match=r"made [\d,]+ orders by .*Z, [\d,]+ of them refused") as flood:
+        played("market-making", tape, limits=refusing)
+    assert "quote less often" in str(flood.value)
