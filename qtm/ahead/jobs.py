@@ -64,11 +64,6 @@ def shared_jobs() -> dict[str, Callable[[], None]]:
     }
 
 
-def strategies_of_shared_jobs() -> tuple[str, ...]:
-    """The bundled strategies the shared jobs run, and so compile, too."""
-    return (_AHEAD, _ASKING, _ORDERS)
-
-
 def compile_strategy(name_or_path: str) -> None:
     """What one strategy adds to each engine it can run in.
 
