@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from sqlalchemy import Select, and_, insert, select
+from sqlalchemy import Select, insert, select, tuple_
 
 from qtm.backtest.conditions.contract import Conditions, Result
 from qtm.backtest.statistics import DAYS_PER_YEAR, daily_returns
@@ -188,13 +188,12 @@ class TrialRegistry:
 
     def _twins(self, strategy: str) -> set[str]:
         """Other names that gave the very same figures as one of this strategy's trials that traded."""
-        mine, other = trials.alias(), trials.alias()
+        mine = trials.alias()
         same = ("params", "symbol", "interval", "start_ms", "end_ms", "statistics")
-        query = (
-            select(other.c.strategy, mine.c.trial_id, mine.c.statistics)
-            .distinct()
-            .join_from(mine, other, and_(*(mine.c[name] == other.c[name] for name in same)))
-            .where(mine.c.strategy == strategy, other.c.strategy != strategy)
+        # Looked up in the list of this strategy's, where a join would compare every pair of trials.
+        own = select(*(mine.c[name] for name in same)).where(mine.c.strategy == strategy)
+        query = select(trials.c.strategy, trials.c.trial_id, trials.c.statistics).where(
+            trials.c.strategy != strategy, tuple_(*(trials.c[name] for name in same)).in_(own)
         )
         return {str(row["strategy"]) for row in self._rows(query) if _statistics(row)[DAILY_SHARPE] != 0.0}
 
