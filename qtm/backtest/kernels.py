@@ -23,27 +23,27 @@ _PARTS = '''"""Generated: what the event loops of all strategies share."""
 from qtm.compiled_kernels import kernel
 
 
-@kernel()
+@kernel(makes_arrays=False)
 def written_bar(session, book, i, opened_ms, opened, high, low, volume, rate, rules, sink):
     through_bar(write_order, session, book, i, opened_ms, opened, high, low, volume, rate, rules, sink)
 
 
-@kernel(in_callers=True)
+@kernel(makes_arrays=False, in_callers=True)
 def written_close(session, book, i, now_ms, close, rules, sink):
     at_close(write_order, session, book, i, now_ms, close, rules, sink)
 
 
-@kernel()
+@kernel(makes_arrays=False)
 def tallied_bar(session, book, i, opened_ms, opened, high, low, volume, rate, rules, sink):
     through_bar(tally_order, session, book, i, opened_ms, opened, high, low, volume, rate, rules, sink)
 
 
-@kernel(in_callers=True)
+@kernel(makes_arrays=False, in_callers=True)
 def tallied_close(session, book, i, now_ms, close, rules, sink):
     at_close(tally_order, session, book, i, now_ms, close, rules, sink)
 
 
-@kernel()
+@kernel(makes_arrays=False)
 def arm_exits(session, book, plan, margin):
     arm(session, book, plan, margin)
 '''
