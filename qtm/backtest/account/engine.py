@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from qtm.backtest.account.answers import Answers, StepsAhead
+from qtm.backtest.account.calling import call_kernel
 from qtm.backtest.account.kernels import account_kernel, phase
 from qtm.backtest.account.ledger import AccountLedger, new_account_ledger
 from qtm.backtest.account.loop_source import AWAKE, DYING, FULL, WATCHED
@@ -15,7 +18,6 @@ from qtm.backtest.account.memory import Memory
 from qtm.backtest.account.panel import Panel
 from qtm.backtest.account.result import AccountLineage, AccountResult, AccountSnapshot, StrategyLine, words_of
 from qtm.backtest.account.seats import Seat, Sitting, sit_down
-from qtm.backtest.account.stepping import answering_kernel
 from qtm.backtest.account.terms import Conditions, new_memory
 from qtm.backtest.layout import check_layout, layout_of
 from qtm.backtest.session import LossLimit
@@ -25,9 +27,6 @@ from qtm.risk.rules import HALTED, GateLimits
 from qtm.risk.sized_targets import SizingBars, bars_to_measure, last_seen
 from qtm.risk.sizing import SizingRule
 from qtm.trading.margin import MarginMode
-
-_BLOCK = 2_048
-"""Rows between two releases of pages of a mapped panel."""
 
 
 def run_account(
@@ -177,24 +176,19 @@ def _widest_rule(seats: Sequence[Seat], panel: Panel) -> SizingRule:
 def _run(
     sitting: Sequence[Sitting], panel: Panel, memory: Memory, seen: SizingBars, ledger: AccountLedger
 ) -> AccountLedger:
-    """Run the compiled loop from stop to stop; returns the ledger, which may have grown."""
+    """Run the loop window by window, its steps a window ahead; returns the ledger, which may have grown."""
     for k, one in enumerate(sitting):
         mine = memory.lines[memory.sleeves["first"][k] : memory.sleeves["last"][k]]
         mine["compiled"] = one.compiled is not None
         mine["stepped_ms"] = memory.seen[mine["instrument"]]
         one.start()
     loop, mapped = _Loop(sitting, panel, memory, seen), panel.mapped()
-    for block in range(0, len(panel), _BLOCK):
-        end = min(block + _BLOCK, len(panel))
-        for first in range(block, end, len(memory.changes)):
-            last = min(first + len(memory.changes), end)
-            for name in ("open", "close") if loop.ahead else ():
-                if name in mapped:
-                    mapped[name].bring(first, last)
-            loop.ask_ahead(ledger, first, last)
-            ledger = loop.run(ledger, first, last)
-        for table in mapped.values():
-            table.forget(block, end)
+    steps = StepsAhead(sitting, panel, memory, loop.columns, ledger.signals)
+    with closing(steps.windows()) as windows:
+        for first, last, answers in windows:
+            ledger = loop.run(ledger, answers, first, last)
+            for table in mapped.values():
+                table.forget(first, last)
     return ledger
 
 
@@ -207,12 +201,6 @@ class _Loop:
         self.margin = (MarginMode.ISOLATED if isolated else MarginMode.CROSS) if panel.is_margined else None
         self.inside = [one.compiled if not one.ahead else None for one in sitting]
         self.arguments = [part for one in sitting if not one.ahead for part in one.arguments]
-        self.ahead = [
-            (k, one, answering_kernel(one.compiled).answer)
-            for k, one in enumerate(sitting)
-            if one.ahead and one.compiled is not None
-        ]
-        self.ticks_ahead = np.empty((len(memory.changes), memory.marks.size))
         self.wake = _wake(sitting)
         self.told = 0
         asks = any(one is not None for one in self.inside)
@@ -222,23 +210,13 @@ class _Loop:
         counting = any(not one.ahead for one in self.sitting)
         return account_kernel(self.inside, margin=self.margin, watching=watching, counting=counting).run
 
-    def ask_ahead(self, ledger: AccountLedger, first: int, last: int) -> None:
-        """Let the steps that do not look at the account answer to bars `first` to `last` (exclusive)."""
-        m = self.memory
-        for order, (k, one, answer) in enumerate(self.ahead):
-            _guarded(
-                [one], answer, *one.arguments, m.account[0], m.sleeves[k], m.legs, m.lines, m.targets,
-                m.exits, m.changes, ledger.signals, m.tick_sizes, self.ticks_ahead, order == 0,
-                self.columns, first, last,
-            )  # fmt: skip
-
-    def run(self, ledger: AccountLedger, first: int, last: int) -> AccountLedger:
+    def run(self, ledger: AccountLedger, answers: Answers, first: int, last: int) -> AccountLedger:
         """Run bars `first` to `last` (exclusive), whatever the loop comes back for; returns the ledger."""
         at, decided = first, False
         while at < last:
-            at, why = _guarded(
-                self.sitting, self.kernel, *self.memory, self.columns, self.seen, ledger, self.wake, first,
-                at, last, decided, *self.arguments,
+            at, why = call_kernel(
+                self.sitting, self.kernel, *self.memory, *answers, self.columns, self.seen, ledger,
+                self.wake, first, at, last, decided, *self.arguments,
             )  # fmt: skip
             decided = False
             if why == FULL:
@@ -268,26 +246,6 @@ class _Loop:
         self.told = written
         for one in self.sitting:
             one.decide(at, ledger)
-
-
-def _guarded(sitting: Sequence[Sitting], kernel: Any, *arguments: Any) -> Any:
-    """Call machine code; what the compiler or a step complains about becomes a StrategyError."""
-    from qtm.strategies.compile_errors import COMPILER_ERRORS, explain_compile_error
-
-    blamed = [one.compiled for one in sitting if one.compiled is not None]
-    try:
-        return kernel(*arguments)
-    except COMPILER_ERRORS as error:
-        if not blamed:
-            raise
-        one = next((one for one in blamed if one.source.name in str(error)), blamed[0])
-        raise explain_compile_error(error, one.name, one.source) from error
-    except (ArithmeticError, ValueError, IndexError) as error:
-        raise StrategyError(
-            f"a step failed: {error}",
-            where=", ".join(str(one.source) for one in blamed),
-            remedy="check its parameters and state, or run it with debug",
-        ) from error
 
 
 def _wake(sitting: Sequence[Sitting]) -> npt.NDArray[np.uint8]:

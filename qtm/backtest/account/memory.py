@@ -164,7 +164,7 @@ LINE = np.dtype(
         ("unmet", "?"),
         ("pending", "i8"),
         ("compiled", "?"),
-        ("desired", "f8"),
+        ("answered", "f8"),
         ("stepped_ms", "i8"),
     ],
     align=True,
@@ -173,15 +173,9 @@ LINE = np.dtype(
 
 `qty` follows the leg's. The first `account.held` rows list the legs with a position, ascending: which, how
 much and in what. The first `account.unmet` rows list in `pending`, ascending, the legs whose target is not
-achieved; each of them is marked `unmet`. `compiled` legs are a step's; where that step answers ahead,
-`desired` is its last target and `stepped_ms` the last bar it has seen.
+achieved; each of them is marked `unmet`. `compiled` legs are a step's: `stepped_ms` is the last
+bar it has seen and, where it answers ahead, `answered` its last target.
 """
-
-TARGET = np.dtype([("leg", "i8"), ("target", "f8")], align=True)
-"""Another target than the last one that a step has answered for a leg."""
-
-EXITS = np.dtype([("leg", "i8"), *_floats("stop", "take_profit", "trail")], align=True)
-"""Protective exits a step has answered for a leg."""
 
 CHANGING: dict[str, tuple[str, ...]] = {
     "account": ("bars", "working", "watched", "absent", "dead", "seen_ms", "insured"),
@@ -200,10 +194,6 @@ class Memory(NamedTuple):
     last bar of each instrument, (N,), `ticks` the present closes counted in `tick_sizes`. `queue` (S,) lists
     the legs whose target is unmet at the present close, `waiting` (N,) the instruments with an order, both
     ascending; the account counts them. `lines` (S,) is the legs' short form.
-
-    `targets` and `exits` (R, S) are the answers of the steps that are asked R bars ahead, as far as they
-    change something: those of a bar stand at the front of its row, in the order of the legs, and `changes`
-    (R, 2) counts them. The loop clears the counts of what it has taken over.
     """
 
     account: Records
@@ -218,9 +208,6 @@ class Memory(NamedTuple):
     queue: npt.NDArray[np.int64]
     waiting: npt.NDArray[np.int64]
     lines: Records
-    targets: Records
-    exits: Records
-    changes: npt.NDArray[np.int64]
 
     def to_bytes(self) -> bytes:
         """All that changes, for a snapshot."""

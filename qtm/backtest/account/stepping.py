@@ -30,12 +30,12 @@ from qtm.compiled_kernels import kernel
 
 @kernel()
 def answer(
-    params, states, blank, account, sleeve, legs, lines, targets, exits, changes, signals, tick_sizes,
-    ticks, counts, columns, first, last
+    params, states, blank, account, sleeve, lines, targets, exits, changes, ticks, counts, signals,
+    tick_sizes, columns, first, last
 ):
     step_ahead(
-        step, params, states, blank, account, sleeve, legs, lines, targets, exits, changes, signals,
-        tick_sizes, ticks, counts, columns, first, last
+        step, params, states, blank, account, sleeve, lines, targets, exits, changes, ticks, counts,
+        signals, tick_sizes, columns, first, last
     )
 '''
 
@@ -61,15 +61,14 @@ def step_ahead(
     blank: Any,
     account: Any,
     sleeve: Any,
-    legs: Any,
     lines: Any,
     targets: Any,
     exits: Any,
     changes: Any,
-    signals: Any,
-    tick_sizes: Any,
     ticks: Any,
     counts: bool,
+    signals: Any,
+    tick_sizes: Any,
     columns: Any,
     first: int,
     last: int,
@@ -91,7 +90,7 @@ def step_ahead(
         line = lines[s]
         n, at = np.uint64(line.instrument), s - sleeve.first
         state = states[at]
-        desired, stepped = legs[s].desired, line.stepped_ms
+        desired, stepped = line.answered, line.stepped_ms
         for number in range(first, last):
             i, row = np.uint64(number), np.uint64(number - first)
             close_ticks, opened = ticks[row, n], times[i]
@@ -121,7 +120,7 @@ def step_ahead(
                 ordered.leg = s
                 ordered.stop, ordered.take_profit, ordered.trail = plan.stop, plan.take_profit, plan.trail
                 changes[row, 1] = armed + 1
-        line.stepped_ms = stepped
+        line.answered, line.stepped_ms = desired, stepped
     for number in range(first, min(last, times.size - 1)):
         for at in range(changes[number - first, 0]):
             fetch_ahead(opens[number + 1], lines[targets[number - first, at].leg].instrument)

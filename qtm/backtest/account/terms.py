@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from qtm.backtest.account.memory import (
     ACCOUNT,
-    EXITS,
     LEG,
     LINE,
     MARGIN,
@@ -20,7 +19,6 @@ from qtm.backtest.account.memory import (
     QUOTE,
     SLEEVE,
     SPOT,
-    TARGET,
     Memory,
     Records,
 )
@@ -38,9 +36,6 @@ if TYPE_CHECKING:
     from qtm.risk.limits import LimitTree
 
 DAY_MS = 86_400_000
-
-_AHEAD = 32_768
-"""Most answers (bars x legs) that steps give ahead."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +135,7 @@ def new_memory(seats: Sequence[Seat], panel: Panel, conditions: Conditions) -> M
         sessions[name] = np.append(worth, worth.sum())
     account, quotes = _account(seats, panel, conditions), _quotes(panel, conditions, legs)
     account["impacted"] = bool((quotes["impact"] > 0.0).any())
-    count, rows = len(panel.instruments), max(1, min(2048, _AHEAD // len(legs)))
+    count = len(panel.instruments)
     lines = np.zeros(len(legs), LINE)
     lines["instrument"], lines["step_size"] = legs["instrument"], quotes["step_size"][legs["instrument"]]
     return Memory(
@@ -156,9 +151,6 @@ def new_memory(seats: Sequence[Seat], panel: Panel, conditions: Conditions) -> M
         queue=np.zeros(len(legs), np.int64),
         waiting=np.zeros(count, np.int64),
         lines=lines,
-        targets=np.zeros((rows, len(legs)), TARGET),
-        exits=np.zeros((rows, len(legs)), EXITS),
-        changes=np.zeros((rows, 2), np.int64),
     )
 
 

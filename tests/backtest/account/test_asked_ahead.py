@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from qtm.backtest.account.engine import run_account
 from qtm.backtest.account.result import AccountResult
 from qtm.backtest.account.seats import Seat
 from qtm.backtest.account.terms import Conditions
+from qtm.errors import StrategyError
 from qtm.features.indicators import WINDOW, rolling_sum
 from qtm.strategies.contract import step_strategy
 from qtm.trading.plan import KEEP, Plan
@@ -51,12 +53,19 @@ def _in_step(params: Any, state: Any, bar: Any, account: Any) -> Plan:
     return Plan(1.0 if fast > slow else 0.0, stop=bar.close * 0.985)
 
 
+def _failing(params: Any, state: Any, bar: Any, account: Any) -> float:
+    if state.slow.count == params.slow and bar.close_ticks > 0.0:
+        raise ValueError("enough bars seen")
+    rolling_sum(state.slow, bar.close_ticks, params.slow)
+    return 1.0
+
+
 AHEAD, IN_STEP = _declared("asked-ahead", _ahead), _declared("asked-in-step", _in_step)
 
 
 def _run(strategy: Any, monkeypatch: pytest.MonkeyPatch, ahead: int) -> AccountResult:
     """Three coins with holes; one is written off and comes back, one begins late."""
-    monkeypatch.setattr("qtm.backtest.account.terms._AHEAD", ahead)
+    monkeypatch.setattr("qtm.backtest.account.answers._MOST_ANSWERS", ahead)
     panel = wandering(("AUSDT", "BUSDT", "CUSDT"), BARS, 5)
     random = np.random.default_rng(1)
     gone = random.random((BARS, 3)) < 0.1
@@ -83,3 +92,21 @@ def test_asking_ahead_gives_the_run_of_asking_in_step(ahead: int, monkeypatch: p
     assert np.array_equal(mine.signals, theirs.signals, equal_nan=True)
     assert mine.snapshot.memory == theirs.snapshot.memory
     assert mine.snapshot.strategies == theirs.snapshot.strategies
+
+
+def test_a_step_that_fails_in_a_later_window_ends_the_run_and_its_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(StrategyError, match="a step failed: enough bars seen"):
+        _run(_declared("failing-ahead", _failing), monkeypatch, 6)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("steps")]
+
+
+def test_a_target_given_up_right_after_a_snapshot_is_seen() -> None:
+    panel, conditions = wandering(("AUSDT",), BARS, 5), Conditions(10_000.0)
+    whole = run_account([Seat(AHEAD)], panel, conditions, keep_signals=True)
+    targets = whole.signals[:, 0]
+    given_up = 1 + int(np.flatnonzero((targets[1:] == 0.0) & (targets[:-1] == 1.0))[2])
+    first = run_account([Seat(AHEAD)], panel.slice(0, given_up), conditions)
+    rest = run_account([Seat(AHEAD)], panel.slice(given_up, BARS), conditions, resume=first.snapshot)
+    assert rest.equity.tobytes() == whole.equity[given_up:].tobytes()

@@ -28,8 +28,7 @@ def _mapped(panel: Panel, folder: Path) -> Panel:
 def test_a_run_on_mapped_files_gives_what_one_in_memory_gives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qtm.backtest.account.engine._BLOCK", 300)
-    monkeypatch.setattr("qtm.backtest.account.terms._AHEAD", 200)
+    monkeypatch.setattr("qtm.backtest.account.answers._MOST_ANSWERS", 200)
     held = wandering(("AUSDT", "BUSDT", "CUSDT"), 2_000, 5)
     mapped = _mapped(held, tmp_path)
     assert set(mapped.mapped()) == set(TABLES) and held.mapped() == {}
