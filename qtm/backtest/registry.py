@@ -2,7 +2,7 @@
 
 The deflated Sharpe ratio needs to know how many strategies were tried and how much their Sharpe ratios
 varied. Both come from here (see `qtm.backtest.trial_count`). The same trial run twice (same strategy
-version, parameters, capital, costs, gate, symbol, interval, window and data version) is one trial.
+version, parameters, terms, symbol, interval, window and data version) is one trial.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from sqlalchemy import Select, insert, select, tuple_
+from sqlalchemy import Select, func, insert, select, tuple_
 
 from qtm.backtest.conditions.contract import Conditions, Result
 from qtm.backtest.statistics import DAYS_PER_YEAR, daily_returns
 from qtm.backtest.trial_count import TrialCount, Tried, count_of
-from qtm.backtest.trial_terms import terms_as_params
+from qtm.backtest.trial_terms import GATED, LIMITS, digest_of_limits, terms_as_params
 from qtm.clock import Clock, SystemClock
 from qtm.errors import RiskError, StoreError
+from qtm.risk.rules import GateLimits
 from qtm.risk.sized_targets import sizing_as_params
 from qtm.store.database import Database, open_database
 from qtm.store.schema import trials
@@ -78,15 +79,27 @@ def _terms_of(made_from: Any) -> dict[str, float]:
     """What a run was under, as parameters: another setting is another trial."""
     lines = getattr(made_from, "strategies", None)
     if lines is None:
-        gated, costs = made_from.limits is not None, {made_from.market: made_from.costs}
-        terms = terms_as_params(cash=made_from.cash, costs=costs, gated=gated)
-        return {**sizing_as_params(made_from.sizing), **terms}
+        limits, margin = made_from.limits, made_from.margin
+        return {
+            **sizing_as_params(made_from.sizing),
+            **margin_as_params(
+                MarginMode.CROSS, {made_from.symbol: margin["leverage"]} if margin is not None else {}
+            ),
+            **terms_as_params(
+                cash=made_from.cash,
+                costs={made_from.market: made_from.costs},
+                limits=None if limits is None else digest_of_limits([GateLimits(**limits)]),
+                band=made_from.band,
+            ),
+        }
     named = [(f"{line.name}." if len(lines) > 1 else "", sizing_as_params(line.sizing)) for line in lines]
     sized = {f"{owner}{name}": value for owner, settings in named for name, value in settings.items()}
     return {
         **sized,
-        **margin_as_params(MarginMode(made_from.margin_mode), made_from.leverage),
-        **terms_as_params(cash=made_from.cash, costs=made_from.costs, gated=made_from.gated),
+        **margin_as_params(MarginMode(made_from.margin_mode), made_from.leverages),
+        **terms_as_params(
+            cash=made_from.cash, costs=made_from.costs, limits=made_from.limits, band=made_from.band
+        ),
     }
 
 
@@ -158,7 +171,7 @@ class TrialRegistry:
     def recorded(self, run_id: str) -> list[dict[str, float]]:
         """The parameters of every trial written under a run's id."""
         rows = self._rows(select(trials.c.params).where(trials.c.run_id == run_id))
-        return [json.loads(row["params"]) for row in rows]
+        return [json.loads(row.params) for row in rows]
 
     def count(self, strategy: str, window: tuple[int, int] | None = None) -> TrialCount:
         """How many distinct trials the strategy has had, over all versions, symbols, windows and data.
@@ -166,43 +179,62 @@ class TrialRegistry:
         `window` is that of the run to be judged, its first and last open time in UTC milliseconds.
 
         A strategy that was renamed is the same strategy: trials under another name count too when one of
-        them gave every figure of one of this strategy's, with the same parameters on the same bars.
+        them gave the very Sharpe ratio of one of this strategy's, with the same parameters on the same bars.
         """
         names = {strategy, *self._twins(strategy)}
-        query = select(trials).where(trials.c.strategy.in_(names)).order_by(trials.c.trial_id)
-        distinct: dict[tuple[Any, ...], list[Any]] = {}
-        for row in self._rows(query):
-            distinct.setdefault(tuple(row[name] for name in _IDENTITY), []).append(row)
-        tried = [_tried(rows) for rows in distinct.values()]
-        return count_of(strategy, tried, sorted(names - {strategy}), window)
+        asked = (*_WAY, "run_id", DAILY_SHARPE, "trial_id")
+        query = select(*(trials.c[name] for name in asked)).where(trials.c.strategy.in_(names))
+        query = query.order_by(trials.c.trial_id)
+        return count_of(strategy, _tried(self._rows(query)), sorted(names - {strategy}), window)
 
-    def table(self, strategy: str | None = None) -> pl.DataFrame:
-        """Every recorded trial, newest first, with its parameters as text and its daily Sharpe ratio."""
-        query = select(trials).order_by(trials.c.trial_id.desc())
-        rows = self._rows(query if strategy is None else query.where(trials.c.strategy == strategy))
-        columns = [column.name for column in trials.c if column.name != "statistics"]
-        ratios = [_statistics(row)[DAILY_SHARPE] for row in rows]
-        return pl.DataFrame(
-            {**{name: [row[name] for row in rows] for name in columns}, DAILY_SHARPE: ratios},
-        )
+    def strategies(self) -> list[str]:
+        """Names under which anything was recorded, sorted."""
+        query = select(trials.c.strategy).distinct().order_by(trials.c.strategy)
+        return [row.strategy for row in self._rows(query)]
+
+    def recorded_count(self, strategy: str | None = None) -> int:
+        """How many runs are recorded, the same trial as often as it was run."""
+        (row,) = self._rows(_of(select(func.count().label("runs")).select_from(trials), strategy))
+        return int(row.runs)
+
+    def lake_versions(self, interval: str) -> list[int]:
+        """Versions of the lake's tables of bars of an interval that recorded trials name, sorted."""
+        named = trials.c.lake_version
+        query = select(named).where(trials.c.interval == interval, named.is_not(None)).distinct()
+        return sorted(int(row.lake_version) for row in self._rows(query))
+
+    def table(self, strategy: str | None = None, newest: int | None = None) -> pl.DataFrame:
+        """Recorded trials, newest first, with their parameters as text and their daily Sharpe ratio.
+
+        `newest` limits how many; by default all of them.
+        """
+        columns = [column for column in trials.c if column.name != "statistics"]
+        query = select(*columns).order_by(trials.c.trial_id.desc()).limit(newest)
+        rows = self._rows(_of(query, strategy))
+        for row in rows:
+            _require_readable(row.daily_sharpe, row.trial_id)
+        return pl.DataFrame({column.name: [row[at] for row in rows] for at, column in enumerate(columns)})
 
     def _twins(self, strategy: str) -> set[str]:
-        """Other names that gave the very same figures as one of this strategy's trials that traded."""
+        """Other names that gave the very Sharpe ratio of one of this strategy's trials that traded."""
         mine = trials.alias()
-        same = ("params", "symbol", "interval", "start_ms", "end_ms", "statistics")
+        same = ("params", "symbol", "interval", "start_ms", "end_ms", DAILY_SHARPE)
         # Looked up in the list of this strategy's, where a join would compare every pair of trials.
         own = select(*(mine.c[name] for name in same)).where(mine.c.strategy == strategy)
-        query = select(trials.c.strategy, trials.c.trial_id, trials.c.statistics).where(
-            trials.c.strategy != strategy, tuple_(*(trials.c[name] for name in same)).in_(own)
-        )
-        return {str(row["strategy"]) for row in self._rows(query) if _statistics(row)[DAILY_SHARPE] != 0.0}
+        traded = select(trials.c.strategy).where(trials.c.strategy != strategy, trials.c.daily_sharpe != 0.0)
+        query = traded.where(tuple_(*(trials.c[name] for name in same)).in_(own)).distinct()
+        return {str(row.strategy) for row in self._rows(query)}
 
     def _rows(self, query: Select[Any]) -> Sequence[Any]:
         with self._database.read() as connection:
-            return connection.execute(query).mappings().all()
+            return connection.execute(query).all()
 
 
-_IDENTITY = ("strategy_version", "params", "symbol", "interval", "start_ms", "end_ms", "lake_version")
+_WAY = ("strategy_version", "params", "symbol", "interval", "start_ms", "end_ms", "lake_version")
+
+
+def _of(query: Select[Any], strategy: str | None) -> Select[Any]:
+    return query if strategy is None else query.where(trials.c.strategy == strategy)
 
 
 def _row(trial: Trial, run_id: str, created_ms: int) -> dict[str, Any]:
@@ -224,30 +256,45 @@ def _row(trial: Trial, run_id: str, created_ms: int) -> dict[str, Any]:
         "end_ms": trial.end_ms,
         "lake_version": trial.data_version,
         "statistics": json.dumps(known, sort_keys=True),
+        DAILY_SHARPE: known[DAILY_SHARPE],
         "created_ms": created_ms,
     }
 
 
-def _tried(rows: Sequence[Any]) -> Tried:
-    """One trial from every time it was run."""
-    row = rows[-1]
-    return Tried(
-        daily_sharpe=_statistics(row)[DAILY_SHARPE],
-        strategy_version=row["strategy_version"],
-        params=json.loads(row["params"]),
-        symbol=row["symbol"],
-        interval=row["interval"],
-        window=(row["start_ms"], row["end_ms"]),
-        runs=frozenset(one["run_id"] for one in rows),
-    )
+def _tried(rows: Iterable[Any]) -> list[Tried]:
+    """Every way of choosing under each set of limits, from all its runs; the newest run's figure counts."""
+    runs: dict[tuple[Any, ...], list[str]] = {}
+    ratios: dict[tuple[Any, ...], float] = {}
+    for *named, run_id, ratio, trial_id in rows:
+        _require_readable(ratio, trial_id)
+        way = tuple(named)
+        runs.setdefault(way, []).append(run_id)
+        ratios[way] = ratio
+    found = []
+    for way, ratio in ratios.items():
+        version, text, symbol, interval, start_ms, end_ms, _ = way
+        params = json.loads(text)
+        limits = params.pop(LIMITS, params.pop(GATED, None))
+        if limits is not None:
+            text = json.dumps(params, sort_keys=True)
+        found.append(
+            Tried(
+                way=(version, text, *way[2:]),
+                limits=limits,
+                daily_sharpe=ratio,
+                strategy_version=version,
+                params=params,
+                symbol=symbol,
+                interval=interval,
+                window=(start_ms, end_ms),
+                runs=dict.fromkeys(runs[way]),
+            )
+        )
+    return found
 
 
-def _statistics(row: Any) -> dict[str, float]:
-    try:
-        statistics: dict[str, float] = json.loads(row["statistics"])
-        statistics[DAILY_SHARPE] = float(statistics[DAILY_SHARPE])
-    except (ValueError, KeyError, TypeError) as error:
+def _require_readable(ratio: float | None, trial_id: int) -> None:
+    if ratio is None:
         raise StoreError(
-            "a recorded trial cannot be read", where=f"trial {row['trial_id']}", remedy="restore a backup"
-        ) from error
-    return statistics
+            "a recorded trial cannot be read", where=f"trial {trial_id}", remedy="restore a backup"
+        )

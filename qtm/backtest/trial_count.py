@@ -10,15 +10,20 @@ The formula also takes all trials to be equally long. Without skill a Sharpe rat
 1 / sqrt(T), so one of a month says little about one of three years; each ratio counts as what the same luck
 would have made of it over the length of the examined run. One of a few days is no measurement at all (that of
 two days has no finite spread): such trials are counted, and set no bar for longer runs.
+
+A trial is a way of choosing: source, parameters, terms, data and window. The same way run with and without
+the risk gate is one draw of luck, not two: a search under the gate and the examination of its best without it
+look at the same chances. But limits are numbers like any parameter and can be searched like one, so that
+every further set of limits that a way was run under is a trial of its own.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -56,26 +61,36 @@ class TrialCount:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """One distinct trial: its daily Sharpe ratio, and the parts of all trials it belongs to."""
+    """One way of choosing under one set of limits, or without a gate: its daily Sharpe ratio and its parts.
 
+    Attributes
+    ----------
+    way
+        What makes it another trial than others, whatever the gate.
+    limits
+        Stands for the limits it was run under; None for a run without a gate.
+    """
+
+    way: Hashable
+    limits: float | None
     daily_sharpe: float
     strategy_version: str
     params: Mapping[str, float]
     symbol: str
     interval: str
     window: tuple[int, int]
-    runs: frozenset[str]
+    runs: Collection[str]
 
     def sharpe_over(self, days: float) -> float:
         """The daily Sharpe ratio that equal luck gives over a history of `days`."""
         return self.daily_sharpe * math.sqrt(days_of(self.window) / days)
 
-    def parts(self) -> Iterator[tuple[Any, ...]]:
-        """Names of the parts."""
+    def parts(self) -> Iterator[tuple[str, Hashable]]:
+        """The parts of all trials that it belongs to: what they have in common, and its value."""
         yield from (("run", run) for run in self.runs)
-        yield from (("version", self.strategy_version), ("window", *self.window))
+        yield from (("version", self.strategy_version), ("window", self.window))
         yield from (("symbol", self.symbol), ("interval", self.interval))
-        yield from (("params", name, value) for name, value in self.params.items())
+        yield from self.params.items()
 
 
 def days_of(window: tuple[int, int]) -> float:
@@ -88,20 +103,48 @@ def count_of(
 ) -> TrialCount:
     """Count distinct trials for a run over `window`, by default the longest that was tried."""
     days = max((days_of(one.window) for one in tried), default=1.0) if window is None else days_of(window)
-    parts: dict[tuple[Any, ...], list[float]] = defaultdict(list)
+    counted = distinct(tried)
+    seen = [counted]
+    gated = [one for one in tried if one.limits is not None]
+    if gated and len(gated) < len(tried):
+        # Whoever chose among the runs of one side had the luck of that side.
+        seen += [gated, [one for one in tried if one.limits is None]]
+    return TrialCount(
+        strategy,
+        len(counted),
+        _variance([one.sharpe_over(days) for one in counted]),
+        max((_highest_bar(side, days) for side in seen), default=0.0),
+        tuple(sorted(aliases)),
+    )
+
+
+def distinct(tried: Iterable[Tried]) -> list[Tried]:
+    """The draws of luck: without a gate where a way was run so, instead of one of its sets of limits."""
+    ways: dict[Hashable, list[Tried]] = defaultdict(list)
+    for one in tried:
+        ways[one.way].append(one)
+    found: list[Tried] = []
+    for runs in ways.values():
+        bare = [one for one in runs if one.limits is None]
+        gated = [one for one in runs if one.limits is not None]
+        found += bare + gated[len(bare) :]
+    return found
+
+
+def _highest_bar(tried: Iterable[Tried], days: float) -> float:
+    """The highest bar that trials set together, or any part of them that is large enough for one."""
+    together: list[float] = []
+    parts: dict[str, dict[Hashable, list[float]]] = defaultdict(lambda: defaultdict(list))
     for one in tried:
         # What never traded could not have been chosen.
         if one.daily_sharpe != 0.0 and days_of(one.window) >= min(days, _LEAST_DAYS):
-            for part in (("all",), *one.parts()):
-                parts[part].append(one.sharpe_over(days))
-    bars = [_bar(found) for part, found in parts.items() if len(found) >= _LEAST or part == ("all",)]
-    return TrialCount(
-        strategy,
-        len(tried),
-        _variance([one.sharpe_over(days) for one in tried]),
-        max(bars, default=0.0),
-        tuple(sorted(aliases)),
-    )
+            ratio = one.sharpe_over(days)
+            together.append(ratio)
+            for kind, value in one.parts():
+                parts[kind][value].append(ratio)
+    groups = [found for kind in parts.values() for found in kind.values()]
+    large = [found for found in groups if _LEAST <= len(found) < len(together)]
+    return max((_bar(found) for found in [together, *large] if found), default=0.0)
 
 
 def _bar(ratios: Sequence[float]) -> float:

@@ -148,11 +148,12 @@ def trials(
     from qtm.settings import settings
 
     registry = TrialRegistry.open(settings().database)
-    found = registry.table(strategy)
-    counts = [dataclasses.asdict(registry.count(name)) for name in sorted(found["strategy"].unique())]
-    newest = found.head(top)
+    recorded = registry.recorded_count(strategy)
+    names = registry.strategies() if strategy is None else [strategy] * (recorded > 0)
+    counts = [dataclasses.asdict(registry.count(name)) for name in names]
+    newest = registry.table(strategy, top)
     if as_json:
-        print_json({"counts": counts, "recorded": found.height, "rows": newest.to_dicts()})
+        print_json({"counts": counts, "recorded": recorded, "rows": newest.to_dicts()})
         return
     table = Table("Strategy", "Distinct trials", "Spread of yearly Sharpe", title="Trials that count")
     for count in counts:

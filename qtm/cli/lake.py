@@ -101,14 +101,9 @@ def vacuum(
     from qtm.market.lake import Lake
 
     lake = Lake.from_settings(settings())
-    trials = TrialRegistry.open(settings().database).table()
-    named: set[int] = set()
-    if len(trials):
-        # A trial names interval and version; of which market it was is not needed to be on the safe side.
-        of_interval = trials.filter(trials["interval"] == dataset.rsplit("_", 1)[-1])
-        named = set(of_interval["lake_version"].drop_nulls().to_list())
-    gone = upkeep.vacuum(lake, dataset, older_than_days=older_than, keep=named, dry_run=dry_run)
-    kept = sorted(named)
+    # A trial names interval and version; of which market it was is not needed to be on the safe side.
+    kept = TrialRegistry.open(settings().database).lake_versions(dataset.rsplit("_", 1)[-1])
+    gone = upkeep.vacuum(lake, dataset, older_than_days=older_than, keep=set(kept), dry_run=dry_run)
     if as_json:
         print_json({"dataset": dataset, "dry_run": dry_run, "files": gone, "versions_kept": kept})
         return

@@ -132,7 +132,8 @@ def _line(line: StrategyLine) -> str:
 def _margin_in_words(made_from: AccountLineage) -> str:
     if "um" not in made_from.market:
         return "none"
-    named = "".join(f", {key} {leverage:g}" for key, leverage in made_from.leverages.items())
+    own = {key: at for key, at in made_from.leverages.items() if at != made_from.leverage}
+    named = "".join(f", {key} {leverage:g}" for key, leverage in own.items())
     return f"{made_from.margin_mode}, leverage up to {made_from.leverage:g}{named} within the brackets"
 
 
@@ -146,5 +147,5 @@ def _terms(made_from: AccountLineage, quote: str) -> dict[str, str]:
         "Margin": _margin_in_words(made_from),
         "Delisting": f"after {made_from.write_off_days:g} days without a bar, at the last price less "
         f"{percent(made_from.haircut, 0)}",
-        "Risk gate": "on" if made_from.gated else "off",
+        "Risk gate": "off" if made_from.limits is None else f"on, limits {made_from.limits}",
     }

@@ -18,6 +18,7 @@ from qtm.backtest.funding import FundingRates, funded_until_ms
 from qtm.backtest.session import DAY_MS
 from qtm.backtest.tape.events import TRADES, tape_of_bars
 from qtm.backtest.tape.mapped import tape_of_lake
+from qtm.backtest.trial_terms import USUAL_BAND
 from qtm.clock import iso_utc
 from qtm.errors import ConfigError
 from qtm.market.columns import ColumnFiles
@@ -45,11 +46,10 @@ from qtm.strategies.order_contract import OrderStrategy
 from qtm.strategies.registry import Strategy, load_strategy
 from qtm.trading.book import Sizing
 from qtm.trading.costs import SPOT_COSTS, UM_COSTS, CostModel
-from qtm.trading.margin import Margin, MarginMode, margin_of
+from qtm.trading.margin import USUAL_LEVERAGE, Margin, MarginMode, margin_of
 
 __all__ = ["Inputs", "funding_of", "gather", "gather_account", "parse_market", "parse_time"]
 
-_USUAL_LEVERAGE = 5.0
 _MOST_UNFUNDED_MS = 31 * DAY_MS
 _MOST_CASH = 1e12
 """Beyond, a float no longer holds a cent of it exactly through a run's sums."""
@@ -97,14 +97,14 @@ def gather_account(
     instruments = [one.instrument for one in found.listed]
     mode, (default, named) = parse_margin(options.get("margin")), parse_leverage(options.get("leverage"))
     _check_futures(instruments, mode, default, named)
-    leverage = _USUAL_LEVERAGE if default is None else default
+    leverage = USUAL_LEVERAGE if default is None else default
     return AccountConditions(
         Panel.of(found.listed),
         AccountTerms(
             found.cash,
             costs=options.get("costs"),
             limits=found.limits,
-            band=options.get("band", 0.01),
+            band=options.get("band", USUAL_BAND),
             leverage=leverage,
             margin={one.key: margin_of(one, named[one.symbol]) for one in instruments if one.symbol in named},
             margin_mode=mode,
@@ -128,7 +128,7 @@ def _gather_bars(
         found.cash,
         _costs(one.instrument, **options),
         parse_sizing(options.get("sizing")) or Sizing(),
-        band=options.get("band", 0.01),
+        band=options.get("band", USUAL_BAND),
         limits=_limits(found.limits, strategy, one.instrument),
         margin=_margin(one.instrument, **options),
         funding=one.funding,
@@ -200,7 +200,7 @@ def _margin(instrument: Instrument, **options: Unpack[Options]) -> Margin:
     """The margin terms of the only instrument of a run."""
     default, named = parse_leverage(options.get("leverage"))
     _check_futures([instrument], MarginMode.CROSS, default, named)
-    usual = _USUAL_LEVERAGE if default is None else default
+    usual = USUAL_LEVERAGE if default is None else default
     return margin_of(instrument, named.get(instrument.symbol, usual))
 
 

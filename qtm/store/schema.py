@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -181,9 +182,13 @@ trials = Table(
     Column("lake_version", BigInteger),
     Column("statistics", Text, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
+    Column("daily_sharpe", Double),
     Index("ix_trials_strategy", "strategy", "symbol", "interval"),
 )
-"""Every backtest ever run, so that the number of trials is counted and not remembered."""
+"""Every backtest ever run, so that the number of trials is counted and not remembered.
+
+`daily_sharpe` is among the statistics too; NULL where they could not be read.
+"""
 
 examinations = Table(
     "examinations",

@@ -7,6 +7,7 @@ maintenance margin).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -27,9 +28,27 @@ class MarginMode(StrEnum):
     ISOLATED = "isolated"
 
 
-def margin_as_params(mode: MarginMode, leverage: float) -> dict[str, float]:
-    """Isolated margin as parameters of a trial, which is another one than on cross margin; that has none."""
-    return {"margin.isolated": 1.0, "margin.leverage": leverage} if mode is MarginMode.ISOLATED else {}
+USUAL_LEVERAGE = 5.0
+
+
+def margin_as_params(mode: MarginMode, leverages: Mapping[str, float]) -> dict[str, float]:
+    """Margin terms as parameters of a trial: another mode or leverage makes another one.
+
+    Cross margin at the usual leverage has none.
+
+    Parameters
+    ----------
+    leverages
+        Of every future of the account; empty on spot.
+    """
+    isolated = mode is MarginMode.ISOLATED
+    params = {"margin.isolated": 1.0} if isolated else {}
+    chosen = set(leverages.values())
+    if len(chosen) > 1:
+        return params | {f"margin.leverage.{key}": float(leverage) for key, leverage in leverages.items()}
+    if chosen and (isolated or chosen != {USUAL_LEVERAGE}):
+        params["margin.leverage"] = float(chosen.pop())
+    return params
 
 
 class Margin(NamedTuple):
@@ -48,7 +67,7 @@ class Margin(NamedTuple):
         Rows of `qtm.trading.brackets.bracket_array`, shape (B, 4); none by default.
     """
 
-    leverage: float = 5.0
+    leverage: float = USUAL_LEVERAGE
     maintenance_rate: float = 0.005
     liquidation_fee: float = 0.0125
     brackets: npt.NDArray[np.float64] = NO_BRACKETS
@@ -70,7 +89,7 @@ UM_MARGIN = Margin()
 """A cautious USD-M account with one bracket."""
 
 
-def margin_of(instrument: Instrument, leverage: float = 5.0) -> Margin:
+def margin_of(instrument: Instrument, leverage: float = USUAL_LEVERAGE) -> Margin:
     """The account an instrument is traded on: none on spot, the contract's brackets on USD-M."""
     if instrument.market is Market.SPOT:
         return NO_MARGIN

@@ -7,16 +7,27 @@ import numpy as np
 import pytest
 from sqlalchemy import update
 
+from qtm.backtest.account.panel import Listed, Panel
+from qtm.backtest.account.terms import Conditions as AccountTerms
+from qtm.backtest.conditions.account import AccountConditions
+from qtm.backtest.conditions.bars import BarConditions
 from qtm.backtest.overfitting.sharpe import expected_maximum_sharpe
 from qtm.backtest.registry import DAILY_SHARPE, Trial, TrialRegistry, daily_sharpe, trial_of, trials_of_sweep
 from qtm.backtest.sweep import run_sweep
+from qtm.backtest.trial_terms import digest_of_limits, terms_as_params
 from qtm.clock import ManualClock
 from qtm.errors import RiskError, StoreError
-from qtm.risk.rules import GateLimits
+from qtm.market.instruments import Market
+from qtm.risk.limits import load_limits
+from qtm.risk.rules import GateLimits, in_floats
+from qtm.settings import RiskSettings
 from qtm.store.database import open_database
 from qtm.store.schema import trials
 from qtm.strategies.registry import load_strategy
-from tests.backtest.overfitting.market import bars_from, conditions, trending_steps
+from qtm.trading.book import Sizing
+from qtm.trading.costs import UM_COSTS
+from qtm.trading.margin import Margin, margin_of
+from tests.backtest.overfitting.market import bars_from, conditions, instrument, trending_steps
 
 DAY = 86_400_000
 LIMITS = GateLimits(90_000.0, 2_000.0, 0.03, 0.25, 0.2, 60.0, 10_000.0, 5_000.0)
@@ -150,9 +161,10 @@ def test_a_damaged_row_is_named(tmp_path):
     registry = TrialRegistry(database)
     registry.record([trial()])
     with database.write() as connection:
-        connection.execute(update(trials).values(statistics="{"))
-    with pytest.raises(StoreError, match="trial 1"):
-        registry.count("trend")
+        connection.execute(update(trials).values(daily_sharpe=None))
+    for read in (registry.count, registry.table):
+        with pytest.raises(StoreError, match="trial 1"):
+            read("trend")
 
 
 def test_a_backtest_becomes_a_trial_with_its_lineage(registry):
@@ -166,21 +178,93 @@ def test_a_backtest_becomes_a_trial_with_its_lineage(registry):
     assert registry.table("trend")["end_ms"][0] == result.bars.open_time_ms[-1]
 
 
-def test_other_capital_costs_or_a_gate_make_another_trial(registry):
+def test_other_terms_make_another_trial(registry):
     trend = load_strategy("trend")
     market = conditions(bars_from(trending_steps(60, 1)))
-    dear = market.costs._replace(taker_rate=0.002)
-    for terms in (
+    future = dataclasses.replace(market, instrument=instrument(market=Market.UM), costs=UM_COSTS)
+    terms = (
         market,
         market,
         dataclasses.replace(market, cash=2 * market.cash),
-        dataclasses.replace(market, costs=dear),
-        dataclasses.replace(market, limits=LIMITS),
-    ):
-        made = trial_of(terms.run(trend, trend.params({"fast": 3, "slow": 20})))
-        assert made.params == {"fast": 3, "slow": 20, "below": 0, **terms.terms_as_params}
+        dataclasses.replace(market, costs=market.costs._replace(taker_rate=0.002)),
+        dataclasses.replace(market, band=0.02),
+        dataclasses.replace(future, margin=Margin(leverage=10.0)),
+        dataclasses.replace(future, margin=Margin(leverage=3.0)),
+    )
+    for one in (*terms, dataclasses.replace(market, limits=LIMITS)):
+        made = trial_of(one.run(trend, trend.params({"fast": 3, "slow": 20})))
+        assert made.params == {"fast": 3, "slow": 20, "below": 0, **one.terms_as_params}
         registry.record([made])
-    assert registry.count("trend").trials == 4
+    assert registry.count("trend").trials == 6
+    at_usual = [dataclasses.replace(future, margin=margin) for margin in (None, Margin(leverage=5.0))]
+    assert {tuple(one.terms_as_params) for one in at_usual} == {("account.cash",)}
+
+
+def test_the_same_way_with_and_without_the_gate_is_one_trial(registry):
+    gate = terms_as_params(cash=1.0, costs={}, limits=digest_of_limits([LIMITS]))
+    bare = terms_as_params(cash=1.0, costs={}, limits=None)
+    registry.record([trial(params={"fast": float(f), **gate}, sharpe=f / 90) for f in (5, 10, 20)])
+    swept = registry.count("trend")
+    registry.record([trial(params={"fast": float(f), **bare}, sharpe=f / 100) for f in (5, 10, 30)])
+    both = registry.count("trend")
+    assert (swept.trials, both.trials) == (3, 4)
+    # Without a gate where it ran so: it is the signal that is judged.
+    assert both.sharpe_variance == pytest.approx(np.var([0.05, 0.1, 20 / 90, 0.3], ddof=1))
+    assert both.best_by_luck >= swept.best_by_luck
+
+
+def test_limits_searched_like_a_parameter_are_trials(registry):
+    found = [
+        terms_as_params(cash=1.0, costs={}, limits=digest_of_limits([LIMITS._replace(max_drawdown=cap)]))
+        for cap in (0.1, 0.2, 0.3)
+    ]
+    registry.record([trial(params={"fast": 5.0, **gate}, sharpe=0.1 * n) for n, gate in enumerate(found)])
+    registry.record([trial(params={"fast": 5.0, "account.cash": 1.0}, sharpe=0.5)])
+    assert registry.count("trend").trials == 3
+    rounded = digest_of_limits([in_floats(LIMITS._replace(max_drawdown=0.1))])
+    assert terms_as_params(cash=1.0, costs={}, limits=rounded) == found[0]
+
+
+def test_runs_without_a_gate_never_lower_the_bar_that_runs_under_it_set(registry):
+    ratios = np.random.default_rng(3).normal(0.0, 0.05, 40)
+    gate = {"account.limits": 7.0}
+    registry.record([trial(params={"fast": float(n), **gate}, sharpe=r) for n, r in enumerate(ratios)])
+    bar = registry.count("trend").best_by_luck
+    registry.record([trial(n, 0.01 + 1e-6 * n) for n in range(40)])
+    assert (registry.count("trend").trials, registry.count("trend").best_by_luck) == (40, bar)
+
+
+def test_a_debugged_run_under_the_gate_is_the_trial_of_the_fast_one():
+    """Both engines name limits and leverage alike, for one symbol as for the only one of an account."""
+    trend = load_strategy("trend")
+    bars, future = bars_from(trending_steps(60, 1)), instrument(market=Market.UM)
+    tree = load_limits(RiskSettings(), [future])
+    alone = BarConditions(
+        bars, future, 1e5, UM_COSTS, Sizing(), margin=margin_of(future, 10.0),
+        limits=tree.effective("trend", "BTCUSDT").limits,
+    )  # fmt: skip
+    account = AccountConditions(
+        Panel.of([Listed(future, bars)]),
+        AccountTerms(1e5, limits=tree, margin={future.key: margin_of(future, 10.0)}),
+    )
+    assert alone.terms_as_params.items() <= trial_of(alone.run(trend, trend.params({}))).params.items()
+    assert trial_of(account.run(trend, trend.params({}))).params == {
+        **trend.params({})._asdict(), **account.terms_as_params
+    }  # fmt: skip
+    assert account.terms_as_params == {
+        name: value for name, value in alone.terms_as_params.items() if not name.startswith("sizing")
+    }
+    assert account.terms_as_params["margin.leverage"] == 10.0
+
+
+def test_the_newest_rows_are_read_without_the_rest(registry):
+    registry.record([trial(fast) for fast in range(5)])
+    registry.record([trial(9, strategy="other", interval="1d", data_version=8), trial(9, data_version=None)])
+    assert registry.table("trend", newest=2)["params"].to_list() == ['{"fast": 9.0}', '{"fast": 4.0}']
+    assert registry.table(newest=1).height == 1
+    assert (registry.recorded_count(), registry.recorded_count("trend")) == (7, 6)
+    assert registry.strategies() == ["other", "trend"]
+    assert (registry.lake_versions("1h"), registry.lake_versions("1d")) == ([3], [8])
 
 
 def test_a_sweep_and_single_runs_record_the_same_trials(registry):

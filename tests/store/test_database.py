@@ -1,17 +1,21 @@
 """The operational database: its migrations, its durability, and its failures in words."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import insert, select
 
+import qtm.store
 from qtm.errors import ConfigError, StoreError
 from qtm.store.database import open_database
-from qtm.store.schema import metadata, openings
+from qtm.store.schema import metadata, openings, trials
 
 
 def sqlite_url(folder: Path) -> str:
@@ -75,3 +79,26 @@ def test_two_processes_writing_at_once_both_commit(tmp_path: Path) -> None:
     assert [writer.wait(timeout=60) for writer in writers] == [0, 0]
     with open_database(url).read() as connection:
         assert len(connection.execute(select(openings)).all()) == 120
+
+
+def test_an_older_database_learns_the_sharpe_ratio_of_its_trials_to_the_last_bit(tmp_path: Path) -> None:
+    url, ratios = f"sqlite:///{tmp_path / 'qtm.db'}", [0.1 + 1e-17, -3.9e-05, 0.30000000000000004]
+    database = open_database(url)
+    with database.write() as connection:
+        texts = [*(json.dumps({"daily_sharpe": ratio}) for ratio in ratios), "{"]
+        connection.execute(
+            insert(trials),
+            [
+                {"run_id": "r", "strategy": "trend", "strategy_version": "v", "params": "{}", "symbol": "B",
+                 "interval": "1h", "start_ms": 0, "end_ms": 1, "statistics": text, "created_ms": 0}
+                for text in texts
+            ],
+        )  # fmt: skip
+    with database.write() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(Path(qtm.store.__file__).with_name("migrations")))
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0003")
+    with open_database(url).read() as connection:
+        found = connection.execute(select(trials.c.daily_sharpe).order_by(trials.c.trial_id)).scalars()
+        assert found.all() == [*ratios, None]

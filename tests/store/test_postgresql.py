@@ -1,5 +1,6 @@
 """The same schema, journal and chain on a real PostgreSQL: a private cluster, removed after the test."""
 
+import dataclasses
 import os
 import pwd
 import shutil
@@ -174,6 +175,15 @@ def test_trials_are_counted_there_too_and_a_resumed_run_knows_which(database: Da
     assert registry.record(found[2:], run_id) == run_id and registry.record(found[:1]) != run_id
     assert registry.count("trend").trials == 3 and len(registry.recorded(run_id)) == 3
     assert registry.count("trend").sharpe_variance == pytest.approx(0.01)
+    registry.record(
+        [
+            dataclasses.replace(found[2], strategy="renamed"),
+            dataclasses.replace(found[0], params={"fast": 3.0}, strategy="unlike"),
+        ]
+    )
+    assert registry.count("trend").aliases == ("renamed",)
+    assert registry.table("trend", newest=1)[DAILY_SHARPE].to_list() == [pytest.approx(0.1)]
+    assert (registry.recorded_count(), registry.lake_versions("1h")) == (6, [3])
 
 
 def test_a_server_that_is_not_there_is_said_so_without_the_password() -> None:

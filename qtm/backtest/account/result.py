@@ -63,9 +63,9 @@ class AccountLineage:
     """What a result was made from, enough to make it again.
 
     `strategy`, `strategy_version`, `params`, `market` and `symbol` say it in the words of a run on one symbol
-    (see `words_of`); `strategies` and `symbols` say it in full. `leverages` names the instruments with
-    margin terms of their own. `data_version` is the lake's where all bars come from one table;
-    `data_versions` has that of every table, by name.
+    (see `words_of`); `strategies` and `symbols` say it in full. `limits` is the digest of the gate's limits,
+    None without a gate; `leverages` has that of every future by its key. `data_version` is the lake's where
+    all bars come from one table; `data_versions` has that of every table, by name.
     """
 
     strategy: str
@@ -81,7 +81,7 @@ class AccountLineage:
     strategies: tuple[StrategyLine, ...]
     symbols: tuple[str, ...]
     costs: dict[str, dict[str, float]]
-    gated: bool
+    limits: str | None
     margin_mode: str
     leverage: float
     leverages: dict[str, float]

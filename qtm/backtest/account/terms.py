@@ -24,12 +24,13 @@ from qtm.backtest.account.memory import (
 )
 from qtm.backtest.account.panel import Panel
 from qtm.backtest.session import SESSION
+from qtm.backtest.trial_terms import digest_of_limits
 from qtm.errors import ConfigError
 from qtm.market.instruments import Instrument, Market
 from qtm.risk.rules import GateLimits, in_floats
 from qtm.trading.book import grid_of
 from qtm.trading.costs import SPOT_COSTS, UM_COSTS, CostModel, numbers_of
-from qtm.trading.margin import NO_MARGIN, Margin, MarginMode, margin_of
+from qtm.trading.margin import NO_MARGIN, USUAL_LEVERAGE, Margin, MarginMode, margin_of
 
 if TYPE_CHECKING:
     from qtm.backtest.account.seats import Seat
@@ -73,7 +74,7 @@ class Conditions:
     costs: CostModel | Mapping[Market, CostModel] | None = None
     limits: LimitTree | GateLimits | None = None
     band: float = 0.01
-    leverage: float = 5.0
+    leverage: float = USUAL_LEVERAGE
     margin: Mapping[str, Margin] = field(default_factory=dict)
     margin_mode: MarginMode = MarginMode.CROSS
     spot_share: float = 0.5
@@ -109,6 +110,24 @@ class Conditions:
         if instrument.market is Market.SPOT:
             return NO_MARGIN
         return self.margin.get(instrument.key) or margin_of(instrument, self.leverage)
+
+    def leverages(self, panel: Panel) -> dict[str, float]:
+        """The leverage of every future of a panel, by its key."""
+        futures = [one for one in panel.instruments if one.market is not Market.SPOT]
+        return {one.key: self.margin_terms(one).leverage for one in futures}
+
+    def limits_digest(self, panel: Panel) -> str | None:
+        """Of all limits that orders on a panel may be judged by; None without a gate."""
+        tree = self.limits
+        if tree is None or isinstance(tree, GateLimits):
+            return None if tree is None else digest_of_limits([tree])
+        symbols = [one.symbol for one in panel.instruments]
+        named = (
+            "",
+            *tree.file.strategy,
+            *(name for one in tree.file.trader.values() for name in one.strategies),
+        )
+        return digest_of_limits(tree.effective(name, symbol).limits for name in named for symbol in symbols)
 
 
 def new_memory(seats: Sequence[Seat], panel: Panel, conditions: Conditions) -> Memory:

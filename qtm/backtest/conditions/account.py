@@ -58,15 +58,16 @@ class AccountConditions:
 
     @property
     def terms_as_params(self) -> dict[str, float]:
-        """The sizing rule of all seats, isolated margin, capital, costs and gate as parameters."""
+        """The sizing rule of all seats, margin, capital, costs, limits and band as parameters."""
         costs = self.under.costs_by_market(self.panel)
         return {
             **(sizing_as_params(sizing_in_words(self.sizing)) if self.sizing else {}),
-            **margin_as_params(self.under.margin_mode, self.under.leverage),
+            **margin_as_params(self.under.margin_mode, self.under.leverages(self.panel)),
             **terms_as_params(
                 cash=self.cash,
                 costs={market: charged._asdict() for market, charged in costs.items()},
-                gated=self.under.limits is not None,
+                limits=self.under.limits_digest(self.panel),
+                band=self.under.band,
             ),
         }
 

@@ -33,7 +33,7 @@ class Conditions(Protocol):
 
     @property
     def terms_as_params(self) -> dict[str, float]:
-        """Sizing rule, isolated margin, capital, costs and gate as parameters of every trial."""
+        """Sizing rule, margin, capital, costs, limits and band as parameters of every trial."""
 
     @property
     def days(self) -> npt.NDArray[np.int64]:

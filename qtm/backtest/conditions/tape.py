@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qtm.backtest.conditions.bars import taker_cost
+from qtm.backtest.conditions.bars import taker_cost, terms_on_one_symbol
 from qtm.backtest.conditions.contract import doubled
 from qtm.backtest.funding import FundingRates
 from qtm.backtest.place import Place
@@ -22,7 +22,6 @@ from qtm.backtest.tape.funding import with_payments
 from qtm.backtest.tape.result import OrdersResult
 from qtm.backtest.tape.rules import Latency, Queue
 from qtm.backtest.tape.windows import has_market, window_of
-from qtm.backtest.trial_terms import terms_as_params
 from qtm.market.instruments import Instrument
 from qtm.risk.rules import GateLimits
 from qtm.strategies.order_contract import OrderStrategy
@@ -60,9 +59,8 @@ class TapeConditions:
 
     @property
     def terms_as_params(self) -> dict[str, float]:
-        """Capital, costs and gate as parameters; order strategies size their own orders."""
-        costs = {str(self.instrument.market): self.costs._asdict()}
-        return terms_as_params(cash=self.cash, costs=costs, gated=self.limits is not None)
+        """Leverage, capital, costs and limits as parameters; order strategies size their own orders."""
+        return terms_on_one_symbol(self.instrument, self.cash, self.costs, self.limits, self.margin)
 
     @property
     def days(self) -> npt.NDArray[np.int64]:
