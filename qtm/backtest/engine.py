@@ -9,7 +9,7 @@ next close while the target stands unmet.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -60,7 +60,12 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """What a result was made from, enough to make it again."""
+    """What a result was made from, enough to make it again.
+
+    `funding` is the digest of the funding that was charged, None where none was; `band` is None for orders
+    that a strategy places itself. `data_version` is that of
+    the lake's table of bars or trades; `data_versions` has that of every table that was read, by name.
+    """
 
     strategy: str
     strategy_version: str
@@ -76,10 +81,16 @@ class Lineage:
     sizing: dict[str, Any]
     limits: dict[str, float] | None
     margin: dict[str, Any] | None
-    funded: bool
-    band: float
+    funding: str | None
+    band: float | None
     data_version: int | None = None
     waivers: tuple[str, ...] = ()
+    data_versions: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def funded(self) -> bool:
+        """Whether funding was charged."""
+        return self.funding is not None
 
 
 @dataclass(frozen=True)
@@ -207,6 +218,7 @@ def run_backtest(
     resume: Snapshot | None = None,
     data_version: int | None = None,
     waivers: tuple[str, ...] = (),
+    data_versions: Mapping[str, int] | None = None,
 ) -> BacktestResult:
     """Run `strategy` over `bars` with `cash` quote currency.
 
@@ -228,7 +240,7 @@ def run_backtest(
         Funding payments of a perpetual; None charges none (a delivery contract, or a deliberate omission).
     resume
         Snapshot of a run that ended just before these bars.
-    data_version, waivers
+    data_version, waivers, data_versions
         Recorded in the lineage.
 
     Raises
@@ -283,10 +295,11 @@ def run_backtest(
             sizing=sizing_in_words(sizing),
             limits=rules.limits._asdict() if limits is not None else None,
             margin=rules.margin.as_dict() if rules.margin.leverage > 0.0 else None,
-            funded=rules.funded,
+            funding=None if funding is None else funding.digest,
             band=band,
             data_version=data_version,
             waivers=waivers,
+            data_versions=dict(data_versions or {}),
         ),
         snapshot=Snapshot(
             strategy.version,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,13 @@ class FundingRates:
             frame["rate"].to_numpy(),
             frame["interval_hours"].to_numpy(),
         )
+
+    @property
+    def digest(self) -> str:
+        """A hash over times and rates: what a run was charged by, whatever table it came from."""
+        held = hashlib.sha256(np.ascontiguousarray(self.time_ms, dtype=np.int64).tobytes())
+        held.update(np.ascontiguousarray(self.rate, dtype=np.float64).tobytes())
+        return held.hexdigest()[:16]
 
 
 def funded_until_ms(funding: FundingRates) -> int:

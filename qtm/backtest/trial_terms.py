@@ -22,7 +22,11 @@ USUAL_BAND: Final = 0.01
 
 
 def terms_as_params(
-    *, cash: float, costs: Mapping[str, Mapping[str, float]], limits: str | None, band: float = USUAL_BAND
+    *,
+    cash: float,
+    costs: Mapping[str, Mapping[str, float]],
+    limits: str | None,
+    band: float | None = USUAL_BAND,
 ) -> dict[str, float]:
     """Capital, the limits of the gate where there is one, and every cost and band that is not the usual one.
 
@@ -36,7 +40,7 @@ def terms_as_params(
     terms = {"account.cash": float(cash)}
     if limits is not None:
         terms[LIMITS] = float(int(limits[:12], 16))
-    if band != USUAL_BAND:
+    if band is not None and band != USUAL_BAND:
         terms["account.band"] = float(band)
     for market, charged in costs.items():
         usual = _usual_costs(market)._asdict()

@@ -26,6 +26,7 @@ def lineage_section(result: SymbolResult) -> Section:
             "Data": _data(result),
             "Period": _period(made_from),
             "Lake version": lake_version(made_from),
+            **_funding(made_from),
             "Waivers": "; ".join(made_from.waivers) or "none",
         }
     )
@@ -54,6 +55,7 @@ def account_lineage_section(result: AccountResult) -> Section:
             "Symbols": ", ".join(made_from.symbols),
             "Period": _period(made_from),
             "Lake version": lake_version(made_from),
+            **_funding(made_from),
             "Waivers": "; ".join(made_from.waivers) or "none",
         }
     )
@@ -62,10 +64,14 @@ def account_lineage_section(result: AccountResult) -> Section:
 
 def lake_version(made_from: Any) -> str:
     """The version of the lake's table (its first is 0), or of each table the bars came from."""
-    if made_from.data_version is not None:
-        return str(made_from.data_version)
-    tables: Mapping[str, int] = getattr(made_from, "data_versions", {})
-    return ", ".join(f"{name} {version}" for name, version in tables.items()) or "not from the lake"
+    tables: Mapping[str, int] = made_from.data_versions
+    if len(tables) > 1 or made_from.data_version is None:
+        return ", ".join(f"{name} {version}" for name, version in tables.items()) or "not from the lake"
+    return str(made_from.data_version)
+
+
+def _funding(made_from: Any) -> dict[str, str]:
+    return {} if made_from.funding is None else {"Funding": f"content {made_from.funding}"}
 
 
 def _period(made_from: Any) -> str:
@@ -111,7 +117,7 @@ def _orders_in_words(result: BacktestResult) -> dict[str, str]:
     """What one order of a step strategy is, and how its size was found."""
     made_from = result.lineage
     return {
-        "Order": f"LIMIT IOC, {percent(made_from.band)} beyond the close, filled at the next open",
+        "Order": f"LIMIT IOC, {percent(made_from.band or 0.0)} beyond the close, filled at the next open",
         "Sizing": sizing_as_text(made_from.sizing),
     }
 

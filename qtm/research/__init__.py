@@ -15,7 +15,8 @@ passes the firm's risk limits as it would live, unless `gated=False`.
 
 from __future__ import annotations
 
-from qtm.research.gathering import Inputs, funding_of, gather, gather_account, parse_market, parse_time
+from qtm.research.funding import funding_of
+from qtm.research.gathering import Inputs, gather, gather_account, parse_market, parse_time
 from qtm.research.request import Options
 from qtm.research.run import ResearchRun, backtest
 

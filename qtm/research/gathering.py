@@ -6,20 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Unpack
 
-import numpy as np
-
 from qtm.backtest.account.panel import Listed, Panel
 from qtm.backtest.account.terms import Conditions as AccountTerms
 from qtm.backtest.conditions.account import AccountConditions
 from qtm.backtest.conditions.bars import BarConditions
 from qtm.backtest.conditions.contract import Conditions
 from qtm.backtest.conditions.tape import TapeConditions
-from qtm.backtest.funding import FundingRates, funded_until_ms
-from qtm.backtest.session import DAY_MS
 from qtm.backtest.tape.events import TRADES, tape_of_bars
 from qtm.backtest.tape.mapped import tape_of_lake
 from qtm.backtest.trial_terms import USUAL_BAND
-from qtm.clock import iso_utc
 from qtm.errors import ConfigError
 from qtm.market.columns import ColumnFiles
 from qtm.market.datasets import trades_dataset
@@ -28,6 +23,7 @@ from qtm.market.intervals import Interval
 from qtm.market.lake import Lake, bars_dataset
 from qtm.quality.judge import require_passed
 from qtm.quality.record import Waiver
+from qtm.research.funding import funding_of, funding_versions, while_funded
 from qtm.research.request import (
     Options,
     parse_leverage,
@@ -48,9 +44,8 @@ from qtm.trading.book import Sizing
 from qtm.trading.costs import SPOT_COSTS, UM_COSTS, CostModel
 from qtm.trading.margin import USUAL_LEVERAGE, Margin, MarginMode, margin_of
 
-__all__ = ["Inputs", "funding_of", "gather", "gather_account", "parse_market", "parse_time"]
+__all__ = ["Inputs", "gather", "gather_account", "parse_market", "parse_time"]
 
-_MOST_UNFUNDED_MS = 31 * DAY_MS
 _MOST_CASH = 1e12
 """Beyond, a float no longer holds a cent of it exactly through a run's sums."""
 
@@ -134,6 +129,7 @@ def _gather_bars(
         funding=one.funding,
         data_version=found.data_version,
         waivers=found.waivers,
+        data_versions=found.data_versions,
     )
 
 
@@ -160,6 +156,7 @@ def _gather_tape(
         funding=one.funding,
         data_version=found.data_version,
         waivers=found.waivers,
+        data_versions=found.data_versions,
     )
 
 
@@ -170,13 +167,13 @@ def _gather_trades(
     market, symbol = named
     lake = options.get("lake") or Lake.from_settings(settings())
     start_ms, end_ms = parse_period(options.get("start"), options.get("end"))
-    version = lake.version(trades_dataset(market))
+    version, paid = lake.version(trades_dataset(market)), funding_versions(lake, [named])
     instrument = lake.instrument(market, symbol)
     limits = load_limits(settings().risk, [instrument]) if options.get("gated", True) else None
     tape = tape_of_lake(
         ColumnFiles.of(lake, settings().home),
         instrument,
-        lambda begin_ms, until_ms: funding_of(lake, market, symbol, begin_ms, until_ms),
+        lambda begin_ms, until_ms: funding_of(lake, market, symbol, begin_ms, until_ms, paid),
         start_ms=start_ms,
         end_ms=end_ms,
         version=version,
@@ -189,6 +186,7 @@ def _gather_trades(
         limits=_limits(limits, strategy, instrument),
         margin=_margin(instrument, **options),
         data_version=version,
+        data_versions=_named({trades_dataset(market): version, **paid}),
     )
 
 
@@ -241,13 +239,9 @@ class _Series:
     listed: list[Listed]
     cash: float
     limits: LimitTree | None
+    data_version: int | None
     data_versions: dict[str, int]
     waivers: tuple[str, ...]
-
-    @property
-    def data_version(self) -> int | None:
-        """Of the only table of bars; one number names the data only where there is one."""
-        return next(iter(self.data_versions.values())) if len(self.data_versions) == 1 else None
 
 
 def _gather_series(symbols: str | Sequence[str], interval: str, **options: Unpack[Options]) -> _Series:
@@ -258,17 +252,18 @@ def _gather_series(symbols: str | Sequence[str], interval: str, **options: Unpac
     start_ms, end_ms = parse_period(options.get("start"), options.get("end"))
     columns = ColumnFiles.of(where, config.home)
     versions = {market: where.version(bars_dataset(market, step)) for market, _ in named}
+    paid = funding_versions(where, named)
     listed: list[Listed] = []
     waivers: list[Waiver] = []
     for market, symbol in named:
         bars = columns.bars(market, step, symbol, start_ms=start_ms, end_ms=end_ms, version=versions[market])
         first, last = int(bars.open_time_ms[0]), int(bars.open_time_ms[-1]) + step.ms
         waivers += require_passed(where, market, step, [symbol], first, last)
-        funding = funding_of(where, market, symbol, first, last)
+        funding = funding_of(where, market, symbol, first, last, paid)
         listed.append(Listed(where.instrument(market, symbol), bars, funding))
     left_out: tuple[str, ...] = ()
     if end_ms is None:
-        listed, left_out = _while_funded(listed)
+        listed, left_out = while_funded(listed)
     limits = None
     if options.get("gated", True):
         limits = load_limits(config.risk, [one.instrument for one in listed])
@@ -276,44 +271,13 @@ def _gather_series(symbols: str | Sequence[str], interval: str, **options: Unpac
         listed,
         _cash(**options),
         limits,
-        {bars_dataset(market, step): found for market, found in versions.items() if found is not None},
+        # One number names the bars only where they are of one table.
+        next(iter(versions.values())) if len(versions) == 1 else None,
+        _named({bars_dataset(market, step): version for market, version in versions.items()} | paid),
         (*(f"{one.check}: {one.why} ({one.who})" for one in waivers), *left_out),
     )
 
 
-def _while_funded(listed: list[Listed]) -> tuple[list[Listed], tuple[str, ...]]:
-    """Where nobody asked for an end: all symbols up to the earliest end of a funding, and what was left out.
-
-    The archive publishes funding by the month and bars by the day, so the newest bars have no funding yet. A
-    longer want of it than a month is a gap, and stays an error.
-    """
-    ends = {
-        one.instrument.key: funded_until_ms(one.funding)
-        for one in listed
-        if one.funding is not None and one.funding.time_ms.size
-    }
-    last_ms = max(int(one.bars.open_time_ms[-1]) + one.bars.interval.ms for one in listed)
-    first = min(ends, key=lambda key: ends[key], default="")
-    if not ends or not 0 < last_ms - ends[first] <= _MOST_UNFUNDED_MS:
-        return listed, ()
-    kept = []
-    for one in listed:
-        stop = int(np.searchsorted(one.bars.open_time_ms, ends[first] - one.bars.interval.ms, side="right"))
-        if stop == 0:
-            return listed, ()
-        kept.append(one._replace(bars=one.bars.slice(0, stop)))
-    return kept, (f"bars from {iso_utc(ends[first])} on left out: the funding of {first} ends before",)
-
-
-def funding_of(lake: Lake, market: Market, symbol: str, start_ms: int, end_ms: int) -> FundingRates | None:
-    """The funding of a perpetual over a period; None on spot and for delivery contracts (`BTCUSDT_250926`).
-
-    Raises
-    ------
-    DataError
-        When the lake has none for the perpetual.
-    """
-    if market is Market.SPOT or "_" in symbol:
-        return None
-    rows = lake.scan_funding(market, symbols=[symbol], start_ms=start_ms, end_ms=end_ms).collect()
-    return FundingRates.from_frame(rows)
+def _named(versions: Mapping[str, int | None]) -> dict[str, int]:
+    """The tables that exist."""
+    return {name: version for name, version in versions.items() if version is not None}

@@ -116,6 +116,24 @@ def test_a_basis_trade_runs_on_two_markets_at_once(run) -> None:  # type: ignore
     assert found["lineage"]["market"] == "spot+um" and found["statistics"]["funding"] != 0.0
 
 
+def test_the_funding_charged_is_named_by_its_version_and_its_content(run, unfunded_tail) -> None:  # type: ignore[no-untyped-def]
+    lake, asked = Lake.from_settings(settings()), {"end": "2024-01-20", "gated": False}
+    kinds = [("trend", "um:BTCUSDT"), ("grid", "um:BTCUSDT"), ("pairs", "um:BTCUSDT,um:ETHUSDT")]
+    first = [backtest(name, symbols, "1h", **asked) for name, symbols in kinds]
+    versions = {name: lake.version(name) for name in ("um_bars_1h", "um_funding")}
+    assert [one.result.lineage.data_versions for one in first] == 3 * [versions]
+    assert {one.result.lineage.data_version for one in first} == {versions["um_bars_1h"]}
+    assert "um_funding" in first[0].page and str(first[0].result.lineage.funding) in first[0].page
+    rows = synthetic_funding("BTCUSDT", START_MS, unfunded_tail, 8)
+    lake.write_funding(Market.UM, rows, start_ms=START_MS, end_ms=unfunded_tail)
+    again = [backtest(name, symbols, "1h", **asked) for name, symbols in kinds]
+    for old, new in zip(first, again, strict=True):
+        assert new.result.lineage.data_versions["um_funding"] == versions["um_funding"] + 1
+        assert None is not old.result.lineage.funding != new.result.lineage.funding is not None
+    assert first[0].result.lineage.funding == first[1].result.lineage.funding
+    assert backtest("trend", "BTCUSDT", "1h", **asked).result.lineage.funding is None
+
+
 def test_debugging_gives_the_same_figures(run) -> None:  # type: ignore[no-untyped-def]
     arguments = ("backtest", "trend", "-s", "BTCUSDT", "-i", "1h", "--set", "fast=5", "--json")
     quick, slow = figures(run(*arguments)), figures(run(*arguments, "--debug"))

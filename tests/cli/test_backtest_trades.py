@@ -74,7 +74,8 @@ def test_a_perpetual_s_trades_are_charged_their_funding_and_named_as_trades(
     )  # fmt: skip
     assert done.exit_code == 0, f"{done.output} {done.exception}"
     found = json.loads(done.stdout)
-    assert found["lineage"]["interval"] == "trades" and found["lineage"]["funded"]
+    assert found["lineage"]["interval"] == "trades" and len(found["lineage"]["funding"]) == 16
+    assert found["lineage"]["data_versions"] == {"um_trades": 0, "um_funding": 0}
     assert found["statistics"]["funding"] != 0.0
     assert "grid on BTCUSDT trades" in page.read_text()
 

@@ -292,7 +292,7 @@ def _lineage(
         margin_mode=str(conditions.margin_mode),
         leverage=conditions.leverage,
         leverages=conditions.leverages(panel),
-        funded=len(panel.rates) > 0,
+        funding=panel.funding or ("not named" if len(panel.rates) else None),
         band=conditions.band,
         write_off_days=float(memory.account["write_off_ms"][0]) / 86_400_000,
         haircut=conditions.haircut,

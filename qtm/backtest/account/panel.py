@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -82,6 +83,8 @@ class Panel:
         somebody wrote into such a table in memory is lost.
     rates
         Funding due at each open, shape (T, N); of shape (0, N) when nothing pays funding.
+    funding
+        Digest of the funding they were made from; None where there are none, or they came from elsewhere.
 
     Raises
     ------
@@ -98,6 +101,7 @@ class Panel:
     close: Floats
     volume: Floats
     rates: Floats
+    funding: str | None = None
 
     def __post_init__(self) -> None:
         mapped = self.mapped()
@@ -153,7 +157,8 @@ class Panel:
                 table[rows, column] = getattr(one.bars, name)
             if one.funding is not None:
                 rates[rows, column] = rates_per_bar(one.bars, one.funding)
-        return cls(tuple(one.instrument for one in listed), intervals.pop(), times, **tables, rates=rates)
+        instruments, funding = tuple(one.instrument for one in listed), _funding_of(listed)
+        return cls(instruments, intervals.pop(), times, **tables, rates=rates, funding=funding)
 
     def slice(self, start: int, stop: int) -> Panel:
         """Rows `start` to `stop` (exclusive) as views."""
@@ -229,6 +234,14 @@ def _union(columns: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
     if all(np.array_equal(first, column) for column in columns[1:]):
         return np.ascontiguousarray(first, dtype=np.int64)
     return np.unique(np.concatenate(columns)).astype(np.int64)
+
+
+def _funding_of(listed: Sequence[Listed]) -> str | None:
+    """One digest for the funding of all instruments; that of the only one is its own."""
+    named = [(one.instrument.key, one.funding.digest) for one in listed if one.funding is not None]
+    if len(named) > 1:
+        return hashlib.sha256(repr(named).encode()).hexdigest()[:16]
+    return named[0][1] if named else None
 
 
 def _require_order(bars: BarSeries) -> None:

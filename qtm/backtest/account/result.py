@@ -63,9 +63,10 @@ class AccountLineage:
     """What a result was made from, enough to make it again.
 
     `strategy`, `strategy_version`, `params`, `market` and `symbol` say it in the words of a run on one symbol
-    (see `words_of`); `strategies` and `symbols` say it in full. `limits` is the digest of the gate's limits,
-    None without a gate; `leverages` has that of every future by its key. `data_version` is the lake's where
-    all bars come from one table; `data_versions` has that of every table, by name.
+    (see `words_of`); `strategies` and `symbols` say it in full. `limits` and `funding` are digests of the
+    gate's limits and of the funding charged, None without; `leverages` has that of every future by its key.
+    `data_version` is the lake's where all bars come from one table; `data_versions` has that of every table
+    that was read, by name.
     """
 
     strategy: str
@@ -85,13 +86,18 @@ class AccountLineage:
     margin_mode: str
     leverage: float
     leverages: dict[str, float]
-    funded: bool
+    funding: str | None
     band: float
     write_off_days: float
     haircut: float
     data_version: int | None = None
     waivers: tuple[str, ...] = ()
     data_versions: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def funded(self) -> bool:
+        """Whether funding was charged."""
+        return self.funding is not None
 
 
 def words_of(strategies: tuple[StrategyLine, ...], symbols: tuple[str, ...]) -> dict[str, Any]:

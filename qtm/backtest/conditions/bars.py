@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +42,7 @@ class BarConditions:
     funding: FundingRates | None = None
     data_version: int | None = None
     waivers: tuple[str, ...] = ()
+    data_versions: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def place(self) -> Place:
@@ -84,6 +85,7 @@ class BarConditions:
             funding=self.funding,
             data_version=self.data_version,
             waivers=self.waivers,
+            data_versions=self.data_versions,
         )
 
     def between(self, begin_ms: int, end_ms: int, cash: float, *, warm_up: int) -> BarConditions | None:
@@ -108,7 +110,6 @@ class BarConditions:
             self.bars, self.instrument, self.costs, self.sizing, self.band, self.limits, None, self.margin,
             funded=self.funding is not None,
         )  # fmt: skip
-        funding = self.funding
         return {
             "cash": self.cash,
             "grid": rules.grid._asdict(),
@@ -117,7 +118,7 @@ class BarConditions:
             "limits": rules.limits._asdict() if rules.gated else None,
             "margin": rules.margin.as_dict(),
             "band": rules.band,
-            "funding": None if funding is None else hashlib.sha256(funding.rate.tobytes()).hexdigest()[:16],
+            "funding": None if self.funding is None else self.funding.digest,
         }
 
     @property

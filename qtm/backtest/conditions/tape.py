@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -46,6 +47,7 @@ class TapeConditions:
     queue: Queue = field(default_factory=Queue)
     data_version: int | None = None
     waivers: tuple[str, ...] = ()
+    data_versions: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def place(self) -> Place:
@@ -91,6 +93,7 @@ class TapeConditions:
             trade_from_ms=trade_from_ms,
             data_version=self.data_version,
             waivers=self.waivers,
+            data_versions=self.data_versions,
             compiled=not debug,
         )
 
@@ -116,7 +119,6 @@ class TapeConditions:
 
     def terms(self, strategy: OrderStrategy) -> dict[str, Any]:
         """The engine's rules by name, the funding and the events as digests."""
-        funding = self.funding
         return {
             "cash": self.cash,
             "instrument": repr(self.instrument),
@@ -126,7 +128,7 @@ class TapeConditions:
             "latency": repr(self.latency),
             "queue": repr(self.queue),
             "events": hashlib.sha256(self.tape.events.view(np.uint8).data).hexdigest()[:16],
-            "funding": None if funding is None else hashlib.sha256(funding.rate.tobytes()).hexdigest()[:16],
+            "funding": None if self.funding is None else self.funding.digest,
         }
 
     @property

@@ -58,6 +58,7 @@ def run_orders_backtest(
     resume: TapeSnapshot | None = None,
     data_version: int | None = None,
     waivers: tuple[str, ...] = (),
+    data_versions: Mapping[str, int] | None = None,
     compiled: bool = True,
 ) -> OrdersResult:
     """Run `strategy` over `tape` with `cash` quote currency.
@@ -139,10 +140,11 @@ def run_orders_backtest(
             sizing={},
             limits=_as_judged(rules) if limits is not None else None,
             margin=account.as_dict() if account.leverage > 0 else None,
-            funded=whole.funded,
-            band=0.0,
+            funding=whole.funding,
+            band=None,
             data_version=data_version,
             waivers=waivers,
+            data_versions=dict(data_versions or {}),
         ),
         snapshot=TapeSnapshot(
             strategy.version, whole.end_ns, int(rules["base_ticks"][0]), state.tobytes(),

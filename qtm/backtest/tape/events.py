@@ -81,8 +81,10 @@ class Tape:
         The grid equity is sampled on; the bars' own interval for a tape of bars.
     start_ns, end_ns
         The span, half open, on that grid.
-    funded, marked
-        Whether funding payments and mark prices are among the events.
+    funding
+        Digest of the funding whose payments are among the events; None when none are.
+    marked
+        Whether mark prices are among the events.
     standing
         Where the market stands before them, for a tape that was cut out of a longer one (`windows`).
     """
@@ -94,12 +96,17 @@ class Tape:
     interval: Interval
     start_ns: int
     end_ns: int
-    funded: bool = False
+    funding: str | None = None
     marked: bool = False
     standing: Standing | None = None
 
     def __len__(self) -> int:
         return len(self.events)
+
+    @property
+    def funded(self) -> bool:
+        """Whether funding payments are among the events."""
+        return self.funding is not None
 
     @property
     def of_bars(self) -> bool:

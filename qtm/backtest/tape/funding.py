@@ -34,7 +34,7 @@ def with_payments(tape: Tape, funding: FundingRates | None, marks: Marks | None 
         added.append(timed_events(marks[0], MARK, marks[1], 0))
     return dataclasses.replace(
         merge(tape, *added),
-        funded=tape.funded or funding is not None,
+        funding=tape.funding if funding is None else funding.digest,
         marked=tape.marked or marks is not None,
     )
 

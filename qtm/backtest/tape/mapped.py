@@ -80,7 +80,7 @@ def tape_of_lake(
     funding = funding_of(*span)
     tape = Tape(
         symbol, np.empty(0, TAPE_EVENT), np.empty(0, TAPE_BAR), NO_DEPTH, interval, span[0] * _NS,
-        span[1] * _NS, funded=funding is not None,
+        span[1] * _NS, funding=None if funding is None else funding.digest,
     )  # fmt: skip
     payments = np.empty(0, TAPE_EVENT) if funding is None else funding_events(tape, funding)
     grid = str(instrument.tick_size), str(instrument.step_size)
