@@ -134,38 +134,18 @@ def trade_at_open(
 
     The order of an instrument without a bar goes on waiting.
     """
-    for at in range(account.working):
-        n = waiting[at]
-        if quotes[n].side <= 0 and not np.isnan(opens[n]):
-            trade(
-                account,
-                sleeves,
-                quotes,
-                quotes[n],
-                legs,
-                orders,
-                opens[n],
-                depth_at(quotes[n], volumes, n),
-                i,
-            )
+    for buying in (False, True):
+        for at in range(account.working):
+            n = waiting[at]
+            quote = quotes[n]
+            if (quote.side > 0) == buying and not np.isnan(opens[n]):
+                depth = depth_at(quote, volumes, n)
+                trade(account, sleeves, quotes, quote, legs, orders, opens[n], depth, i)
     kept = 0
     for at in range(account.working):
-        n = waiting[at]
-        if np.isnan(opens[n]):
-            waiting[kept] = n
+        if np.isnan(opens[waiting[at]]):
+            waiting[kept] = waiting[at]
             kept += 1
-        elif quotes[n].side > 0:
-            trade(
-                account,
-                sleeves,
-                quotes,
-                quotes[n],
-                legs,
-                orders,
-                opens[n],
-                depth_at(quotes[n], volumes, n),
-                i,
-            )
     account.working = kept
 
 

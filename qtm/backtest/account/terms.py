@@ -24,7 +24,7 @@ from qtm.backtest.account.memory import (
 )
 from qtm.backtest.account.panel import Panel
 from qtm.backtest.session import SESSION
-from qtm.backtest.trial_terms import digest_of_limits
+from qtm.backtest.trial_terms import USUAL_BAND, digest_of_limits
 from qtm.errors import ConfigError
 from qtm.market.instruments import Instrument, Market
 from qtm.risk.rules import GateLimits, in_floats
@@ -73,7 +73,7 @@ class Conditions:
     cash: float
     costs: CostModel | Mapping[Market, CostModel] | None = None
     limits: LimitTree | GateLimits | None = None
-    band: float = 0.01
+    band: float = USUAL_BAND
     leverage: float = USUAL_LEVERAGE
     margin: Mapping[str, Margin] = field(default_factory=dict)
     margin_mode: MarginMode = MarginMode.CROSS
