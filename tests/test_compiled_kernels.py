@@ -6,8 +6,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
+from numba.core.errors import TypingError
 
 from qtm.compiled_kernels import kernel
 from qtm.strategies.machine_code import load_kernel
@@ -88,19 +91,58 @@ def test_a_kernel_whose_callee_has_changed_is_compiled_again(fresh: Path) -> Non
     assert hits(outside, "outer") == 0
 
 
-def test_a_kernel_that_holds_the_code_of_one_that_has_changed_is_compiled_again(fresh: Path) -> None:
+class Inner(NamedTuple):
+    weights: Any
+    scale: float
+
+
+class Outer(NamedTuple):
+    on: bool
+    inner: Inner
+    count: int
+
+
+VALUES = Outer(True, Inner(np.array([1.0, 2.0, 4.0]), 0.5), 3)
+READS = """
+from qtm.compiled_kernels import kernel
+
+@kernel(makes_arrays=False)
+def inner(values):
+    inside = values.inner
+    return inside.weights[values.{count} - 1] * inside.scale if values.on else -1.0
+"""
+HANDS_ON = """
+from qtm.compiled_kernels import by_address, kernel
+
+@kernel()
+def outer(values):
+    return inner(by_address(values))
+"""
+
+
+def load_with_tuple(count: str = "count") -> tuple[ModuleType, ModuleType]:
     none = {"purpose": "a test", "strategy_version": "", "strategy_module": ""}
+    inside = load_kernel("called_inner", READS.format(count=count), {}, **none)
+    return inside, load_kernel("called_outer", HANDS_ON, {"inner": inside.inner}, **none)
 
-    def load_with(answer: str) -> ModuleType:
-        inside = load_kernel(
-            "called_inner",
-            INNER.format(answer=answer).replace("kernel()", "kernel(in_callers=True)"),
-            {},
-            **none,
-        )
-        return load_kernel("called_outer", OUTER, {"inner": inside.inner}, **none)
 
-    assert load_with("2.0 * value").outer(3.0) == 7.0
+def test_a_tuple_goes_by_address_as_one_argument_and_is_read_field_by_field(fresh: Path) -> None:
+    inside, outside = load_with_tuple()
+    assert outside.outer(VALUES) == 2.0
+    assert outside.outer(VALUES._replace(on=False)) == -1.0
+    (called,) = inside.inner.overloads.values()
+    code = called.library._final_module.get_function(called.fndesc.llvm_func_name)
+    assert len(list(code.arguments)) == 3  # two of numba's own, for the answer and an error, and the address
+
+
+def test_a_later_process_finds_a_kernel_that_takes_a_tuple_by_address(fresh: Path) -> None:
+    load_with_tuple()[1].outer(VALUES)
     forget()
-    outside = load_with("2.0 * value + 0.0")
-    assert (outside.outer(3.0), hits(outside, "outer")) == (7.0, 0)
+    inside, outside = load_with_tuple()
+    assert outside.outer(VALUES) == 2.0
+    assert (hits(inside, "inner"), hits(outside, "outer")) == (1, 1)
+
+
+def test_the_compiler_names_a_field_that_a_tuple_by_address_has_not(fresh: Path) -> None:
+    with pytest.raises(TypingError, match="Unknown attribute 'number'"):
+        load_with_tuple("number")[1].outer(VALUES)

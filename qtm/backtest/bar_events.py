@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from qtm.backtest.intrabar import ENTRY, NOTHING, live_through, rest_calm
+from qtm.backtest.intrabar import ENTRY, NOTHING, live_through, only_trails, rest_calm, trail_calm
 from qtm.backtest.session import EXPIRED, FILLED, PARTIAL
 from qtm.compiled import either_way, inlined
 from qtm.trading.book import on_complete, on_exit, on_fill
@@ -70,6 +70,10 @@ def through_bar(
     fill_price, fee, book)` is called for each finished order; `bar` is the last one closed before the order
     was made, so a fill happens inside bar + 1.
     """
+    opens_calm = session.working_lots == 0.0 and funding_rate == 0.0
+    if opens_calm and only_trails(session, book.qty, high, low):
+        trail_calm(session, book.qty, high, low)
+        return
     if funding_rate != 0.0 and book.qty != 0.0:
         pay_funding(session, book, funding_rate, opened)
     taken = 0.0

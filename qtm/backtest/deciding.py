@@ -12,7 +12,7 @@ from qtm.compiled import inlined
 from qtm.risk.rules import ACTIVE, HALTED, GateView, breaches, halts
 from qtm.risk.sized_targets import sized_target
 from qtm.risk.sizing import UNSIZED
-from qtm.trading.book import LargestOrder, limit_price_ticks, on_refused, order_lots
+from qtm.trading.book import LargestOrder, Sizing, limit_price_ticks, on_refused, order_lots
 from qtm.trading.margin import is_covered
 
 
@@ -69,7 +69,7 @@ def decide(
 
     The status is REFUSED or REJECTED for an order that was not sent; lots 0.0 means there was none.
     """
-    sizing = rules.sizing
+    sizing = Sizing(rules.sizing.mode, rules.sizing.amount, rules.sizing.drift)
     if rules.sizer.kind != UNSIZED:
         if session.leaving != 0 and np.isnan(book.achieved):
             return 0.0, 0.0, FILLED, 0  # an exit under way is not resized

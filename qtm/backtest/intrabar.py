@@ -15,7 +15,7 @@ import numpy as np
 from qtm.compiled import compiled, either_way
 from qtm.trading.book import on_fill, on_reported_fill
 from qtm.trading.costs import fillable_lots, price_of, slippage_of, taker_price_ticks
-from qtm.trading.exits import TAKE_PROFIT, nearest_stop, profit_level, take_over
+from qtm.trading.exits import TAKE_PROFIT, nearest_stop, profit_level, take_over, trail_behind
 from qtm.trading.margin import liquidation_price
 
 ENTRY, LIQUIDATION = 0, 4
@@ -58,6 +58,38 @@ def rest_calm(session: Any, book: Any, margin: Any) -> None:
         for level in (worse, session.stop, session.trail_level):
             if level > 0.0:
                 session.calm_below = min(session.calm_below, level * (1.0 - _A_HAIR))
+
+
+@either_way
+def only_trails(session: Any, qty: float, high: float, low: float) -> bool:
+    """True when a bar takes the trailing level along and reaches no level at which a position is closed.
+
+    A take-profit rests on the side of the best price too: with one, `live_through` decides.
+    """
+    if (
+        session.trail <= 0.0
+        or session.trail_level <= 0.0
+        or session.take_profit > 0.0
+        or session.leaving != 0
+    ):
+        return False
+    return bool(low > session.calm_above if qty > 0.0 else qty < 0.0 and high < session.calm_below)
+
+
+@either_way
+def trail_calm(session: Any, qty: float, high: float, low: float) -> None:
+    """Take the trailing level along through a bar that does nothing else, and the calm edges with it.
+
+    The edges are those of `rest_calm`: rounding keeps the order of levels, and the others have not moved.
+    """
+    trail_behind(session, qty, high if qty > 0.0 else low)
+    level = session.trail_level
+    if qty > 0.0:
+        session.calm_above = max(session.calm_above, level * (1.0 + _A_HAIR))
+        session.calm_below = (level + session.trail) * (1.0 - 1e-12)
+    else:
+        session.calm_below = min(session.calm_below, level * (1.0 - _A_HAIR))
+        session.calm_above = max(session.take_profit, (level - session.trail) * (1.0 + 1e-12))
 
 
 @either_way

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import ModuleType
 
 from qtm.backtest import bar_events, deciding, loop, sinks
-from qtm.backtest.intrabar import arm
+from qtm.backtest.intrabar import rest_calm
 from qtm.strategies.contract import StepStrategy
 from qtm.strategies.machine_code import load_kernel
 
@@ -28,7 +28,7 @@ def written_bar(session, book, i, opened_ms, opened, high, low, volume, rate, ru
     through_bar(write_order, session, book, i, opened_ms, opened, high, low, volume, rate, rules, sink)
 
 
-@kernel(makes_arrays=False, in_callers=True)
+@kernel(makes_arrays=False)
 def written_close(session, book, i, now_ms, close, rules, sink):
     at_close(write_order, session, book, i, now_ms, close, rules, sink)
 
@@ -38,42 +38,45 @@ def tallied_bar(session, book, i, opened_ms, opened, high, low, volume, rate, ru
     through_bar(tally_order, session, book, i, opened_ms, opened, high, low, volume, rate, rules, sink)
 
 
-@kernel(makes_arrays=False, in_callers=True)
+@kernel(makes_arrays=False)
 def tallied_close(session, book, i, now_ms, close, rules, sink):
     at_close(tally_order, session, book, i, now_ms, close, rules, sink)
 
 
 @kernel(makes_arrays=False)
-def arm_exits(session, book, plan, margin):
-    arm(session, book, plan, margin)
+def calm(session, book, rules):
+    rest_calm(session, book, rules.margin)
 '''
 
 _RUN = '''"""Generated: the event loop with one strategy's step inlined."""
-from qtm.compiled_kernels import kernel
+from qtm.compiled_kernels import by_address, kernel
 
 
 @kernel()
 def run(params, state, book, session, rules, bars, first, ledger):
     return run_bars(
-        step, written_bar, written_close, arm_exits, write_close, write_day, lacks_room,
-        params, state, book, session, rules, bars, first, bars[0].size, ledger,
+        step, written_bar, written_close, calm, write_close, write_day, lacks_room,
+        params, state, book, session, rules, by_address(rules), bars, first, bars[0].size,
+        ledger, by_address(ledger),
     )
 '''
 
 _SWEEP = '''"""Generated: the event loop over many parameter combinations, a block of bars at a time."""
-from qtm.compiled_kernels import kernel
+from qtm.compiled_kernels import by_address, kernel
 
 
 @kernel()
 def sweep(values, states, books, sessions, tallies, rules, bars, block):
     length = bars[0].size
+    rules_by_address = by_address(rules)
     for first in range(0, length, block):
         last = min(first + block, length)
         for j in range(values.shape[0]):
             params = Params({arguments})
             run_bars(
-                step, tallied_bar, tallied_close, arm_exits, tally_close, tally_day, never_full,
-                params, states[j], books[j], sessions[j], rules, bars, first, last, tallies[j],
+                step, tallied_bar, tallied_close, calm, tally_close, tally_day, never_full,
+                params, states[j], books[j], sessions[j], rules, rules_by_address, bars, first, last,
+                tallies[j], tallies[j],
             )
     for j in range(values.shape[0]):
         tally_day(tallies[j], sessions[j].day_start_equity, sessions[j].last_equity)
@@ -88,7 +91,7 @@ def _shared_parts() -> ModuleType:
         {
             "through_bar": bar_events.through_bar,
             "at_close": deciding.at_close,
-            "arm": arm,
+            "rest_calm": rest_calm,
             "write_order": sinks.write_order,
             "tally_order": sinks.tally_order,
         },
@@ -110,7 +113,7 @@ def loop_kernel(strategy: StepStrategy) -> ModuleType:
             "run_bars": loop.run_bars,
             "written_bar": parts.written_bar,
             "written_close": parts.written_close,
-            "arm_exits": parts.arm_exits,
+            "calm": parts.calm,
             "write_close": sinks.write_close,
             "write_day": sinks.write_day,
             "lacks_room": sinks.lacks_room,
@@ -136,7 +139,7 @@ def sweep_kernel(strategy: StepStrategy) -> ModuleType:
             "run_bars": loop.run_bars,
             "tallied_bar": parts.tallied_bar,
             "tallied_close": parts.tallied_close,
-            "arm_exits": parts.arm_exits,
+            "calm": parts.calm,
             "tally_close": sinks.tally_close,
             "tally_day": sinks.tally_day,
             "never_full": sinks.never_full,

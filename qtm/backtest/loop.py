@@ -19,6 +19,7 @@ from qtm.market.bars import Bar
 from qtm.risk.rules import loss_limit_passed
 from qtm.trading.book import Account
 from qtm.trading.costs import next_variance
+from qtm.trading.exits import take_over
 from qtm.trading.plan import plan_of
 
 _AHEAD = 64
@@ -42,7 +43,7 @@ def run_bars(
     step: Any,
     through_bar: Any,
     at_close: Any,
-    arm: Any,
+    calm: Any,
     note_close: Any,
     note_day: Any,
     is_full: Any,
@@ -51,10 +52,12 @@ def run_bars(
     book: Any,
     session: Any,
     rules: Any,
+    rules_by_address: Any,
     bars: Any,
     first: int,
     last: int,
     sink: Any,
+    sink_by_address: Any,
 ) -> int:
     """Run `step` over bars `first` to `last` (exclusive) and tell `sink` what happened.
 
@@ -64,10 +67,12 @@ def run_bars(
     ----------
     step
         The strategy's step.
-    through_bar, at_close, arm
-        `qtm.backtest.bar_events.through_bar`, `qtm.backtest.deciding.at_close` and
-        `qtm.backtest.intrabar.arm`, compiled once for all strategies, the former two with the sink's way of
+    through_bar, at_close, calm
+        `through_bar` of `qtm.backtest.bar_events`, `at_close` of `qtm.backtest.deciding` and `rest_calm` of
+        `qtm.backtest.intrabar`, compiled once for all strategies, the former two with the sink's way of
         noting orders (see `qtm.backtest.kernels`).
+    rules_by_address, sink_by_address
+        `rules` and `sink` as those three take them (`qtm.compiled_kernels.by_address`).
     note_close
         Called for each bar: `note_close(sink, i, target, equity)`; the target is NaN for "no change" and
         before `rules.trade_from_ms`.
@@ -110,8 +115,9 @@ def run_bars(
         ):
             rate = rates[i] if rules.funded else 0.0
             through_bar(
-                session, book, number, opened, opens[i], highs[i], lows[i], volumes[i], rate, rules, sink
-            )
+                session, book, number, opened, opens[i], highs[i], lows[i], volumes[i], rate,
+                rules_by_address, sink_by_address,
+            )  # fmt: skip
             qty, cash, entry, achieved = book.qty, book.cash, book.entry_price, book.achieved
             holding = 1 if abs(qty) >= rules.grid.step_size else 0
             full = is_full(sink)
@@ -146,11 +152,14 @@ def run_bars(
         if not np.isnan(plan.target):
             desired = plan.target
         if not (np.isnan(plan.stop) and np.isnan(plan.take_profit) and np.isnan(plan.trail)):
-            arm(session, book, plan, rules.margin)
+            take_over(session, plan)
+            if qty != 0.0:  # without a position all bars are calm
+                calm(session, book, rules_by_address)
         if desired != achieved:
             book.desired = desired
             session.last_equity, session.peak_equity, session.day_start_equity = marked, peak, day_start
-            at_close(session, book, number, opened + rules.interval_ms, close, rules, sink)
+            now_ms = opened + rules.interval_ms
+            at_close(session, book, number, now_ms, close, rules_by_address, sink_by_address)
             achieved = book.achieved
             full = is_full(sink)
     book.desired = desired

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from qtm.backtest.engine import BacktestResult, run_backtest
+from qtm.backtest.intrabar import NOTHING, arm, live_through, only_trails, rest_calm, trail_calm
+from qtm.backtest.session import SESSION
 from qtm.market.instruments import Market
-from qtm.trading.book import SIZE_BY_UNITS, Sizing
+from qtm.trading.book import SIZE_BY_UNITS, SUB_BOOK, Sizing, grid_of
 from qtm.trading.costs import FEE_IN_QUOTE, CostModel
+from qtm.trading.exits import trail_behind
+from qtm.trading.margin import Margin
+from qtm.trading.plan import Plan
 from tests.backtest.scripted import NO_CHANGE, guarded, instrument, ranges
 
 KEEP = NO_CHANGE
@@ -136,3 +146,42 @@ def test_a_round_trip_closed_by_a_stop_counts_as_one_trade() -> None:
     assert result.statistics.trades == 1
     assert result.trades[0]["profit"] == -5.0 and result.trades[0]["exit_bar"] == 1
     assert result.equity[-1] == 995.0
+
+
+prices = st.integers(384, 416).map(lambda quarters: quarters / 4.0)
+LEVELS = ["stop", "trail", "trail_level", "calm_above", "calm_below"]
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    side=st.sampled_from([1.0, -1.0]),
+    stop=st.sampled_from([0.0, 1.0, 7.3]),
+    trail=st.sampled_from([0.05, 0.75, 1.1, 2.5]) | st.floats(0.05, 5.0),
+    cash=st.sampled_from([-97.0, -90.0, 50.0]),
+    live_at_entry=st.booleans(),
+    bars=st.lists(st.tuples(prices, prices), min_size=1, max_size=12),
+)
+def test_a_bar_that_only_trails_leaves_what_the_whole_path_leaves(
+    side: float, stop: float, trail: float, cash: float, live_at_entry: bool, bars: list[tuple[float, float]]
+) -> None:
+    """The short way through such a bar is one of speed: levels and calm edges are the same to the bit."""
+    grid, margin = grid_of(instrument(Market.UM)), Margin(20.0, 0.01, 0.0125)
+    rules = SimpleNamespace(grid=grid, margin=margin, costs=CostModel())
+    session, book = np.zeros(1, SESSION).view(np.recarray)[0], np.zeros(1, SUB_BOOK).view(np.recarray)[0]
+    book.qty, book.cash = side, cash if side > 0.0 else 200.0 + cash
+    arm(session, book, Plan(side, 100.0 - side * stop if stop else 0.0, 0.0, trail), margin)
+    if live_at_entry:
+        trail_behind(session, side, 100.0)
+    rest_calm(session, book, margin)
+    for high, low in ((max(bar), min(bar)) for bar in bars):
+        short_way, whole = only_trails(session, side, high, low), session.copy()
+        cause, *_ = live_through(whole, book, (high + low) / 2.0, high, low, 1.0, 0.0, rules)
+        if cause != NOTHING:
+            assert not short_way
+            return
+        trail_behind(whole, side, high if side > 0.0 else low)
+        rest_calm(whole, book, margin)
+        if short_way:
+            trail_calm(session, side, high, low)
+            assert session[LEVELS].item() == whole[LEVELS].item()
+        session = whole
