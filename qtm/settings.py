@@ -96,6 +96,8 @@ class ControlSettings(_Section):
     risk_officers: tuple[str, ...] = ()
     promotion_days: int = Field(default=90, ge=1, le=366)
     """Days after which a promotion expires."""
+    dossiers: Path | None = None
+    """Folder of the strategies' dossiers; none means `<home>/dossiers`."""
 
 
 class LiveSettings(_Section):
@@ -140,6 +142,11 @@ class Settings(BaseSettings):
     def risk_reports_dir(self) -> Path:
         """Where the daily risk reports and their roll-ups go."""
         return self.reports_dir / "risk"
+
+    @property
+    def dossiers_dir(self) -> Path:
+        """Where the strategies' dossiers are kept, `<strategy>.toml` each."""
+        return self.control.dossiers or self.home / "dossiers"
 
     @property
     def state_dir(self) -> Path:

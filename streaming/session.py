@@ -150,7 +150,8 @@ class Session:
         """
         if self.config.venue == PAPER:
             return
-        ladder = Ladder(self.journal.database, self.settings.control, self.clock)
+        have = self.settings
+        ladder = Ladder(self.journal.database, have.control, have.dossiers_dir, self.clock)
         for symbol in self.config.symbols:
             candidate = candidate_of(
                 self.strategy,

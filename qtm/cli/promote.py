@@ -21,8 +21,10 @@ from qtm.cli.arguments import (
 from qtm.errors import ConfigError
 
 if TYPE_CHECKING:
+    from qtm.control.candidate import Candidate
     from qtm.control.promotion import Pack, Standing
     from qtm.control.requirements import Rung, Waiver
+    from qtm.strategies.registry import Strategy
 
 
 def register(app: typer.Typer) -> None:
@@ -53,24 +55,10 @@ def promote(
     Example: [bold]qtm promote trend -i 1d --set fast=6 --to BACKTEST --author ann --authoriser bob[/bold]
     Example: [bold]qtm promote pairs -s um:BTCUSDT,um:ETHUSDT -i 1h --set window=240[/bold]
     """
-    from qtm.control.candidate import candidate_of, place_of
-    from qtm.control.promotion import Ladder
-    from qtm.research.request import parse_symbols
-    from qtm.settings import settings
-    from qtm.store.database import open_database
-    from qtm.strategies.registry import load_strategy
+    from qtm.research.examined import ladder as ladder_of
 
-    config, loaded = settings(), load_strategy(strategy)
-    markets, names = place_of(parse_symbols(symbols, market))
-    candidate = candidate_of(
-        loaded,
-        loaded.params(assignments(parameter)),
-        market=markets,
-        symbol=names,
-        interval=interval,
-        settings=config,
-    )
-    ladder = Ladder(open_database(config.database), config.control)
+    loaded, candidate = candidate_named(strategy, symbols, interval, market, parameter)
+    ladder = ladder_of(None)
     waiver = _waiver(waive or [], waived_by, reason)
     if to is None:
         pack = ladder.pack(loaded, candidate, waiver)
@@ -88,6 +76,24 @@ def promote(
         )
         return
     Console().print(f"{candidate.strategy} stands at {granted.rung} until {_expiry(granted)}")
+
+
+def candidate_named(
+    strategy: str, symbols: str, interval: str, market: str, parameter: list[str] | None
+) -> tuple[Strategy, Candidate]:
+    """The strategy, and the candidate that it is today, as the options name them."""
+    from qtm.control.candidate import candidate_of, place_of
+    from qtm.research.request import parse_symbols
+    from qtm.settings import settings
+    from qtm.strategies.registry import load_strategy
+
+    loaded = load_strategy(strategy)
+    markets, names = place_of(parse_symbols(symbols, market))
+    params = loaded.params(assignments(parameter))
+    candidate = candidate_of(
+        loaded, params, market=markets, symbol=names, interval=interval, settings=settings()
+    )
+    return loaded, candidate
 
 
 def _rung(text: str) -> Rung:

@@ -11,6 +11,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
@@ -20,6 +21,7 @@ from qtm.backtest.overfitting.verdict import Verdict, verdict_of
 from qtm.backtest.proofs import prove
 from qtm.clock import Clock, SystemClock, iso_utc
 from qtm.control.candidate import Candidate, describes
+from qtm.control.dossier import DossierFile, find_dossier
 from qtm.control.requirements import Evidence, Requirement, Rung, Waiver, requirements_of
 from qtm.errors import RiskError, StoreError
 from qtm.execution.chain import GENESIS, canonical, chained, first_break
@@ -33,12 +35,16 @@ _DAY_MS = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a candidate stands today; `expires_ms` and `since_ms` are None at RESEARCH."""
+    """Where a candidate stands today; `expires_ms` and `since_ms` are None at RESEARCH.
+
+    `dossier` is the SHA-256 of the dossier the grant was made on; None below LIVE_LIMITED.
+    """
 
     rung: Rung
     since_ms: int | None = None
     expires_ms: int | None = None
     waiver: Waiver | None = None
+    dossier: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,7 @@ class Pack:
     requirements: tuple[Requirement, ...]
     verdict: Verdict | None
     data_version: int | None
+    dossier: DossierFile
 
     @property
     def complete(self) -> bool:
@@ -69,15 +76,19 @@ class Pack:
             "requirements": [dataclasses.asdict(one) for one in self.requirements],
             "verdict": None if self.verdict is None else self.verdict.as_dict(),
             "data_version": self.data_version,
+            "dossier": self.dossier.as_dict(),
         }
 
 
 class Ladder:
-    """The ladder inside the operational database."""
+    """The ladder inside the operational database; the dossiers it asks for lie in the folder `dossiers`."""
 
-    def __init__(self, database: Database, rules: ControlSettings, clock: Clock | None = None) -> None:
+    def __init__(
+        self, database: Database, rules: ControlSettings, dossiers: Path, clock: Clock | None = None
+    ) -> None:
         self._database = database
         self._rules = rules
+        self._dossiers = dossiers
         self._clock = clock or SystemClock()
 
     def record_examination(self, candidate: Candidate, verdict: Verdict, examined_by: str) -> None:
@@ -206,16 +217,19 @@ class Ladder:
         verdict, data_version = self._newest_verdict(candidate, connection)
         since = standing.since_ms
         days = 0.0 if since is None else (self._clock.now_ms() - since) / _DAY_MS
-        evidence = Evidence(strategy, candidate, proof, verdict, waiver or standing.waiver, days)
-        return Pack(candidate, standing, to, requirements_of(to, evidence, connection), verdict, data_version)
+        dossier = find_dossier(self._dossiers, candidate.strategy)
+        evidence = Evidence(
+            strategy, candidate, proof, verdict, waiver or standing.waiver, days, dossier, standing.dossier
+        )
+        asked = requirements_of(to, evidence, connection)
+        return Pack(candidate, standing, to, asked, verdict, data_version, dossier)
 
     def _standing(self, candidate: Candidate, connection: Connection) -> Standing:
         now_ms = self._clock.now_ms()
         standing = Standing(Rung.RESEARCH)
         for row in self._chain(connection):
             if row.candidate == candidate.digest and row.expires_ms > now_ms:
-                record = json.loads(row.record)
-                standing = Standing(Rung(row.rung), row.granted_ms, row.expires_ms, _waiver(record["waiver"]))
+                standing = _standing_of(row)
         return standing
 
     def _chain(self, connection: Connection) -> Sequence[Any]:
@@ -290,6 +304,7 @@ class Ladder:
                 "waiver": None if waiver is None else dataclasses.asdict(waiver),
                 "requirements": [dataclasses.asdict(one) for one in pack.requirements],
                 "verdict": None if pack.verdict is None else pack.verdict.as_dict(),
+                **(_live_terms(pack) if pack.to.live else {}),
             }
         )
         rows = self._chain(connection)
@@ -299,6 +314,23 @@ class Ladder:
                 **columns, record=record, previous=previous, hash=chained(previous, record)
             )
         )
+
+
+def _live_terms(pack: Pack) -> dict[str, Any]:
+    """What a grant of live trading is made on besides the evidence."""
+    return {"dossier": {"sha256": pack.dossier.digest, "text": pack.dossier.text}}
+
+
+def _standing_of(row: Any) -> Standing:
+    record = json.loads(row.record)
+    dossier = record.get("dossier")
+    return Standing(
+        Rung(row.rung),
+        row.granted_ms,
+        row.expires_ms,
+        _waiver(record["waiver"]),
+        None if dossier is None else dossier["sha256"],
+    )
 
 
 def _same_person(one: str, other: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,9 +14,11 @@ from qtm.backtest.look_ahead import Proof
 from qtm.backtest.overfitting.verdict import Control, Verdict
 from qtm.clock import iso_utc
 from qtm.control.candidate import Candidate
-from qtm.errors import ConfigError, QtmError
+from qtm.control.dossier import DossierFile
+from qtm.control.run_rows import ended_runs
+from qtm.errors import ConfigError
 from qtm.market.instruments import Market
-from qtm.store.schema import kills, runs, trials
+from qtm.store.schema import kills, trials
 from qtm.strategies.registry import Strategy
 
 REPLAY_BARS: Final = 1_440
@@ -49,6 +50,11 @@ class Rung(StrEnum):
     def height(self) -> int:
         """0 for RESEARCH."""
         return list(Rung).index(self)
+
+    @property
+    def live(self) -> bool:
+        """Orders go to a real venue."""
+        return self in (Rung.LIVE_LIMITED, Rung.LIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +98,10 @@ class Waiver:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is on record for a candidate."""
+    """What is on record for a candidate.
+
+    `granted_dossier` is the SHA-256 of the dossier that its newest live grant was made on, if there is one.
+    """
 
     strategy: Strategy
     candidate: Candidate
@@ -100,6 +109,8 @@ class Evidence:
     verdict: Verdict | None
     waiver: Waiver | None
     standing_days: float
+    dossier: DossierFile
+    granted_dossier: str | None = None
 
 
 def requirements_of(rung: Rung, evidence: Evidence, connection: Connection) -> tuple[Requirement, ...]:
@@ -109,8 +120,8 @@ def requirements_of(rung: Rung, evidence: Evidence, connection: Connection) -> t
         Rung.BACKTEST: (_blind_to_the_future, _examined),
         Rung.REPLAY: (_blind_to_the_future, _brings_nothing_along, _honest, _on_all_it_was_tried_on),
         Rung.PAPER: (_honest, _replayed, _no_kill),
-        Rung.LIVE_LIMITED: (_honest, _traded_on_paper, _no_kill),
-        Rung.LIVE: (_honest, _nothing_waived, _limited_long_enough, _no_kill),
+        Rung.LIVE_LIMITED: (_honest, _described, _traded_on_paper, _no_kill),
+        Rung.LIVE: (_honest, _described, _nothing_waived, _limited_long_enough, _no_kill),
     }
     return tuple(check(evidence, connection) for check in asked[rung])
 
@@ -209,7 +220,7 @@ def _replayed(evidence: Evidence, connection: Connection) -> Requirement:
         )
     bars = sum(
         int(json.loads(row.summary).get("bars", 0))
-        for row in _ended_runs(evidence, connection)
+        for row in ended_runs(evidence.strategy, evidence.candidate, connection)
         if row.summary
     )
     return Requirement(
@@ -220,8 +231,19 @@ def _replayed(evidence: Evidence, connection: Connection) -> Requirement:
     )
 
 
+def _described(evidence: Evidence, _connection: Connection) -> Requirement:
+    """A person has said what the records cannot know (TD-01)."""
+    dossier, granted = evidence.dossier, evidence.granted_dossier
+    problem = dossier.problem
+    observed = f"complete, SHA-256 {dossier.digest[:12]}" if problem is None else problem.what
+    if granted is not None and granted != dossier.digest:
+        observed += f"; changed since the last grant, which was made on {granted[:12]}"
+    remedy = "" if problem is None else f"{problem.remedy} [{problem.where}]"
+    return Requirement("Dossier", dossier.complete, observed, remedy)
+
+
 def _traded_on_paper(evidence: Evidence, connection: Connection) -> Requirement:
-    days = _days_by_the_clock(_ended_runs(evidence, connection))
+    days = _days_by_the_clock(ended_runs(evidence.strategy, evidence.candidate, connection))
     return Requirement(
         "Traded on paper long enough",
         days >= PAPER_DAYS,
@@ -267,29 +289,3 @@ def _no_kill(evidence: Evidence, connection: Connection) -> Requirement:
     latched = [row for row in connection.execute(query) if row.scope == "firm" or row.target in names]
     observed = f"{latched[0].scope} {latched[0].target}: {latched[0].reason}" if latched else "none in force"
     return Requirement("No kill in force", not latched, observed, "find the cause, then release it")
-
-
-def _ended_runs(evidence: Evidence, connection: Connection) -> list[Any]:
-    """Ended runs of exactly this code, symbol, interval and parameters."""
-    candidate, strategy = evidence.candidate, evidence.strategy
-    query = select(runs).where(
-        runs.c.strategy == candidate.strategy,
-        runs.c.strategy_version == strategy.version,
-        runs.c.ended_ms.is_not(None),
-    )
-    return [row for row in connection.execute(query) if _same_setup(row, evidence)]
-
-
-def _same_setup(row: Any, evidence: Evidence) -> bool:
-    candidate = evidence.candidate
-    try:
-        setup = json.loads(row.settings)
-        params = evidence.strategy.params(setup["params"])
-    except (ValueError, KeyError, TypeError, QtmError):
-        return False
-    named = tuple(sorted((name, float(value)) for name, value in params._asdict().items()))
-    return (
-        candidate.symbol in row.symbols.split()
-        and setup.get("interval") == candidate.interval
-        and all(math.isclose(a, b) and n == m for (n, a), (m, b) in zip(named, candidate.params, strict=True))
-    )

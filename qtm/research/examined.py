@@ -30,4 +30,4 @@ def verdict_on_record(strategy: Strategy, result: Result, database_url: str | No
 def ladder(database_url: str | None) -> Ladder:
     """The ladder of promotions in a database, by default that of the settings."""
     config = settings()
-    return Ladder(open_database(database_url or config.database), config.control)
+    return Ladder(open_database(database_url or config.database), config.control, config.dossiers_dir)

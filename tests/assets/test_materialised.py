@@ -171,7 +171,9 @@ def test_the_verdict_goes_on_record_for_promotion_and_onto_the_tear_sheet(made):
         interval="1d",
         settings=settings(),
     )
-    pack = Ladder(open_database(made.database), settings().control).pack(trend, candidate)
+    have = settings()
+    ladder = Ladder(open_database(made.database), have.control, have.dossiers_dir)
+    pack = ladder.pack(trend, candidate)
     assert pack.verdict.summary == shown["verdict"] and pack.complete
     assert candidate.digest[:12] in shown["on record for"]
     sheet = metadata(made.results["tear_sheet"], "tear_sheet")

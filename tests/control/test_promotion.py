@@ -1,6 +1,8 @@
 """The ladder refuses what is unproven, unauthorised, expired, changed or tampered with, and says why."""
 
 import dataclasses
+import functools
+import hashlib
 import json
 from types import SimpleNamespace
 
@@ -9,9 +11,12 @@ from sqlalchemy import insert, update
 
 from qtm.backtest.look_ahead import Finding, Proof
 from qtm.backtest.overfitting.verdict import BOUNDS, Control, Gate, Subject, Verdict
+from qtm.backtest.proofs import prove
 from qtm.backtest.registry import DAILY_SHARPE, Trial, TrialRegistry
 from qtm.clock import ManualClock
+from qtm.control import promotion
 from qtm.control.candidate import candidate_of, config_digest, place_of
+from qtm.control.dossier import find_dossier
 from qtm.control.promotion import Ladder
 from qtm.control.requirements import (
     LIMITED_DAYS,
@@ -29,6 +34,7 @@ from qtm.settings import ControlSettings, RiskSettings, Settings
 from qtm.store.database import open_database
 from qtm.store.schema import kills, promotions, runs
 from qtm.strategies.registry import load_strategy
+from tests.control.support import FILLED, fill_in
 
 TREND = load_strategy("trend")
 PARAMS = TREND.params({"fast": 3, "slow": 20})
@@ -68,11 +74,21 @@ def verdict(**changes):
     return Verdict(subject, tuple(Gate(c, values[c], BOUNDS[c], "words") for c in Control))
 
 
+@functools.cache
+def proof_of_trend(params):
+    return prove(TREND, dict(params))
+
+
 @pytest.fixture
-def desk(tmp_path):
+def desk(tmp_path, monkeypatch):
+    """A ladder on a database of its own; the proofs, equal in every test, are run once."""
+    monkeypatch.setattr(promotion, "prove", lambda _, params: proof_of_trend(tuple(params.items())))
     clock = ManualClock(1_700_000_000_000)
     database = open_database(f"sqlite:///{tmp_path / 'qtm.db'}")
-    return SimpleNamespace(clock=clock, database=database, ladder=Ladder(database, RULES, clock))
+    dossiers = tmp_path / "dossiers"
+    fill_in(dossiers)
+    ladder = Ladder(database, RULES, dossiers, clock)
+    return SimpleNamespace(clock=clock, database=database, dossiers=dossiers, ladder=ladder)
 
 
 def climb(desk, to, **settings):
@@ -178,7 +194,7 @@ def test_only_a_designated_authoriser_who_is_not_the_author_may_promote(desk, pe
 
 def test_with_no_authorisers_named_nobody_promotes(desk):
     desk.ladder.record_examination(candidate(), verdict(), "ann")
-    closed = Ladder(desk.database, ControlSettings(), desk.clock)
+    closed = Ladder(desk.database, ControlSettings(), desk.dossiers, desk.clock)
     with pytest.raises(RiskError, match="not a designated"):
         closed.promote(TREND, candidate(), Rung.BACKTEST, author="ann", authoriser="bob")
 
@@ -202,8 +218,10 @@ def test_what_a_source_brings_along_passes_once_risk_accepts_it_and_does_not_kee
     read = Finding("knows nothing but its bars", False, "reads data by load() [mine.py:9]", acceptable=True)
     accepted = Waiver((SOURCE,), "rita", "a model trained on 2019")
 
+    written = find_dossier(desk.dossiers, "trend")
+
     def unmet(rung, waiver):
-        evidence = Evidence(TREND, candidate(), Proof((read,)), verdict(), waiver, LIMITED_DAYS)
+        evidence = Evidence(TREND, candidate(), Proof((read,)), verdict(), waiver, LIMITED_DAYS, written)
         with desk.database.read() as connection:
             return {
                 one.name: one.observed for one in requirements_of(rung, evidence, connection) if not one.met
@@ -370,7 +388,7 @@ def test_what_the_stream_cannot_run_gets_no_further_than_replay(desk):
         row = {"account": "paper", "scope": "symbol", "target": "ETHUSDT", "actor": "x", "reason": "y"}
         connection.execute(insert(kills).values(row | {"latched_ns": 1}))
     with desk.database.read() as connection:
-        evidence = Evidence(cross, many, Proof(()), None, None, 0.0)
+        evidence = Evidence(cross, many, Proof(()), None, None, 0.0, find_dossier(desk.dossiers, "trend"))
         asked = {one.name: one for one in requirements_of(Rung.PAPER, evidence, connection)}
     assert "this is of kind allocator" in asked["Replayed through the stream"].observed
     assert not asked["No kill in force"].met  # a kill of any of its symbols
@@ -380,3 +398,53 @@ def test_a_place_names_markets_and_symbols_as_a_run_does():
     named = [(Market.UM, "BTCUSDT"), (Market.SPOT, "BTCUSDT")]
     assert place_of(named) == ("spot+um", "spot:BTCUSDT+um:BTCUSDT")
     assert place_of(named[:1]) == ("um", "BTCUSDT")
+
+
+def at_paper(desk):
+    to_rung(desk, Rung.PAPER)
+    return {one.name: one for one in desk.ladder.pack(TREND, candidate()).requirements}
+
+
+def test_live_trading_asks_for_a_complete_dossier_and_paper_does_not(desk):
+    file = desk.dossiers / "trend.toml"
+    file.unlink()
+    asked = at_paper(desk)["Dossier"]
+    assert not asked.met and asked.observed == "there is no dossier of trend"
+    assert "qtm dossier trend --new" in asked.remedy and str(file) in asked.remedy
+    file.write_text(FILLED.replace("the desk head", " "))
+    with pytest.raises(RiskError, match="Dossier: not filled in: owner"):
+        climb(desk, Rung.LIVE_LIMITED)
+    fill_in(desk.dossiers)
+    assert climb(desk, Rung.LIVE_LIMITED).rung is Rung.LIVE_LIMITED
+
+
+def test_the_grant_names_the_dossier_it_was_made_on_by_hash_and_keeps_its_text(desk):
+    standing = to_rung(desk, Rung.LIVE_LIMITED)
+    written = (desk.dossiers / "trend.toml").read_bytes()
+    assert standing.dossier == hashlib.sha256(written).hexdigest()
+    paper, limited = desk.ladder.history(candidate())[-2:]
+    assert limited["dossier"] == {"sha256": standing.dossier, "text": written.decode()}
+    assert "dossier" not in paper
+    with desk.database.write() as connection:
+        forged = json.dumps(limited | {"dossier": {"sha256": "0" * 64, "text": ""}})
+        connection.execute(update(promotions).where(promotions.c.promotion_id == 4).values(record=forged))
+    with pytest.raises(StoreError, match="altered"):
+        desk.ladder.standing(candidate())
+
+
+def test_a_dossier_changed_after_the_grant_keeps_the_rung_shows_in_the_pack_and_is_bound_anew(desk):
+    standing = to_rung(desk, Rung.LIVE_LIMITED)
+    file = desk.dossiers / "trend.toml"
+    file.write_text(FILLED.replace("the desk head", "somebody else"))
+    assert desk.ladder.standing(candidate()).rung is Rung.LIVE_LIMITED
+    desk.clock.set_ms(desk.clock.now_ms() + int(LIMITED_DAYS * DAY_MS))
+    asked = {one.name: one for one in desk.ladder.pack(TREND, candidate()).requirements}["Dossier"]
+    assert (
+        asked.met
+        and f"changed since the last grant, which was made on {standing.dossier[:12]}" in asked.observed
+    )
+    file.unlink()
+    with pytest.raises(RiskError, match="there is no dossier of trend; changed since"):
+        climb(desk, Rung.LIVE)
+    file.write_text(FILLED.replace("the desk head", "somebody else"))
+    assert climb(desk, Rung.LIVE).dossier == hashlib.sha256(file.read_bytes()).hexdigest() != standing.dossier
