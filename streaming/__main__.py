@@ -18,6 +18,7 @@ from qtm.market.intervals import Interval
 from qtm.settings import Settings, settings
 from qtm.trading.book import SIZE_BY_UNITS, SIZE_BY_WEIGHT, Sizing
 from streaming.config import StreamConfig
+from streaming.summary import print_table
 
 log = logging.getLogger("streaming")
 
@@ -55,7 +56,9 @@ def stream(
     ] = "",
     band: Annotated[float, typer.Option(help="Distance of the protective limit from the close.")] = 0.01,
     warmup: Annotated[int, typer.Option(help="Bars of history first; -1: what the strategy needs.")] = -1,
-    bars: Annotated[int, typer.Option(help="Stop after this many closed bars; 0: run on.")] = 0,
+    bars: Annotated[
+        int, typer.Option(help="Stop after this many closed bars, warm-up not counted; 0: run on.")
+    ] = 0,
     replay: Annotated[bool, typer.Option(help="The venue replays a recorded market.")] = False,
     lockstep: Annotated[bool, typer.Option(help="Move the replay bar by bar; implies --replay.")] = False,
     fresh: Annotated[bool, typer.Option(help="Start a new run instead of continuing.")] = False,
@@ -64,6 +67,9 @@ def stream(
     timeout_s: Annotated[float, typer.Option(help="Longest wait for one answer of the venue.")] = 10.0,
     epoch_s: Annotated[float, typer.Option(help="Seconds between snapshots of the state.")] = 1.0,
     verbose: Annotated[bool, typer.Option(help="Log every detail.")] = False,
+    table: Annotated[
+        bool, typer.Option("--table", help="Print the summary as a table, not as JSON.")
+    ] = False,
 ) -> None:
     """See `HELP`."""
     logging.basicConfig(
@@ -109,7 +115,10 @@ def stream(
     except QtmError as error:
         log.error("%s", error)
         raise typer.Exit(error.exit_code) from None
-    print(json.dumps(summary))  # noqa: T201
+    if table:
+        print_table(summary)
+    else:
+        print(json.dumps(summary))  # noqa: T201
 
 
 def _run(config: StreamConfig, have: Settings) -> dict[str, Any]:

@@ -162,7 +162,9 @@ class Feed(StatefulSourcePartition[Message, Position]):
         if message is None:
             return
         if isinstance(message, BarMessage):
-            self.bars += self.history.closed(message.bar.symbol, message.bar.open_time_ms)
+            opened = message.bar.open_time_ms
+            new = self.history.closed(message.bar.symbol, opened)
+            self.bars += new and opened >= self.session.run.trade_from_ms  # warm-up is not trading
             self.market_ms = max(self.market_ms, message.bar.close_time_ms + 1)
         elif isinstance(message, PriceMessage):
             self.market_ms = max(self.market_ms, message.now_ms)

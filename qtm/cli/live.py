@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-import json
-import signal
-import subprocess
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,24 +39,10 @@ def stream(context: typer.Context) -> None:
 
     Example: [bold]qtm stream --strategy trend --symbols BTCUSDT[/bold]
     """
-    as_json = "--json" in context.args
     words = [word for word in context.args if word != "--json"]
-    helping = "--help" in words or "-h" in words
-    child = subprocess.Popen(
-        [sys.executable, "-m", "streaming", *words], stdout=None if helping else subprocess.PIPE, text=True
-    )
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: child.send_signal(signal.SIGTERM))
-    output, _ = child.communicate()
-    if child.returncode:
-        raise typer.Exit(child.returncode if child.returncode > 0 else 1)
-    if helping:
-        return
-    summary = json.loads(output)
-    if as_json:
-        print_json(summary)
-    else:
-        _print_summary(summary)
+    shape = () if "--json" in context.args else ("--table",)
+    # This process becomes the stream: whoever kills it, even with -9, leaves none behind that trades on.
+    os.execv(sys.executable, [sys.executable, "-m", "streaming", *words, *shape])
 
 
 def status(account: AccountOption = "", as_json: JsonOption = False) -> None:
@@ -167,23 +151,6 @@ def _account(have: Settings) -> str:
         return venue_access(have).account
     except ConfigError:
         return f"binance-{have.live.api_key[:8]}"
-
-
-def _print_summary(summary: dict[str, Any]) -> None:
-    table = Table(title=f"Stream {summary['run_id']}", show_header=False)
-    rows = {
-        "state": summary["state"],
-        "bars": summary["bars"],
-        "signals": summary["signals"],
-        **{f"orders {name}": count for name, count in summary["orders"].items()},
-        "fills": summary["fills"],
-        "equity": f"{summary['equity']} {summary['quote']}",
-        **{f"position {symbol}": qty for symbol, qty in summary["positions"].items()},
-        **{f"bar to order, {name}": f"{value:.0f} us" for name, value in summary["tick_to_order_us"].items()},
-    }
-    for name, value in rows.items():
-        table.add_row(name, str(value))
-    Console().print(table)
 
 
 def _print_status(content: dict[str, Any]) -> None:

@@ -65,6 +65,7 @@ def test_killed_again_and_again_it_trades_exactly_as_if_never_killed(
     chance = random.Random(seed)
     with Exchange([minute_bars("BTCUSDT", BARS, history=20)]) as exchange:
         stream = Stream(tmp_path / "killed", exchange, *strategy, *OPTIONS)
+        stream.command[2:3] = ["qtm.cli.main", "stream", "--json"]  # what a person starts, and kills
         goals = sorted(chance.sample(range(10, BARS - 20), 3))
         for goal in goals:
             child = stream.start()
@@ -75,6 +76,7 @@ def test_killed_again_and_again_it_trades_exactly_as_if_never_killed(
         summary = stream.run()
         trades, still_open = exchange.trades(), exchange.open_orders()
 
+    assert "another process" not in stream.log.read_text(), "what was killed is gone, with all its processes"
     counts = Counter(trade.client_order_id for trade in trades)
     assert {client_order_id: count for client_order_id, count in counts.items() if count > 1} == {}
     assert trades == expected_trades
