@@ -412,7 +412,7 @@ def call_kernel(strategy: StepStrategy, kernel: Any, *arguments: Any) -> Any:
         raise StrategyError(
             f"the step of {strategy.name!r} failed: {error}",
             where=str(strategy.source),
-            remedy="check its parameters and state",
+            remedy="check its parameters and state, or run it with debug, which names the line",
         ) from error
 
 

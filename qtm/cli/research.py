@@ -188,7 +188,12 @@ def _print_run(run: ResearchRun, path: Path) -> None:
 
 
 def _refusals(run: ResearchRun) -> str:
-    """How often each control refused an order, the busiest first: `PT-03 19, PT-07 18`."""
+    """How often each control refused an order, the busiest first: `PT-03 (maximum order value) 19 times`."""
+    from qtm.risk.rules import CONTROL_NAMES
+
     controls = run.orders.filter(run.orders["status"] == "REFUSED")["control"].str.split(",").explode()
     counts = controls.value_counts(sort=True).iter_rows()
-    return ", ".join(f"{control} {times:,}" for control, times in counts)
+    return ", ".join(
+        f"{control} ({CONTROL_NAMES[control]}) {'once' if times == 1 else f'{times:,} times'}"
+        for control, times in counts
+    )

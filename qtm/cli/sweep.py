@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 _SHOWN = ("sharpe", "total_return", "max_drawdown", "trades", "win_rate", "fees")
 """What the terminal shows of a row; `--json` and `--output` have everything."""
+_SHARES = {"total_return", "annual_return", "volatility", "max_drawdown", "exposure", "win_rate"}
+_SUMS = {"final_equity", "fees", "funding"}
+_RATIOS = {"sharpe", "sortino", "calmar", "turnover", "profit_factor"}
 
 
 def register(app: typer.Typer) -> None:
@@ -118,11 +122,13 @@ def _print(found: SweepResult, best: pl.DataFrame, strategy: str, sort: str, pat
     title = (
         f"{strategy} on {found.symbol} {found.interval}: {len(found.table):,} combinations, best by {sort}"
     )
-    table = Table(title=title)
+    table = Table(
+        title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )  # no rules between columns: a wide grid fits a terminal
     for name in shown:
-        table.add_column(name.replace("_", " "), justify="right")
+        table.add_column(name.removeprefix("max_").replace("_", " "), justify="right")
     for row in best.select(*shown).iter_rows():
-        table.add_row(*(_figure(value) for value in row))
+        table.add_row(*(_figure(name, value) for name, value in zip(shown, row, strict=True)))
     console = Console()
     console.print(table)
     if found.resumed:
@@ -135,7 +141,15 @@ def _print(found: SweepResult, best: pl.DataFrame, strategy: str, sort: str, pat
     console.print(f"heat maps: {path}", soft_wrap=True)
 
 
-def _figure(value: float | None) -> str:
+def _figure(name: str, value: float | None) -> str:
+    from qtm.reports.formats import money, percent, ratio
+
     if value is None:
         return "-"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+    if name in _SHARES:
+        return percent(value, 1, signed=name.endswith("return"))
+    if name in _SUMS:
+        return money(value)
+    if name in _RATIOS:
+        return ratio(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"

@@ -88,6 +88,22 @@ def test_sweep_ranks_every_combination_and_writes_them_all(run, tmp_path: Path) 
     assert pl.read_parquet(output).height == 4
 
 
+def test_a_sweep_fits_a_terminal_of_80_characters_with_nothing_cut_off(run) -> None:  # type: ignore[no-untyped-def]
+    done = run(
+        "sweep", "trend", "-i", "1h", "--grid", "fast=5,10", "--grid", "slow=30,60", "--sort", "final_equity"
+    )
+    assert done.exit_code == 0, done.output
+    table = done.stdout.partition("memory:")[0]
+    assert "\N{HORIZONTAL ELLIPSIS}" not in table and "e+" not in table
+    (best,) = [line for line in table.splitlines() if line.split()[:2] == ["10", "60"]]
+    assert best.count("%") == 3, "return, drawdown and win rate are shown as shares of a hundred"
+
+
+def test_refused_orders_are_told_with_the_names_of_the_controls(run) -> None:  # type: ignore[no-untyped-def]
+    done = run("backtest", "trend", "-i", "1h", "--set", "fast=5", "--cash", "1000000")
+    assert "PT-03 (maximum order value)" in done.stdout, done.output
+
+
 def test_strategies_lists_the_bundled_ones_with_their_bounds(run) -> None:  # type: ignore[no-untyped-def]
     found = json.loads(run("strategies", "--json").stdout)["strategies"]
     assert {"trend", "mean-reversion", "breakout"} <= {one["name"] for one in found}
