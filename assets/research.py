@@ -64,14 +64,16 @@ def backtest(
         }  # fmt: skip
         run = _run(strategy, request, lake)
     result, figures = run.result, run.statistics
-    made_from = result.lineage
+    made_from, stopped = result.lineage, result.standstill
     context.log.info(
         f"{made_from.bars:,} bars: return {figures.total_return:+.2%}, Sharpe {figures.sharpe:.2f}"
     )
     return dg.MaterializeResult(
         metadata={
+            "trading stopped": "no" if stopped is None else stopped.in_words(),
             "return %": round(100 * figures.total_return, 3),
             "Sharpe": figure(figures.sharpe),
+            **({} if stopped is None else {"Sharpe while it traded": figure(stopped.sharpe)}),
             "max drawdown %": round(100 * figures.max_drawdown, 3),
             "CVaR 95 % a day, %": figure(100 * figures.cvar_95),
             "ran on": f"{made_from.symbol} {made_from.interval}, {iso_utc(made_from.first_ms)[:10]} to "

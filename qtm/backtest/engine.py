@@ -23,6 +23,7 @@ from qtm.backtest.kernels import loop_kernel
 from qtm.backtest.layout import check_layout, layout_of
 from qtm.backtest.session import ORDER_STATUS, LossLimit, Rules, new_session
 from qtm.backtest.sinks import new_ledger, with_more_room, written_orders
+from qtm.backtest.standstill import Standstill, standstill_of
 from qtm.backtest.statistics import Statistics, round_trips, statistics_of
 from qtm.clock import iso_utc
 from qtm.compiled import compiled
@@ -141,6 +142,14 @@ class BacktestResult:
         """What became of the loss limits, in words: nothing, or one sentence."""
         words = self.loss_limit.in_words()
         return [words] if words else []
+
+    @cached_property
+    def standstill(self) -> Standstill | None:
+        """How it ended, if its loss limits stopped it."""
+        return standstill_of(
+            self.open_time_ms, self.bars.interval.ms, self.equity, self.cash, self.order_rows,
+            [self.loss_limit], is_flat=abs(float(self.book["qty"][0])) < float(self.instrument.step_size),
+        )  # fmt: skip
 
     @cached_property
     def orders(self) -> pl.DataFrame:

@@ -117,6 +117,11 @@ def sortino_ratio(returns: Floats, periods_per_year: float = DAYS_PER_YEAR) -> f
     return float(returns.mean()) / downside * math.sqrt(periods_per_year) if downside > 0.0 else math.nan
 
 
+def annual_return(growth: float, days: float) -> float:
+    """The return of a year at the pace of `days`, in which 1.0 became `growth`; NaN for less than a day."""
+    return growth ** (DAYS_PER_YEAR / days) - 1.0 if growth > 0.0 and days >= 1.0 else math.nan
+
+
 @compiled
 def drawdown_of(
     open_time_ms: npt.NDArray[np.int64], interval_ms: int, equity: Floats, cash: float
@@ -276,7 +281,7 @@ def statistics_of(
     returns = daily_returns(open_time_ms, equity, cash)
     days = (int(open_time_ms[-1]) - int(open_time_ms[0]) + interval_ms) / DAY_MS
     growth = float(equity[-1]) / cash
-    annual = growth ** (DAYS_PER_YEAR / days) - 1.0 if growth > 0.0 and days >= 1.0 else math.nan
+    annual = annual_return(growth, days)
     deepest, longest = drawdown_of(open_time_ms, interval_ms, equity, cash)
     profits = trades["profit"]
     gains, losses = float(profits[profits > 0.0].sum()), -float(profits[profits < 0.0].sum())

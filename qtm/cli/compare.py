@@ -49,5 +49,8 @@ def compare(
         table.add_row(one["name"], *(f"{one[name]:,.4g}" for name in _SHOWN))
     console = Console()
     console.print(table)
+    for one in read:
+        if one.standstill is not None:
+            console.print(f"{one.name}: {one.standstill.in_words()}", soft_wrap=True)
     console.print(f"differs: {', '.join(found['differences']) or 'nothing'}")
     console.print(f"comparison: {path}", soft_wrap=True)

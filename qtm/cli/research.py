@@ -23,6 +23,7 @@ from qtm.cli.arguments import (
 from qtm.cli.where import Where, runs_on
 
 if TYPE_CHECKING:
+    from qtm.backtest.standstill import Standstill
     from qtm.research import ResearchRun
 
 
@@ -142,10 +143,12 @@ def check(
 def _as_json(run: ResearchRun, path: Path) -> dict[str, Any]:
     import dataclasses
 
+    standstill = run.result.standstill
     return {
         "lineage": dataclasses.asdict(run.result.lineage),
         "statistics": run.statistics.as_dict(),
         "limit_notes": run.result.limit_notes,
+        "standstill": None if standstill is None else standstill._asdict(),
         "verdict": run.verdict.as_dict() if run.verdict else None,
         "report": str(path),
     }
@@ -164,6 +167,7 @@ def _print_run(run: ResearchRun, path: Path) -> None:
     table.add_column(justify="left")
     table.add_column(justify="right")
     for name, value in (
+        *_stopped(run.result.standstill),
         ("Final equity", money(figures.final_equity, 2)),
         ("Total return", percent(figures.total_return, signed=True)),
         ("Annual return", percent(figures.annual_return, signed=True)),
@@ -185,6 +189,20 @@ def _print_run(run: ResearchRun, path: Path) -> None:
     verdict = run.verdict.summary if run.verdict else "never examined: `qtm overfit` does"
     console.print(f"luck: {verdict}", soft_wrap=True)
     console.print(f"tear sheet: {path}", soft_wrap=True)
+
+
+def _stopped(standstill: Standstill | None) -> list[tuple[str, str]]:
+    """What stands above the figures of a run that its loss limits stopped."""
+    from qtm.reports.formats import duration, ratio
+
+    if standstill is None:
+        return []
+    traded = f"{ratio(standstill.sharpe)} in the first {duration(standstill.days * 86_400.0)}"
+    return [
+        ("[red]Trading stopped by a loss limit[/red]", f"[red]{standstill.since}[/red]"),
+        ("Nothing traded since", standstill.aftermath),
+        ("Sharpe while it traded", traded),
+    ]
 
 
 def _refusals(run: ResearchRun) -> str:

@@ -35,7 +35,7 @@ from qtm.reports.blocks import (
 )
 from qtm.reports.costs_section import costs_section
 from qtm.reports.formats import MISSING, money, percent, ratio
-from qtm.reports.key_figures import key_figures
+from qtm.reports.key_figures import key_figures, standstill_in_words
 from qtm.reports.made_from import account_lineage_section, lake_version
 from qtm.reports.monthly import monthly_table
 from qtm.reports.price_chart import prices_section
@@ -129,6 +129,7 @@ def _in_words(result: AccountResult) -> str:
     if refused:
         words += f" The risk gate refused {refused:,} of {figures.orders:,} orders."
     words += "".join(f" {note}." for note in result.limit_notes)
+    words += standstill_in_words(result.standstill)
     lost = float(result.by_leg["delisting"].sum())
     if lost > 0.0:
         words += f" Delistings took {money(lost)}."
@@ -149,7 +150,7 @@ def _key_figures(result: AccountResult) -> Block:
     exposure = Card(
         "Gross exposure", percent(gross, 1), f"in the market {percent(s.exposure, 1)} of the bars"
     )
-    return key_figures(s, result.cash, exposure, funded=result.lineage.funded)
+    return key_figures(s, result.cash, exposure, funded=result.lineage.funded, standstill=result.standstill)
 
 
 def _parts(parts: pl.DataFrame, by: str) -> Block:

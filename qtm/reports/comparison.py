@@ -51,7 +51,15 @@ def compare(runs: Sequence[SavedRun]) -> dict[str, Any]:
     if len(runs) < 2:
         raise DataError("a comparison needs at least two runs", remedy="name two folders or more")
     return {
-        "runs": [{"name": one.name, "title": one.title, **one.statistics} for one in runs],
+        "runs": [
+            {
+                "name": one.name,
+                "title": one.title,
+                **one.statistics,
+                "standstill": None if one.standstill is None else one.standstill._asdict(),
+            }
+            for one in runs
+        ],
         "differences": differences(runs),
         "correlation": correlation(runs).tolist(),
     }
@@ -133,7 +141,7 @@ def _equity_figure(runs: Sequence[SavedRun], labels: Sequence[str]) -> Block:
 
 def _figures_table(runs: Sequence[SavedRun], labels: Sequence[str]) -> Block:
     names = dict.fromkeys(name for one in runs for name in one.statistics)
-    rows: list[tuple[str | Cell, ...]] = []
+    rows = _standstill_rows(runs)
     for name in names:
         values = np.array([one.statistics.get(name, math.nan) for one in runs])
         known = values[np.isfinite(values)]
@@ -147,6 +155,21 @@ def _figures_table(runs: Sequence[SavedRun], labels: Sequence[str]) -> Block:
         words = name.replace("var_95", "VaR 95 %").replace("cVaR", "CVaR").replace("_", " ")
         rows.append((words[0].upper() + words[1:], *cells))
     return table(("", *labels), rows)
+
+
+def _standstill_rows(runs: Sequence[SavedRun]) -> list[tuple[str | Cell, ...]]:
+    """Where loss limits stopped any of the runs: since when, and what they were while they traded."""
+    stops = [one.standstill for one in runs]
+    if not any(stops):
+        return []
+    return [
+        ("Trading stopped by a loss limit", *(Cell(s.since, "bad") if s else Cell("no") for s in stops)),
+        ("Nothing traded since", *(s.aftermath if s else MISSING for s in stops)),
+        (
+            "Sharpe while it traded",
+            *(ratio(s.sharpe if s else one.statistics["sharpe"]) for s, one in zip(stops, runs, strict=True)),
+        ),
+    ]
 
 
 def _differences_table(runs: Sequence[SavedRun], labels: Sequence[str]) -> Block:

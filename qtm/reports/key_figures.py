@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+from qtm.backtest.standstill import Standstill
 from qtm.backtest.statistics import Statistics
 from qtm.reports.blocks import Block, Card, cards, tone_of
 from qtm.reports.formats import duration, money, percent, ratio
 
 
-def key_figures(s: Statistics, cash: float, exposure: Card, *, funded: bool) -> Block:
-    """What it earned, how it felt and what it cost; `exposure` is the kind's own card of it."""
+def key_figures(
+    s: Statistics, cash: float, exposure: Card, *, funded: bool, standstill: Standstill | None
+) -> Block:
+    """What it earned, how it felt and what it cost; `exposure` is the kind's own card of it.
+
+    A run that its loss limits stopped says so first, and its ratios stand beside those of the traded part.
+    """
     return cards(
         [
+            *([] if standstill is None else _stopped(standstill)),
             Card(
                 "Total return",
                 percent(s.total_return, signed=True),
                 f"annual {percent(s.annual_return, signed=True)}",
                 tone_of(s.total_return),
             ),
-            Card("Sharpe", ratio(s.sharpe), f"Sortino {ratio(s.sortino)}", tone_of(s.sharpe)),
+            Card(
+                "Sharpe" if standstill is None else "Sharpe, whole time",
+                ratio(s.sharpe),
+                f"Sortino {ratio(s.sortino)}" + ("" if standstill is None else ", standstill included"),
+                tone_of(s.sharpe),
+            ),
             Card(
                 "Max drawdown",
                 percent(-s.max_drawdown),
@@ -42,3 +54,29 @@ def key_figures(s: Statistics, cash: float, exposure: Card, *, funded: bool) -> 
             Card("Fills", f"{s.fills:,}", f"of {s.orders:,} orders"),
         ]
     )
+
+
+def standstill_in_words(standstill: Standstill | None) -> str:
+    """A sentence for the summary; empty for a run that could trade to its end."""
+    if standstill is None:
+        return ""
+    words = standstill.in_words()
+    return f" {words[0].upper()}{words[1:]}; ratios of the whole time include that."
+
+
+def _stopped(standstill: Standstill) -> list[Card]:
+    return [
+        Card(
+            "Trading stopped",
+            standstill.since,
+            f"by a loss limit (PT-09); nothing traded since: {standstill.aftermath}",
+            "bad",
+        ),
+        Card(
+            "Sharpe while it traded",
+            ratio(standstill.sharpe),
+            f"first {duration(standstill.days * 86_400.0)}: annual "
+            f"{percent(standstill.annual_return, signed=True)}, drawdown {percent(-standstill.max_drawdown)}",
+            tone_of(standstill.sharpe),
+        ),
+    ]

@@ -11,6 +11,7 @@ import json
 import math
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from qtm.backtest.standstill import Standstill
 from qtm.backtest.statistics import Statistics
 from qtm.errors import DataError, StoreError
 
@@ -41,6 +43,11 @@ class FinishedRun(Protocol):
     @property
     def limit_notes(self) -> list[str]:
         """What became of its loss limits, in words."""
+        ...
+
+    @property
+    def standstill(self) -> Standstill | None:
+        """How it ended, if its loss limits stopped it."""
         ...
 
     @property
@@ -71,6 +78,8 @@ class SavedRun:
         As written; figures that did not exist are NaN.
     time_ms, equity
         Close times and worth, shape (T,).
+    standstill
+        How it ended, if its loss limits stopped it.
     """
 
     name: str
@@ -79,6 +88,7 @@ class SavedRun:
     statistics: dict[str, float]
     time_ms: npt.NDArray[np.int64]
     equity: npt.NDArray[np.float64]
+    standstill: Standstill | None = None
 
     @property
     def title(self) -> str:
@@ -103,8 +113,9 @@ def write_run(folder: Path, result: FinishedRun, time_ms: npt.NDArray[np.int64])
             **dataclasses.asdict(lineage),
             **{name: getattr(lineage, name) for name in ("strategy", "symbol", "interval", "params")},
         },
-        "statistics": {k: v if math.isfinite(v) else None for k, v in result.statistics.as_dict().items()},
+        "statistics": _known(result.statistics.as_dict()),
         "limit_notes": result.limit_notes,
+        "standstill": None if result.standstill is None else _known(result.standstill._asdict()),
     }
     tables = {"equity": pl.DataFrame({"time_ms": time_ms, "equity": result.equity}), "orders": result.orders}
     trades = getattr(result, "trades", None)
@@ -135,6 +146,15 @@ def write_run(folder: Path, result: FinishedRun, time_ms: npt.NDArray[np.int64])
     return folder
 
 
+def _known(figures: Mapping[str, float]) -> dict[str, float | None]:
+    """The figures with None for those that do not exist."""
+    return {name: value if math.isfinite(value) else None for name, value in figures.items()}
+
+
+def _figures(known: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: math.nan if value is None else float(value) for name, value in known.items()}
+
+
 def read_run(folder: Path) -> SavedRun:
     """Read a run back; DataError when the folder is not one, or of a format this version does not know."""
     try:
@@ -152,7 +172,15 @@ def read_run(folder: Path) -> SavedRun:
         name=folder.name,
         cash=float(body["cash"]),
         lineage=body["lineage"],
-        statistics={k: math.nan if v is None else float(v) for k, v in body["statistics"].items()},
+        statistics=_figures(body["statistics"]),
         time_ms=equity["time_ms"].to_numpy(),
         equity=equity["equity"].to_numpy(),
+        standstill=_standstill(body.get("standstill")),
     )
+
+
+def _standstill(known: dict[str, float | None] | None) -> Standstill | None:
+    if known is None:
+        return None
+    figures: dict[str, Any] = _figures(known)
+    return Standstill(**{**figures, "since_ms": int(figures["since_ms"])})

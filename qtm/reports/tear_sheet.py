@@ -14,7 +14,7 @@ from qtm.reports.backtest_figures import ROLLING_DAYS, distribution, equity_figu
 from qtm.reports.blocks import Block, Card, Document, Section, columns
 from qtm.reports.costs_section import costs_section
 from qtm.reports.formats import money, percent, ratio
-from qtm.reports.key_figures import key_figures
+from qtm.reports.key_figures import key_figures, standstill_in_words
 from qtm.reports.made_from import lake_version, lineage_section
 from qtm.reports.making_sections import making_section
 from qtm.reports.monthly import monthly_table
@@ -98,6 +98,7 @@ def _in_words(result: SymbolResult) -> str:
     if refused:
         words += f" The risk gate refused {refused:,} of {figures.orders:,} orders."
     words += "".join(f" {note[0].upper()}{note[1:]}." for note in result.limit_notes)
+    words += standstill_in_words(result.standstill)
     if math.isfinite(figures.days) and figures.days < 90:
         words += " Fewer than 90 days: ratios say little."
     return words
@@ -106,7 +107,7 @@ def _in_words(result: SymbolResult) -> str:
 def _key_figures(result: SymbolResult) -> Block:
     s = result.statistics
     exposure = Card("Exposure", percent(s.exposure, 1), "share of bars in the market")
-    return key_figures(s, result.cash, exposure, funded=result.lineage.funded)
+    return key_figures(s, result.cash, exposure, funded=result.lineage.funded, standstill=result.standstill)
 
 
 def _exposure_note(result: SymbolResult) -> str:

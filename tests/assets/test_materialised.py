@@ -196,6 +196,7 @@ def test_every_kind_materialises_on_what_suits_it(made, strategy, config):
     assert shown["kind"] == load_strategy(strategy).kind
     assert "data:image/png" in shown["equity"] and "FILLED" in shown["orders by state"]
     assert shown["loss limits"] == "not passed" or "PT-09" in shown["loss limits"]
+    assert ("Sharpe while it traded" in shown) == (shown["trading stopped"] != "no")
 
 
 def test_a_partition_of_another_version_is_refused():

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from qtm.backtest.account.panel import Panel
 from qtm.backtest.session import LossLimit
+from qtm.backtest.standstill import Standstill, standstill_of
 from qtm.backtest.statistics import Statistics, round_trips_of_books, statistics_of
 from qtm.market.bars import BarSeries
 from qtm.market.instruments import Instrument
@@ -187,6 +188,15 @@ class AccountResult:
         """What became of the loss limits, in words: one sentence for every strategy that passed one."""
         known = [(name, limit.in_words()) for name, limit in self.loss_limits]
         return [f"{name}: {words}" for name, words in known if words]
+
+    @cached_property
+    def standstill(self) -> Standstill | None:
+        """How it ended, if its loss limits stopped all of its strategies."""
+        return standstill_of(
+            self.open_time_ms, self.panel.interval.ms, self.equity, self.cash, self.order_rows,
+            [limit for _, limit in self.loss_limits],
+            is_flat=bool((np.abs(self.legs["qty"]) < self.sizes[self.legs["instrument"]]).all()),
+        )  # fmt: skip
 
     @property
     def funding_paid(self) -> float:

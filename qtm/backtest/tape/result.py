@@ -20,6 +20,7 @@ from qtm.backtest.engine import BacktestResult, Lineage
 from qtm.backtest.intrabar import CAUSES
 from qtm.backtest.session import EXPIRED, FILLED, REFUSED, REJECTED, LossLimit
 from qtm.backtest.sinks import ORDER_ROW
+from qtm.backtest.standstill import Standstill, standstill_of
 from qtm.backtest.statistics import Statistics, round_trips, statistics_of
 from qtm.backtest.tape.events import Tape
 from qtm.backtest.tape.ledger import REASONS
@@ -86,6 +87,14 @@ class OrdersResult:
         """What became of the loss limits, in words: nothing, or one sentence."""
         words = self.loss_limit.in_words()
         return [words] if words else []
+
+    @cached_property
+    def standstill(self) -> Standstill | None:
+        """How it ended, if its loss limits stopped it."""
+        return standstill_of(
+            self.open_time_ms, self.tape.interval.ms, self.equity, self.cash, self.order_rows,
+            [self.loss_limit], is_flat=abs(self.book["qty"][0]) < float(self.instrument.step_size),
+        )  # fmt: skip
 
     @cached_property
     def fills(self) -> pl.DataFrame:
