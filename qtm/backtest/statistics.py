@@ -66,6 +66,8 @@ TRADE = np.dtype(
     [
         ("entry_bar", "i8"),
         ("exit_bar", "i8"),
+        ("entry_ms", "i8"),
+        ("exit_ms", "i8"),
         ("side", "i8"),
         ("qty", "f8"),
         ("entry_price", "f8"),
@@ -75,7 +77,11 @@ TRADE = np.dtype(
     ],
     align=True,
 )
-"""A round trip: average prices, total fees, net profit in quote currency; bars are those of the fills."""
+"""A round trip: average prices, total fees, net profit in quote currency.
+
+Bars are those of the fills. `entry_ms` and `exit_ms` are when the orders behind them were decided; on a tape,
+when they filled.
+"""
 
 
 def daily_equity(open_time_ms: npt.NDArray[np.int64], equity: Floats) -> tuple[npt.NDArray[np.int64], Floats]:
@@ -154,6 +160,7 @@ _OPEN_TRIP = np.dtype(
         ("cash", "f8"),
         ("side", "i8"),
         ("entry_bar", "i8"),
+        ("entry_ms", "i8"),
         *((name, "f8") for name in ("flow", "fees", "entered", "entry_value", "left", "exit_value")),
     ],
     align=True,
@@ -207,6 +214,7 @@ def _pair_fills(rows: Any, cash_after: Any, books: Any, whose: Any, trades: Any,
                 owners[at] = whose[number]
                 trade = trades[at]
                 trade.entry_bar, trade.exit_bar, trade.side = book.entry_bar, ended, book.side
+                trade.entry_ms, trade.exit_ms = book.entry_ms, row.decided_ms
                 trade.qty = book.left
                 trade.entry_price = book.entry_value / book.entered
                 trade.exit_price = book.exit_value / book.left
@@ -216,6 +224,7 @@ def _pair_fills(rows: Any, cash_after: Any, books: Any, whose: Any, trades: Any,
                 book.side = 0
         if opening > 0.0:
             book.side, book.entry_bar = (1 if row.lots > 0.0 else -1), row.bar + 1
+            book.entry_ms = row.decided_ms
             book.flow = moved * opening - (before * price if was_flat else 0.0)
             book.fees, book.left, book.exit_value = row.fee * opening, 0.0, 0.0
             book.entered = traded * opening

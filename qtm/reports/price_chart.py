@@ -48,7 +48,7 @@ def price_section(result: SymbolResult) -> Section:
     count = len(one.fills)
     note = f"The latest {MARKERS:,} of {count:,} fills are marked" if count > MARKERS else f"{count:,} fills"
     words = f"{note}; lines join the entry and exit of round trips that won or lost."
-    chart = _figure(_traces(one, result.bars.open_time_ms, 4_000, MARKERS), result.instrument.quote)
+    chart = _figure(_traces(one, 4_000, MARKERS), result.instrument.quote)
     return Section("Trades on the price", [chart], words if count else "Nothing was filled.")
 
 
@@ -70,7 +70,7 @@ def prices_section(result: AccountResult) -> Section:
     traces: list[dict[str, Any]] = []
     owner: list[int] = []
     for number, one in enumerate(shown):
-        own = _traces(one, result.open_time_ms, _POINTS_OF_MANY, _MARKERS_OF_MANY)
+        own = _traces(one, _POINTS_OF_MANY, _MARKERS_OF_MANY)
         traces += [{**trace, "visible": number == 0} for trace in own]
         owner += [number] * len(own)
     choices = [
@@ -116,9 +116,7 @@ def _each(result: AccountResult) -> list[_Traded]:
     return found
 
 
-def _traces(
-    one: _Traded, opened_ms: npt.NDArray[np.int64], points: int, markers: int
-) -> list[dict[str, Any]]:
+def _traces(one: _Traded, points: int, markers: int) -> list[dict[str, Any]]:
     """The close, lines of the round trips that lie among the marked fills, and the fills."""
     kept = thinned(one.close, points)
     lines: list[dict[str, Any]] = [
@@ -135,13 +133,13 @@ def _traces(
     fills = one.fills[-markers:]
     if not fills.size:
         return lines
-    trades = one.trades[opened_ms[one.trades["entry_bar"]] >= fills["decided_ms"][0]]
+    trades = one.trades[one.trades["entry_ms"] >= fills["decided_ms"][0]]
     for name, chosen, colour in (
         ("Won", trades[trades["profit"] > 0.0], GOOD),
         ("Lost", trades[trades["profit"] <= 0.0], BAD),
     ):
         if chosen.size:
-            lines.append(_round_trips(name, chosen, colour, opened_ms))
+            lines.append(_round_trips(name, chosen, colour))
     for name, chosen, colour, symbol in (
         ("Buy", fills[fills["lots"] > 0], GOOD, "triangle-up"),
         ("Sell", fills[fills["lots"] < 0], BAD, "triangle-down"),
@@ -161,11 +159,9 @@ def _traces(
     return lines
 
 
-def _round_trips(
-    name: str, chosen: npt.NDArray[np.void], colour: str, opened_ms: npt.NDArray[np.int64]
-) -> dict[str, Any]:
+def _round_trips(name: str, chosen: npt.NDArray[np.void], colour: str) -> dict[str, Any]:
     """Lines from entry to exit; a price that is not a number parts one from the next."""
-    when = np.column_stack([opened_ms[chosen["entry_bar"]], *[opened_ms[chosen["exit_bar"]]] * 2])
+    when = np.column_stack([chosen["entry_ms"], *[chosen["exit_ms"]] * 2])
     at = np.column_stack([chosen["entry_price"], chosen["exit_price"], np.full(chosen.size, np.nan)])
     return {
         "type": "scatter", "mode": "lines", "name": name, "x": times(when.ravel()),

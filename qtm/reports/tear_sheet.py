@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+import numpy.typing as npt
+
 from qtm.backtest.overfitting.verdict import Verdict
 from qtm.backtest.session import REFUSED
 from qtm.backtest.statistics import DAYS_PER_YEAR, daily_equity
@@ -69,7 +72,7 @@ def tear_sheet_document(result: SymbolResult, verdict: Verdict | None = None) ->
         Section("Exposure", [exposure_figure(result)], _exposure_note(result)),
         _costs_and_orders(result),
         *([making_section(result)] if isinstance(result, OrdersResult) else []),
-        trades_section([Traded(result.instrument, result.trades)], result.open_time_ms),
+        trades_section([Traded(result.instrument, result.trades)], _opened_ms(result)),
         lineage_section(result),
     ]
     return Document(
@@ -108,6 +111,12 @@ def _key_figures(result: SymbolResult) -> Block:
     s = result.statistics
     exposure = Card("Exposure", percent(s.exposure, 1), "share of bars in the market")
     return key_figures(s, result.cash, exposure, funded=result.lineage.funded, standstill=result.standstill)
+
+
+def _opened_ms(result: SymbolResult) -> npt.NDArray[np.int64] | None:
+    """Opens of the bars that round trips name; None for a tape of trades."""
+    is_of_trades = isinstance(result, OrdersResult) and not result.tape.of_bars
+    return None if is_of_trades else result.open_time_ms
 
 
 def _exposure_note(result: SymbolResult) -> str:

@@ -28,30 +28,38 @@ class Traded:
 
 
 def trades_section(
-    found: Iterable[Traded], opened_ms: npt.NDArray[np.int64], owners: tuple[str, ...] = ()
+    found: Iterable[Traded], opened_ms: npt.NDArray[np.int64] | None, owners: tuple[str, ...] = ()
 ) -> Section:
-    """The table; `opened_ms` are the opens of the bars that trades name, `owners` the words' headers."""
+    """The table.
+
+    Parameters
+    ----------
+    opened_ms
+        Opens of the bars that trades name; None for the trades of a tape, which name their own milliseconds.
+    owners
+        The words' headers.
+    """
     found = list(found)
     total = sum(len(one.trades) for one in found)
     if total == 0:
         return Section("Trades", [paragraph("No round trip was closed.", "muted")])
     listed = [(trade, one) for one in found for trade in one.trades[-LISTED:]]
-    listed.sort(key=lambda pair: int(pair[0]["exit_bar"]), reverse=True)
+    newest = "exit_bar" if opened_ms is not None else "exit_ms"
+    listed.sort(key=lambda pair: int(pair[0][newest]), reverse=True)
     rows = [_row(trade, one, opened_ms) for trade, one in listed[:LISTED]]
     headers = (*owners, "Entered", "Left", "Side", "Quantity", "Entry", "Exit", "Fees", "Profit", "Return")
     note = f"The latest {LISTED} of {total:,} round trips." if total > LISTED else f"{total:,} round trips."
     return Section("Trades", [table(headers, rows, text_columns=3 + len(owners), tall=True)], note)
 
 
-def _row(trade: np.void, one: Traded, opened_ms: npt.NDArray[np.int64]) -> tuple[str | Cell, ...]:
+def _row(trade: np.void, one: Traded, opened_ms: npt.NDArray[np.int64] | None) -> tuple[str | Cell, ...]:
     # An average of several fills lies between the ticks; two more places are enough to see where.
     places = 2 - int(one.instrument.tick_size.normalize().as_tuple().exponent)
     profit = float(trade["profit"])
     invested = float(trade["qty"] * trade["entry_price"])
     return (
         *one.owner,
-        _minute(int(opened_ms[trade["entry_bar"]])),
-        _minute(int(opened_ms[trade["exit_bar"]])),
+        *(_when(trade, side, opened_ms) for side in ("entry", "exit")),
         "long" if trade["side"] > 0 else "short",
         price(float(trade["qty"])),
         price(round(float(trade["entry_price"]), places)),
@@ -62,5 +70,9 @@ def _row(trade: np.void, one: Traded, opened_ms: npt.NDArray[np.int64]) -> tuple
     )
 
 
-def _minute(ts_ms: int) -> str:
-    return iso_utc(ts_ms)[:16].replace("T", " ")
+def _when(trade: np.void, side: str, opened_ms: npt.NDArray[np.int64] | None) -> str:
+    """The bar's open to the minute, or the moment of the fill to the millisecond."""
+    if opened_ms is not None:
+        return iso_utc(int(opened_ms[trade[f"{side}_bar"]]))[:16].replace("T", " ")
+    at_ms = int(trade[f"{side}_ms"])
+    return f"{iso_utc(at_ms)[:19].replace('T', ' ')}.{at_ms % 1_000:03d}"

@@ -35,10 +35,12 @@ from qtm.reports.tear_sheet import tear_sheet_document, tear_sheet_page
 from qtm.risk.rules import GateLimits
 from qtm.strategies.registry import load_strategy
 from qtm.trading.costs import UM_COSTS
+from qtm.trading.desk import IOC, MARKET
 from tests.backtest.scripted import instrument
-from tests.backtest.tape.scripted import buy, cancelled
+from tests.backtest.tape.scripted import buy, cancelled, sell, tape_of
 from tests.backtest.tape.scripted import run as run_script
 
+TAKE = {"kind": MARKET, "time_in_force": IOC}
 LIMITS = GateLimits(90_000.0, 2_000.0, 0.03, 0.25, 0.2, 60.0, 10_000.0, 5_000.0)
 
 
@@ -77,6 +79,31 @@ def test_an_order_strategys_sheet_shows_makers_ends_and_latency(result: OrdersRe
     assert result.lineage.limits is not None and type(result.lineage.limits["daily_loss"]) is float
     assert "not from the lake" not in page, "the first version of a table is 0"
     assert "Sizing" not in page and "LIMIT IOC" not in page, "these are a step strategy's words"
+
+
+def test_round_trips_on_a_tape_are_stamped_to_the_millisecond_newest_first() -> None:
+    rows = [(0.25 + at, "BS"[at % 2], 10_000, 500) for at in range(5)]
+    script = [
+        buy(0.25, 1, 5, **TAKE),
+        sell(1.25, 2, 5, **TAKE),
+        buy(2.25, 3, 5, **TAKE),
+        sell(3.25, 4, 5, **TAKE),
+    ]
+    run = run_script(tape_of(rows), script)
+    assert (run.trades["exit_ms"] - run.trades["entry_ms"]).tolist() == [1_000, 1_000]
+    (section,) = (one for one in tear_sheet_document(run).sections if one.title == "Trades")
+    (table,) = section.blocks
+    assert isinstance(table, Table)
+    shown = [[cell.text for cell in row[:2]] for row in table.rows]
+    assert shown == [
+        ["2024-01-01 00:00:02.250", "2024-01-01 00:00:03.250"],
+        ["2024-01-01 00:00:00.250", "2024-01-01 00:00:01.250"],
+    ]
+
+
+def test_bars_name_a_round_trip_by_the_minute(result: OrdersResult) -> None:
+    (table,) = next(one for one in tear_sheet_document(result).sections if one.title == "Trades").blocks
+    assert isinstance(table, Table) and len(table.rows[0][0].text) == len("2024-01-01 00:00")
 
 
 def test_exposure_between_fills_is_what_the_fills_left(result: OrdersResult) -> None:
