@@ -8,6 +8,7 @@ import sys
 import typer
 
 from qtm.cli import (
+    capacity,
     compare,
     compiling,
     demo,
@@ -39,6 +40,7 @@ _GROUPS = (
     sweep,
     compare,
     slippage,
+    capacity,
     honesty,
     promote,
     dossier,

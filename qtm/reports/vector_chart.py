@@ -145,7 +145,8 @@ def _finish(panels: Mapping[str, Axes], figure: Figure) -> None:
         axes.set_xlim(*across["range"])
     _label_axis(lowest.xaxis, across)
     for shape in layout.get("shapes", ()):
-        _draw_shape(axes, shape, layout.get("xaxis", {}).get("type") == "date")
+        panel = panels.get(str(shape.get("yref", "y")), axes)
+        _draw_shape(panel, shape, layout.get("xaxis", {}).get("type") == "date")
     for note in layout.get("annotations", ()):
         _write_note(axes, note)
     _legend(panels, figure)
@@ -202,10 +203,14 @@ def _label_axis(axis: Any, layout: Mapping[str, Any]) -> None:
     axis.set_label_text(title if isinstance(title, str) else title.get("text", ""))
     if layout.get("showgrid") is False:
         axis.grid(visible=False)
-    if layout.get("type") == "log":
-        axis.axes.set_yscale("log")
+    is_log = layout.get("type") == "log"
+    if is_log:
+        from matplotlib.ticker import NullFormatter
+
+        axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+        axis.set_minor_formatter(NullFormatter())
     form = str(layout.get("tickformat", ""))
     if form.endswith("%"):
         axis.set_major_formatter(PercentFormatter(1.0, decimals=int(form[1:-1] or 0)))
-    elif isinstance(axis.get_major_formatter(), ScalarFormatter) and layout.get("type") != "log":
+    elif is_log or isinstance(axis.get_major_formatter(), ScalarFormatter):
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))

@@ -9,12 +9,15 @@
     backtest("cross-momentum", ["BTCUSDT", "ETHUSDT", "SOLUSDT"], "1d")
     backtest("basis-carry", "spot:BTCUSDT,um:BTCUSDT", "1h")
 
+    capacity("trend", "BTCUSDT", "1d").in_words()
+
 In a notebook the run shows its tear sheet by itself. Data come from the lake of the settings; every order
 passes the firm's risk limits as it would live, unless `gated=False`.
 """  # noqa: D400
 
 from __future__ import annotations
 
+from qtm.research.capacity import capacity
 from qtm.research.funding import funding_of
 from qtm.research.gathering import Inputs, gather, gather_account, parse_market, parse_time
 from qtm.research.request import Options
@@ -25,6 +28,7 @@ __all__ = [
     "Options",
     "ResearchRun",
     "backtest",
+    "capacity",
     "funding_of",
     "gather",
     "gather_account",

@@ -10,7 +10,8 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from qtm.cli import research, sweep
+from qtm.backtest.registry import TrialRegistry
+from qtm.cli import capacity, research, sweep
 from qtm.errors import QtmError
 from qtm.market.instruments import Market
 from qtm.market.intervals import Interval
@@ -40,6 +41,7 @@ def run(home: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped
     app = typer.Typer()
     research.register(app)
     sweep.register(app)
+    capacity.register(app)
 
     def invoke(*arguments: str) -> Result:
         return CliRunner().invoke(app, list(arguments))
@@ -142,3 +144,15 @@ def test_bad_input_ends_in_one_clear_message(run, arguments: tuple[str, ...], me
     done = run(*arguments)
     assert isinstance(done.exception, QtmError), done.output
     assert message in str(done.exception)
+
+
+def test_capacity_says_what_a_strategy_bears_and_counts_no_trial(run, home: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    report = tmp_path / "capacity.html"
+    counted = TrialRegistry.open(settings().database).recorded_count("trend")
+    asked = ("capacity", "trend", "-i", "1h", "--cash", "1000", "--most", "1e5", "--report", str(report))
+    found = json.loads(run(*asked, "--json").stdout)
+    assert found["steps"][0]["cash"] == 1_000.0 and found["impact"] == 1.0
+    assert found["says"] in report.read_text()
+    printed = run(*asked, "--impact", "0.5", "--participation", "0.05")
+    assert printed.exit_code == 0 and "where its own trades move no price" in printed.stdout
+    assert TrialRegistry.open(settings().database).recorded_count("trend") == counted

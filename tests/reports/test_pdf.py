@@ -112,6 +112,22 @@ def test_panels_keep_their_order_and_their_own_scales():
     assert ">100<" in drawn and "%<" in drawn
 
 
+def test_capital_on_a_logarithmic_axis_is_written_out_and_lines_stay_in_their_panel():
+    traces = [
+        {"type": "scatter", "name": name, "x": [1e4, 1e6, 1e8], "y": values, "yaxis": upright}
+        for name, values, upright in (("Sharpe", [30, 20, 10], "y"), ("Filled", [1, 0.9, 0.2], "y2"))
+    ]
+    layout = {
+        "xaxis": {"type": "log"},
+        "yaxis": {"domain": [0.5, 1]},
+        "yaxis2": {"domain": [0, 0.4], "tickformat": ".0%"},
+        "shapes": [{"type": "line", "xref": "paper", "x0": 0, "x1": 1, "yref": "y2", "y0": 0.5, "y1": 0.5}],
+    }
+    drawn = chart_svg(figure(traces, layout), 180).decode()
+    assert ">1,000,000<" in drawn and "mathdefault" not in drawn and ">100%<" in drawn
+    assert ">0<" not in drawn  # the line at a half would stretch the upper panel down to it
+
+
 def test_a_trace_nobody_can_draw_is_refused_by_name():
     with pytest.raises(DataError, match="sunburst"):
         chart_svg(figure([{"type": "sunburst"}]), 120)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,6 @@ from qtm.backtest.account.seats import Seat
 from qtm.backtest.account.terms import Conditions as AccountTerms
 from qtm.backtest.account.terms import new_memory
 from qtm.backtest.conditions.bars import taker_cost
-from qtm.backtest.conditions.contract import doubled
 from qtm.backtest.place import Place
 from qtm.backtest.session import DAY_MS
 from qtm.backtest.trial_terms import terms_as_params
@@ -104,10 +103,14 @@ class AccountConditions:
         rows = self.panel.slice(max(0, first - warm_up), stop)
         return dataclasses.replace(self, panel=rows, under=dataclasses.replace(self.under, cash=cash))
 
-    def at_doubled_costs(self) -> AccountConditions:
-        """The same with all costs of every market doubled."""
+    def with_cash(self, cash: float) -> AccountConditions:
+        """The same with other capital."""
+        return dataclasses.replace(self, under=dataclasses.replace(self.under, cash=cash))
+
+    def with_costs(self, change: Callable[[CostModel], CostModel]) -> AccountConditions:
+        """The same with the costs of every market changed."""
         markets = {one.market for one in self.panel.instruments}
-        costs = {market: doubled(self.under.costs_of(market)) for market in markets}
+        costs = {market: change(self.under.costs_of(market)) for market in markets}
         return dataclasses.replace(self, under=dataclasses.replace(self.under, costs=costs))
 
     def closing_cost(self, result: AccountResult) -> float:

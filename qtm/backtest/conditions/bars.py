@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from qtm.backtest.conditions.contract import doubled
 from qtm.backtest.engine import BacktestResult, make_rules, run_backtest
 from qtm.backtest.funding import FundingRates
 from qtm.backtest.place import Place
@@ -95,9 +94,13 @@ class BarConditions:
             return None
         return dataclasses.replace(self, bars=self.bars.slice(max(0, first - warm_up), stop), cash=cash)
 
-    def at_doubled_costs(self) -> BarConditions:
-        """The same with all costs doubled."""
-        return dataclasses.replace(self, costs=doubled(self.costs))
+    def with_cash(self, cash: float) -> BarConditions:
+        """The same with other capital."""
+        return dataclasses.replace(self, cash=cash)
+
+    def with_costs(self, change: Callable[[CostModel], CostModel]) -> BarConditions:
+        """The same with other costs."""
+        return dataclasses.replace(self, costs=change(self.costs))
 
     def closing_cost(self, result: BacktestResult) -> float:
         """What selling or buying back the open position at the last close costs."""

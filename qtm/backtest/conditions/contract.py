@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -48,8 +49,11 @@ class Conditions(Protocol):
         A run over it trades from `begin_ms` on if it is told to.
         """
 
-    def at_doubled_costs(self) -> Self:
-        """The same with twice the fees, twice the slippage and twice the impact."""
+    def with_cash(self, cash: float) -> Self:
+        """The same with other capital."""
+
+    def with_costs(self, change: Callable[[CostModel], CostModel]) -> Self:
+        """The same with the costs of every market changed."""
 
     def closing_cost(self, result: Any) -> float:
         """What leaving every open position at the last close costs, in quote currency."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from qtm.backtest.conditions.bars import taker_cost, terms_on_one_symbol
-from qtm.backtest.conditions.contract import doubled
 from qtm.backtest.funding import FundingRates
 from qtm.backtest.place import Place
 from qtm.backtest.session import DAY_MS
@@ -108,9 +107,13 @@ class TapeConditions:
         tape = window_of(self._paid, self.instrument, self.costs, start_ns, end_ms * _NS)
         return dataclasses.replace(self, tape=tape, cash=cash, funding=None)
 
-    def at_doubled_costs(self) -> TapeConditions:
-        """The same with all costs doubled."""
-        return dataclasses.replace(self, costs=doubled(self.costs))
+    def with_cash(self, cash: float) -> TapeConditions:
+        """The same with other capital."""
+        return dataclasses.replace(self, cash=cash)
+
+    def with_costs(self, change: Callable[[CostModel], CostModel]) -> TapeConditions:
+        """The same with other costs."""
+        return dataclasses.replace(self, costs=change(self.costs))
 
     def closing_cost(self, result: OrdersResult) -> float:
         """What trading the open position away at the last price costs."""

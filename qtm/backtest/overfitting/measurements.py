@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from qtm.backtest.account.result import AccountResult
-from qtm.backtest.conditions.contract import Conditions, Result
+from qtm.backtest.conditions.contract import Conditions, Result, doubled
 from qtm.backtest.holdings import Holdings, LegHoldings
 from qtm.backtest.overfitting.monte_carlo import SimulatedPaths, bootstrap_paths, shuffled_trades
 from qtm.backtest.overfitting.pbo import OverfittingProbability, probability_of_backtest_overfitting
@@ -93,7 +93,7 @@ def measure(
     bars = result.bars
     returns = returns_to_ruin(result)
     held = daily_returns(bars.open_time_ms, bars.close, float(bars.open[0]))
-    doubled = conditions.at_doubled_costs().run(strategy, picked)
+    dearer = conditions.with_costs(doubled).run(strategy, picked)
     return Measurements(
         sample=attempt("sharpe", lambda: sharpe_sample(returns)),
         counted=counted,
@@ -106,7 +106,7 @@ def measure(
             "ability_over_holding",
             lambda: superior_ability(trials.returns, held, resamples=resamples, seed=seed),
         ),
-        doubled_return=float(doubled.equity[-1]) / doubled.cash - 1.0,
+        doubled_return=float(dearer.equity[-1]) / dearer.cash - 1.0,
         box=attempt("box", lambda: box_stability(strategy, picked, conditions)),
         stress=replay_stress(result),
         signal=attempt("signal", lambda: signal_permutation_test(*_timing(result))),

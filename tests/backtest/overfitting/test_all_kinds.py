@@ -8,7 +8,7 @@ import pytest
 from qtm.backtest.account.panel import Listed, Panel
 from qtm.backtest.account.terms import Conditions as AccountTerms
 from qtm.backtest.conditions.account import AccountConditions
-from qtm.backtest.conditions.contract import warm_up
+from qtm.backtest.conditions.contract import doubled, warm_up
 from qtm.backtest.conditions.tape import TapeConditions
 from qtm.backtest.holdings import LegHoldings, worst_equity
 from qtm.backtest.overfitting.assessment import assess
@@ -55,7 +55,7 @@ def test_every_gate_is_measured_or_says_why_not(name, tmp_path):
     assert all(value is not None for value in measured.values())
     assert registry.count(strategy.name).trials == 3 == found.verdict.subject.trials
     assert found.verdict.subject.symbols == conditions.place.symbols
-    alone = conditions.at_doubled_costs().run(strategy, found.trials.params[found.trials.best])
+    alone = conditions.with_costs(doubled).run(strategy, found.trials.params[found.trials.best])
     assert found.measured.doubled_return == alone.equity[-1] / alone.cash - 1.0
     if name == "grid":
         assert "fill inside the bars" in found.measured.unmeasured["signal"]

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from qtm.backtest.conditions.contract import doubled
 from qtm.backtest.holdings import Holdings
 from qtm.backtest.overfitting.trials import run_trials, sharpe_ratios
 from qtm.backtest.registry import DAILY_SHARPE, returns_to_ruin
@@ -58,9 +59,9 @@ def test_a_strategy_too_slow_for_the_window_is_a_column_of_zeros():
 
 def test_doubled_costs_double_every_rate_and_cost_more():
     market = conditions(bars_from(trending_steps(90, 1)))
-    doubled = market.at_doubled_costs()
-    assert doubled.costs == SPOT_COSTS._replace(maker_rate=0.002, taker_rate=0.002, slippage_bps=2.0)
-    assert doubled.run(TREND, GRID[0]).equity[-1] < market.run(TREND, GRID[0]).equity[-1]
+    dearer = market.with_costs(doubled)
+    assert dearer.costs == SPOT_COSTS._replace(maker_rate=0.002, taker_rate=0.002, slippage_bps=2.0)
+    assert dearer.run(TREND, GRID[0]).equity[-1] < market.run(TREND, GRID[0]).equity[-1]
 
 
 def test_holdings_mark_to_the_equity_of_the_run():
