@@ -1,4 +1,4 @@
-"""What the compiler says of a step it cannot compile: phrases to look for, and what some mean to the author."""
+"""What the compiler says of a step it cannot compile: phrases to look for, and what they mean."""
 
 from __future__ import annotations
 
