@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from sqlalchemy import select, update
@@ -19,8 +19,10 @@ from qtm.clock import Clock
 from qtm.errors import ConfigError, StoreError, VenueError
 from qtm.execution.journal import Journal
 from qtm.execution.latches import SCOPES
+from qtm.execution.updates import OrderUpdate
 from qtm.risk.gate import Latch
 from qtm.store.schema import kills, orders
+from qtm.trading.orders import OrderIntent
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,10 @@ class CancelVenue(Protocol):
 
     async def cancel(self, symbol: str, client_order_id: str) -> None:
         """Cancel one order; one already gone is no error."""
+        ...
+
+    async def query(self, intent: OrderIntent) -> OrderUpdate | None:
+        """What the venue knows of an order; None when it has never seen it."""
         ...
 
 
@@ -101,6 +107,7 @@ async def kill(
             "residual": 0,
         }
         await _written(lambda: _note(journal, kill_id, facts))
+        await _settle(journal, venue, what)
     log.critical("kill confirmed: the venue shows nothing open in scope")
     return KillReport(
         scope,
@@ -149,6 +156,23 @@ async def _cancel_all(
                 remedy="cancel by hand at the venue, and repeat the kill",
             )
         await asyncio.sleep(POLL_S)
+
+
+async def _settle(journal: Journal, venue: CancelVenue, what: Latch) -> None:
+    """Journal the end of every order in scope as the venue tells it: a dead stream hears of none.
+
+    Executions are left to whoever trades the account, which moves its exposure by those it journals itself:
+    an order with one that the journal does not hold yet stays open there until then. The kill is done
+    already, so a failure is only said aloud.
+    """
+    try:
+        for order in await asyncio.to_thread(journal.open_orders):
+            known = await venue.query(order.intent) if what.holds(order.intent) else None
+            if known is not None and known.status.is_terminal:
+                words = known.reason or f"kill {what.scope} {what.target}".rstrip()
+                await asyncio.to_thread(journal.apply, replace(known, fills=(), reason=words))
+    except (VenueError, StoreError) as failed:
+        log.error("the journal still shows orders as open that the kill has cancelled: %s", failed)
 
 
 async def _written(write: Callable[[], Written]) -> Written | None:

@@ -17,6 +17,7 @@ from qtm.execution.journal import Journal
 from qtm.execution.kill import kill
 from qtm.execution.outbox import Sender
 from qtm.execution.reconcile import reconcile
+from qtm.execution.status import account_status
 from qtm.execution.venue import BinanceSpot, VenueUnknown
 from qtm.paper.faults import FaultRule
 from qtm.paper.replay import STEP, BarReplay, ReplayBars
@@ -214,6 +215,37 @@ async def test_a_kill_is_done_when_the_venue_shows_nothing_open(
         assert desk.trades == 0
 
 
+async def test_after_a_kill_the_journal_shows_what_it_cancelled_though_no_stream_listens(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path) as desk:
+        await desk.send(desk.approved(1, qty="0.01", offset="0.98", tif="GTC"))
+        sent = desk.approved(2)
+        assert desk.journal.begin_sending("s-BTCUSDT-2")
+        await desk.venue.place(sent)  # filled at the venue; nobody read its answer
+        desk.exchange.faults.add(FaultRule("unavailable", "order.status", times=1))
+        await kill(desk.journal, desk.venue, desk.clock, actor="me", reason="drill")
+        shown = account_status(desk.journal, desk.clock)
+        assert shown["orders"] == {"canceled": 1, "inflight": 1}
+        assert [one["client_order_id"] for one in shown["open_orders"]] == ["s-BTCUSDT-2"]
+        assert desk.journal.order("s-BTCUSDT-1").reason == "kill firm"
+        # Its execution is the stream's to journal, which moves its exposure by what it journals itself.
+        assert desk.journal.fills() == []
+        (settled,) = await desk.sender.recover()
+        assert len(desk.journal.apply(settled).new_fills) == 1
+
+
+async def test_a_kill_is_done_though_the_venue_tells_no_more_of_its_orders(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(tmp_path) as desk:
+        await desk.send(desk.approved(1, qty="0.01", offset="0.98", tif="GTC"))
+        desk.exchange.faults.add(FaultRule("unavailable", "order.status"))
+        report = await kill(desk.journal, desk.venue, desk.clock, actor="me", reason="drill")
+        assert (report.cancelled, report.residual) == (1, 0)
+        assert "still shows orders as open" in caplog.text
+
+
 async def test_a_strategy_kill_touches_nothing_else(tmp_path: Path) -> None:  # T-KS3
     async with opened(tmp_path) as desk:
         await desk.send(desk.approved(1, qty="0.01", offset="0.98", tif="GTC"))
@@ -222,6 +254,7 @@ async def test_a_strategy_kill_touches_nothing_else(tmp_path: Path) -> None:  # 
         )
         assert report.orders_before == 0
         assert len(await desk.venue.open_orders()) == 1
+        assert desk.journal.order("s-BTCUSDT-1").status is OrderStatus.NEW
 
 
 async def test_a_kill_that_the_venue_does_not_confirm_is_an_error_and_stays_latched(tmp_path: Path) -> None:
