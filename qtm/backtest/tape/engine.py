@@ -17,6 +17,7 @@ from qtm.backtest.funding import FundingRates
 from qtm.backtest.layout import layout_of
 from qtm.backtest.session import LossLimit
 from qtm.backtest.tape.events import NO_DEPTH, Tape
+from qtm.backtest.tape.flood import require_bearable
 from qtm.backtest.tape.funding import with_payments
 from qtm.backtest.tape.kernels import engine_calls, run_kernel
 from qtm.backtest.tape.ledger import END_ROW, FILL_ROW, ROOM
@@ -24,20 +25,16 @@ from qtm.backtest.tape.loop import FULL, WAKE
 from qtm.backtest.tape.memory import TapeSnapshot, memory_of, settled
 from qtm.backtest.tape.result import OrdersResult
 from qtm.backtest.tape.rules import Latency, Queue, make_rules
-from qtm.clock import iso_utc
 from qtm.errors import ConfigError, DataError, StrategyError
 from qtm.market.instruments import Instrument, Market
 from qtm.risk.rules import HALTED, GateLimits
 from qtm.strategies.compile_errors import COMPILER_ERRORS, explain_compile_error
 from qtm.strategies.order_contract import OrderStrategy
 from qtm.trading.costs import CostModel
-from qtm.trading.desk import REFUSED
 from qtm.trading.margin import NO_MARGIN, UM_MARGIN, Margin
 
 _NS = 1_000_000
 _MOST_CASH = 4e10
-MOST_ORDERS = 8_000_000
-"""Finished orders a run keeps, a gigabyte of them; a strategy that made more is asking in vain."""
 
 
 def run_orders_backtest(
@@ -182,7 +179,7 @@ def _run(
             runner(values, state[0], desk[0], rules[0], levels, tape.events, tape.bars, fills, ends, equity)
             == FULL
         ):
-            _require_bearable(strategy, ends[: desk["end_rows"][0]])
+            require_bearable(strategy, values, tape, ends[: desk["end_rows"][0]])
             fills, ends = _larger(fills), _larger(ends)
     except COMPILER_ERRORS as error:
         if not compiled:
@@ -197,19 +194,6 @@ def _run(
             remedy="check its parameters and state, or run it with compiled=False in a debugger",
         ) from error
     return fills[: desk["fill_rows"][0]], ends[: desk["end_rows"][0]]
-
-
-def _require_bearable(strategy: OrderStrategy, ends: npt.NDArray[np.void]) -> None:
-    """Refuse to go on filling memory with orders nobody will read."""
-    if len(ends) < MOST_ORDERS:
-        return
-    refused = int((ends["status"] == REFUSED).sum())
-    at = iso_utc(int(ends["end_ns"][-1]) // _NS)
-    raise StrategyError(
-        f"{strategy.name!r} has made {len(ends):,} orders by {at}, {refused:,} of them refused by the gate",
-        where=str(strategy.source),
-        remedy="let it look or quote less often, or run a shorter period",
-    )
 
 
 def _larger(rows: npt.NDArray[np.void]) -> npt.NDArray[np.void]:

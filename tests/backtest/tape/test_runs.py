@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qtm.backtest.tape import engine
+from qtm.backtest.tape import flood
 from qtm.backtest.tape.engine import run_orders_backtest
 from qtm.backtest.tape.events import NO_DEPTH, SELL_TRADE, Tape, make_tape, tape_of_bars
 from qtm.backtest.tape.result import OrdersResult
@@ -187,12 +187,16 @@ def test_a_timer_wakes_nobody_before_the_first_event_of_the_tape() -> None:
     assert result.end_rows["sent_ns"].tolist() == [ns(3.5)]  # with the first trade, not at 1 s without prices
 
 
-def test_a_strategy_that_floods_the_ledger_with_refused_orders_is_stopped_in_words(
+def test_a_strategy_that_floods_the_ledger_is_stopped_and_told_what_refused_it_and_what_to_set(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engine, "MOST_ORDERS", 1_000)
+    monkeypatch.setattr(flood, "MOST_ORDERS", 1_000)
     tape = tape_of_bars(walking_bars(3_000, 4), instrument(Market.SPOT))
-    refusing = GateLimits(1.0, 1.0, 0.03, 0.25, 0.2, 1e9, 1e9, 1e9)
-    with pytest.raises(StrategyError, match=r"made [\d,]+ orders by .*Z, [\d,]+ of them refused") as flood:
+    refusing = GateLimits(1e9, 1.0, 0.03, 0.25, 0.2, 1e9, 1e9, 1e9)
+    said = r"made [\d,]+ orders by .*Z, [\d,]+ of them refused by the gate \(most by PT-07, worst-case pos"
+    with pytest.raises(StrategyError, match=said) as told:
         played("market-making", tape, limits=refusing)
-    assert "quote less often" in str(flood.value)
+    assert "looks 200 times a bar" in str(told.value)
+    assert "on bars of 1m set requote_ms=60000 or more" in str(told.value)
+    monkeypatch.setitem(PARAMS, "market-making", {**PARAMS["market-making"], "requote_ms": 60_000})
+    assert played("market-making", tape, limits=refusing).statistics.orders < 6_000, "it did as it was told"
