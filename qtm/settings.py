@@ -89,6 +89,20 @@ class RiskSettings(_Section):
     """Limit file (desks, traders, tighter limits) of stream, ticket and report, unless they are given one."""
 
 
+class LimitedSettings(_Section):
+    """Caps of a strategy at LIVE_LIMITED (TD-07); values in the account's quote currency, days by the clock.
+
+    A grant keeps the caps it was made under: these tighten a running grant and never loosen it. With fewer
+    than 20 days no strategy reaches LIVE.
+    """
+
+    max_instruments: int = Field(default=1, ge=1)
+    max_order_value: Decimal = Field(default=Decimal(100), gt=0, allow_inf_nan=False)
+    max_position_value: Decimal = Field(default=Decimal(200), gt=0, allow_inf_nan=False)
+    max_orders_per_day: int = Field(default=10, ge=1)
+    max_days: int = Field(default=30, ge=1, le=366)
+
+
 class ControlSettings(_Section):
     """Who may promote a strategy; empty lists mean nobody may."""
 
@@ -98,6 +112,7 @@ class ControlSettings(_Section):
     """Days after which a promotion expires."""
     dossiers: Path | None = None
     """Folder of the strategies' dossiers; none means `<home>/dossiers`."""
+    limited: LimitedSettings = LimitedSettings()
 
 
 class LiveSettings(_Section):

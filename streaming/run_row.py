@@ -9,6 +9,8 @@ from typing import Any
 from sqlalchemy import insert, select, update
 
 from qtm.execution.journal import Journal
+from qtm.execution.limited_use import LIMITED_RUN, limited_terms
+from qtm.risk.limited import LimitedLive
 from qtm.store.schema import runs
 from qtm.strategies.contract import StepStrategy
 from streaming.config import StreamConfig
@@ -22,14 +24,17 @@ class RunRow:
         self.journal = journal
         self.run = run
 
-    def begin(self, config: StreamConfig, strategy: StepStrategy, now_ms: int) -> None:
+    def begin(
+        self, config: StreamConfig, strategy: StepStrategy, now_ms: int, limited: LimitedLive | None
+    ) -> None:
         """Enter the run, or say that it goes on in this process; it is HALTED until it is armed."""
+        caps = {} if limited is None else {LIMITED_RUN: limited_terms(limited)}
         row = {
             "account": config.account,
             "strategy": strategy.name,
             "strategy_version": strategy.version,
             "symbols": " ".join(config.symbols),
-            "settings": json.dumps(self.run.identity),
+            "settings": json.dumps({**self.run.identity, **caps}),
             "pid": os.getpid(),
             "started_ms": now_ms,
             "heartbeat_ms": self.journal.clock.now_ms(),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtm.clock import SystemClock, iso_utc
 from qtm.control.candidate import candidate_of
+from qtm.control.limited_live import limited_live
 from qtm.control.promotion import Ladder
 from qtm.control.requirements import Rung
 from qtm.errors import VenueError
@@ -26,7 +27,8 @@ from qtm.execution.venue import BinanceSpot
 from qtm.market.instruments import Instrument, Market
 from qtm.market.lake import Lake
 from qtm.risk.gate import PAPER, STATE_NAMES, Gate
-from qtm.risk.limits import load_limits
+from qtm.risk.limited import LimitedLive
+from qtm.risk.limits import capped, load_limits
 from qtm.risk.sizing_rules import sizer_of
 from qtm.settings import Settings
 from qtm.store.database import open_database
@@ -86,18 +88,19 @@ class Session:
 
     async def _open(self) -> None:
         config = self.config
-        self._require_promotion()
+        limited = self._require_promotion()
         self.instruments = {one.symbol: one for one in await self.venue.instruments(config.symbols)}
         risk = self.settings.risk
-        self.limits = tree = load_limits(
-            risk, self.instruments.values(), path=config.limits_file or risk.limits_file
-        )
+        tree = load_limits(risk, self.instruments.values(), path=config.limits_file or risk.limits_file)
+        if limited is not None:
+            tree = capped(tree, limited.scope)
+        self.limits = tree
         now_ms = await self.time.market_now_ms()
         await self.time.refuse_another_time(now_ms)
         self.run = Run.load(config, self.strategy.version) or await self._new_run(now_ms)
         self.plans = {symbol: self._plan(one) for symbol, one in self.instruments.items()}
         self._row = RunRow(self.journal, self.run)
-        self._row.begin(config, self.strategy, now_ms)
+        self._row.begin(config, self.strategy, now_ms, limited)
         fresh_for = config.interval.ms
         sender = Sender(
             self.journal, self.venue, self.clock, lambda intent: now_ms - intent.decided_ms <= fresh_for
@@ -110,11 +113,12 @@ class Session:
         lake = Lake.from_settings(self.settings)
         self.watch = None if terms is None else ModelWatch(lake, tree, terms)
         tail = None if self.watch is None else self.watch.tail_limit(now_ms)
-        self.gate = Gate(tree, self.instruments.values(), exposure, tail, venue=config.venue)
+        self.gate = Gate(tree, self.instruments.values(), exposure, tail, venue=config.venue, limited=limited)
         for left in self.journal.open_orders():  # they rest at the venue
             filled = sum((fill.qty for fill in self.journal.fills(left.intent.client_order_id)), Decimal(0))
             self.gate.restore(replace(left.intent, qty=left.intent.qty - filled), now_ms)
         self.door = Door(self.gate, self.journal, self.run.run_id)
+        self.door.stop_after_last_day(now_ms)
         if any(latch.scope == "firm" for latch in self.gate.latches):
             raise VenueError(
                 "a kill is in force for this account",
@@ -140,17 +144,23 @@ class Session:
         if change is not None:
             log.warning("%s since %s: %s", STATE_NAMES[change.after], iso_utc(change.at_ms), change.reason)
 
-    def _require_promotion(self) -> None:
+    def _require_promotion(self) -> LimitedLive | None:
         """Anywhere but on paper, every symbol's candidate must stand on a live rung today (TD-02).
+
+        Returns
+        -------
+        LimitedLive or None
+            The caps of the run (TD-07); none on paper, and none when every candidate stands at LIVE.
 
         Raises
         ------
         RiskError
-            Naming the first that does not.
+            Naming the first that does not, or that there are more symbols than the caps allow.
         """
         if self.config.venue == PAPER:
-            return
+            return None
         have = self.settings
+        standings = {}
         ladder = Ladder(self.journal.database, have.control, have.dossiers_dir, self.clock)
         for symbol in self.config.symbols:
             candidate = candidate_of(
@@ -161,8 +171,9 @@ class Session:
                 interval=self.config.interval.value,
                 settings=self.settings,
             )
-            standing = ladder.require(candidate, Rung.LIVE_LIMITED)
+            standings[symbol] = standing = ladder.require(candidate, Rung.LIVE_LIMITED)
             log.info("%s %s stands at %s", self.strategy.name, symbol, standing.rung)
+        return limited_live(self.strategy.name, standings, have.control.limited)
 
     async def _new_run(self, now_ms: int) -> Run:
         step = self.config.interval.ms

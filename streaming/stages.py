@@ -93,6 +93,7 @@ class GateStage:
         if isinstance(message, BarMessage):
             self.market_ms = message.now_ms
             self.session.keep_up_with_models(message.now_ms)
+            self.door.stop_after_last_day(message.now_ms)
             halted = self.door.on_price(message.symbol, message.close, message.bar.close_time_ms)
             if message.signal is not None:
                 self.session.counts["signals"] += message.signal.target == message.signal.target
@@ -106,6 +107,7 @@ class GateStage:
                 self._tell(message, applied.status)
         elif isinstance(message, TickMessage):
             self.door.refresh_latches()
+            self.door.stop_after_last_day(message.now_ms)
             self.session.keep_up_with_models(message.now_ms)
             self.session.heartbeat()
             return Handled(message)

@@ -71,7 +71,8 @@ def dossier(
     from qtm.store.database import open_database
 
     loaded, candidate = candidate_named(strategy, symbols, interval, market, parameter)
-    known = on_record(loaded, candidate, ladder(None), open_database(config.database), _limits(config))
+    database, caps = open_database(config.database), config.control.limited
+    known = on_record(loaded, candidate, ladder(None), database, _limits(config), caps)
     written = find_dossier(config.dossiers_dir, loaded.name)
     document = dossier_document(written, known)
     if output is not None:

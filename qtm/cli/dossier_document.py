@@ -101,10 +101,14 @@ def _limits(known: OnRecord) -> Section:
         for name, one in found.items()
         if name != "version"
     ]
+    caps = [(name, str(value)) for name, value in known.caps]
     versions = sorted({found.version for found in known.limits.values()})
     return Section(
         "Limits in force",
-        [table(("Symbol", "Limit", "Value", "Set by"), rows, text_columns=4)],
+        [
+            table(("Symbol", "Limit", "Value", "Set by"), rows, text_columns=4),
+            table(("Cap at LIVE_LIMITED (TD-07)", ""), caps),
+        ],
         f"Limits {', '.join(versions)}",
     )
 

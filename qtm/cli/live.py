@@ -174,6 +174,8 @@ def _print_status(content: dict[str, Any]) -> None:
             run["heartbeat"],
         )
     console.print(table)
+    for limited in content["limited"]:
+        console.print(_caps(limited))
     counts = ", ".join(f"{name} {count}" for name, count in content["orders"].items()) or "none"
     gate = content["gate"]
     by_control = ", ".join(f"{name} {count}" for name, count in gate["by_control"].items())
@@ -186,6 +188,16 @@ def _print_status(content: dict[str, Any]) -> None:
         )
     for symbol, traded in content["traded"].items():
         console.print(f"{symbol}: net {traded['net_qty']} over {traded['fills']} fills")
+
+
+def _caps(limited: dict[str, Any]) -> Table:
+    """Used and allowed of a run at LIVE_LIMITED."""
+    title = f"{limited['strategy']} at LIVE_LIMITED until {limited['until']}"
+    table = Table("cap (TD-07)", "used", "allowed", title=title)
+    for name, use in limited.items():
+        if isinstance(use, dict):
+            table.add_row(name, use["used"], use["allowed"])
+    return table
 
 
 def _levels(order: dict[str, Any]) -> str:

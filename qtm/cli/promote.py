@@ -138,5 +138,8 @@ def _print_pack(pack: Pack) -> None:
         mark = "[green]met[/green]" if one.met else "[red]not met[/red]"
         table.add_row(one.name, mark, one.observed, "" if one.met else one.remedy)
     console.print(table)
+    if pack.caps is not None:
+        caps = ", ".join(f"{name} {value}" for name, value in pack.caps)
+        console.print(f"Would trade under the caps of TD-07, one venue: {caps}")
     words = "nothing is missing: grant it with --to" if pack.complete else "refused until all of it is met"
     console.print(f"{pack.to}: {words}")

@@ -17,7 +17,9 @@ from qtm.clock import iso_utc
 from qtm.control.candidate import Candidate
 from qtm.control.promotion import Ladder, Standing
 from qtm.control.run_rows import runs_of
+from qtm.risk.limited import tighter
 from qtm.risk.limits import EffectiveLimits, LimitTree
+from qtm.settings import LimitedSettings
 from qtm.store.database import Database
 from qtm.store.schema import kills
 from qtm.strategies.registry import Strategy
@@ -31,6 +33,8 @@ class OnRecord:
     ----------
     limits
         The limits in force for the strategy, by symbol.
+    caps
+        What it trades, or would trade, under at LIVE_LIMITED (TD-07).
     grants
         Every promotion ever granted to exactly this candidate, oldest first, with its waiver.
     runs
@@ -43,6 +47,7 @@ class OnRecord:
     candidate: Candidate
     standing: Standing
     limits: Mapping[str, EffectiveLimits]
+    caps: LimitedSettings
     proof: Proof
     verdict: Verdict | None
     grants: tuple[dict[str, Any], ...]
@@ -61,6 +66,7 @@ class OnRecord:
             "expires": None if standing.expires_ms is None else iso_utc(standing.expires_ms),
             "granted_dossier": standing.dossier,
             "limits": {symbol: _limits(found) for symbol, found in self.limits.items()},
+            "caps": self.caps.model_dump(mode="json"),
             "proofs": [dataclasses.asdict(one) for one in self.proof.findings],
             "verdict": None if self.verdict is None else self.verdict.as_dict(),
             "promotions": list(self.grants),
@@ -70,15 +76,26 @@ class OnRecord:
 
 
 def on_record(
-    strategy: Strategy, candidate: Candidate, ladder: Ladder, database: Database, limits: LimitTree
+    strategy: Strategy,
+    candidate: Candidate,
+    ladder: Ladder,
+    database: Database,
+    limits: LimitTree,
+    caps: LimitedSettings,
 ) -> OnRecord:
     """Pull a candidate's records together; the look-ahead proofs are run now.
+
+    Parameters
+    ----------
+    limits, caps
+        Those of the settings; a grant of LIVE_LIMITED may hold tighter caps, which are then in force.
 
     Raises
     ------
     StoreError
         When the record of promotions was altered.
     """
+    standing = ladder.standing(candidate)
     symbols = [name.rpartition(":")[2] for name in candidate.symbol.split("+")]
     with database.read() as connection:
         runs = tuple(_run(row) for row in runs_of(strategy, candidate, connection))
@@ -86,8 +103,9 @@ def on_record(
     return OnRecord(
         strategy=strategy,
         candidate=candidate,
-        standing=ladder.standing(candidate),
+        standing=standing,
         limits={symbol: limits.effective(strategy.name, symbol) for symbol in symbols},
+        caps=caps if standing.caps is None else tighter(caps, standing.caps),
         proof=prove(strategy, dict(candidate.params)),
         verdict=ladder.newest_verdict(candidate),
         grants=tuple(_grant(record) for record in ladder.history(candidate)),

@@ -25,7 +25,7 @@ from qtm.control.dossier import DossierFile, find_dossier
 from qtm.control.requirements import Evidence, Requirement, Rung, Waiver, requirements_of
 from qtm.errors import RiskError, StoreError
 from qtm.execution.chain import GENESIS, canonical, chained, first_break
-from qtm.settings import ControlSettings
+from qtm.settings import ControlSettings, LimitedSettings
 from qtm.store.database import Database
 from qtm.store.schema import examinations, promotions
 from qtm.strategies.registry import Strategy
@@ -37,7 +37,8 @@ _DAY_MS = 86_400_000
 class Standing:
     """Where a candidate stands today; `expires_ms` and `since_ms` are None at RESEARCH.
 
-    `dossier` is the SHA-256 of the dossier the grant was made on; None below LIVE_LIMITED.
+    `dossier` is the SHA-256 of the dossier the grant was made on; None below LIVE_LIMITED. `caps` are those a
+    grant of LIVE_LIMITED was made under; None at any other rung.
     """
 
     rung: Rung
@@ -45,11 +46,15 @@ class Standing:
     expires_ms: int | None = None
     waiver: Waiver | None = None
     dossier: str | None = None
+    caps: LimitedSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """The evidence pack for one step: where the candidate stands, and what the next rung asks for."""
+    """The evidence pack for one step: where the candidate stands, and what the next rung asks for.
+
+    `caps` are what it would trade under at LIVE_LIMITED; None towards any other rung.
+    """
 
     candidate: Candidate
     standing: Standing
@@ -58,6 +63,7 @@ class Pack:
     verdict: Verdict | None
     data_version: int | None
     dossier: DossierFile
+    caps: LimitedSettings | None
 
     @property
     def complete(self) -> bool:
@@ -77,6 +83,7 @@ class Pack:
             "verdict": None if self.verdict is None else self.verdict.as_dict(),
             "data_version": self.data_version,
             "dossier": self.dossier.as_dict(),
+            "caps": None if self.caps is None else self.caps.model_dump(mode="json"),
         }
 
 
@@ -222,7 +229,13 @@ class Ladder:
             strategy, candidate, proof, verdict, waiver or standing.waiver, days, dossier, standing.dossier
         )
         asked = requirements_of(to, evidence, connection)
-        return Pack(candidate, standing, to, asked, verdict, data_version, dossier)
+        caps = self._rules.limited if to is Rung.LIVE_LIMITED else None
+        return Pack(candidate, standing, to, asked, verdict, data_version, dossier, caps)
+
+    def _days_of(self, pack: Pack) -> int:
+        """How long a grant lasts: limited live trading no longer than its days."""
+        days = self._rules.promotion_days
+        return days if pack.caps is None else min(days, pack.caps.max_days)
 
     def _standing(self, candidate: Candidate, connection: Connection) -> Standing:
         now_ms = self._clock.now_ms()
@@ -290,7 +303,7 @@ class Ladder:
             "strategy": candidate.strategy,
             "rung": str(pack.to),
             "granted_ms": now_ms,
-            "expires_ms": now_ms + self._rules.promotion_days * _DAY_MS,
+            "expires_ms": now_ms + self._days_of(pack) * _DAY_MS,
         }
         record = canonical(
             {
@@ -318,18 +331,20 @@ class Ladder:
 
 def _live_terms(pack: Pack) -> dict[str, Any]:
     """What a grant of live trading is made on besides the evidence."""
-    return {"dossier": {"sha256": pack.dossier.digest, "text": pack.dossier.text}}
+    dossier = {"sha256": pack.dossier.digest, "text": pack.dossier.text}
+    return {"dossier": dossier, "caps": None if pack.caps is None else pack.caps.model_dump(mode="json")}
 
 
 def _standing_of(row: Any) -> Standing:
     record = json.loads(row.record)
-    dossier = record.get("dossier")
+    dossier, caps = record.get("dossier"), record.get("caps")
     return Standing(
         Rung(row.rung),
         row.granted_ms,
         row.expires_ms,
         _waiver(record["waiver"]),
         None if dossier is None else dossier["sha256"],
+        None if caps is None else LimitedSettings.model_validate(caps),
     )
 
 

@@ -6,19 +6,28 @@ neither judges nor sends twice.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from qtm.execution.journal import Applied, Journal
+from qtm.execution.limited_use import orders_of_day
 from qtm.execution.marks import load_marks, save_marks
 from qtm.execution.updates import OrderUpdate
 from qtm.risk.decisions import ApprovedOrder, Refused
 from qtm.risk.gate import Gate, Latch, StateChange
+from qtm.risk.limited import CONTROL as LIMITED
 from qtm.trading.orders import OrderIntent
 
 MARK_EVERY_MS = 1000
+
+_STOPPING = frozenset({"PT-06", LIMITED})
+"""Controls whose breach locks the strategy."""
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +74,12 @@ class Door:
             return DecidedBefore(intent, approved=known[0])
         self.gate.latch([*self._stored_latches, *self.journal.latches.on_file()])
         self._keep_marks(now_ms)
+        self._count_orders(intent)
         outcome = self.gate.check(intent, now_ms, inputs)
         self._decided.add(intent.client_order_id)
         may_go = self.journal.record(outcome, self.run_id, sending=True)
-        if "PT-06" in outcome.decision.breached:
-            self._lock(intent, outcome.decision.reason)
+        if not _STOPPING.isdisjoint(outcome.decision.breached):
+            self._lock(intent.strategy, outcome.decision.reason)
         if isinstance(outcome, ApprovedOrder) and not may_go:
             return DecidedBefore(intent, approved=True)
         return outcome
@@ -108,12 +118,38 @@ class Door:
             save_marks(self.journal, self.gate.exposure, ts_ms)
             self._marked = marks
 
-    def _lock(self, intent: OrderIntent, reason: str) -> None:
-        """A strategy that repeats itself too fast stays locked over restarts, until a person releases it."""
-        locked = Latch("strategy", intent.strategy)
+    def stop_after_last_day(self, now_ms: int) -> None:
+        """Lock a strategy whose days of limited live trading are over, whether it wants to trade or not."""
+        limited = self.gate.limited
+        if limited is None:
+            return
+        found = limited.days(now_ms)
+        if not found.passed:
+            self._lock(limited.strategy, str(found))
+
+    def _count_orders(self, intent: OrderIntent) -> None:
+        """Tell the gate what limited live trading has used up, from the journal: it survives any restart."""
+        limited = self.gate.limited
+        if limited is None:
+            return
+        with self.journal.database.read() as connection:
+            limited.orders_today = orders_of_day(
+                connection, self.journal.account, limited.strategy, intent.decided_ms
+            )
+
+    def _lock(self, strategy: str, reason: str) -> None:
+        """A strategy that went too far stays locked over restarts, until a person releases it.
+
+        Nothing is cancelled: a stop that rests at the venue goes on guarding the position.
+        """
+        locked = Latch("strategy", strategy)
+        if locked in self.gate.latches:
+            return
         latches = self.journal.latches
         latches.hold(locked, actor="risk gate", reason=reason)
         latches.record(locked, actor="risk gate", reason=reason, latched_ns=self.journal.clock.now_ns())
+        self.gate.latch([*self.gate.latches, locked])
+        log.critical("%s is locked: %s", strategy, reason)
 
     def refresh_latches(self) -> None:
         """Take the kills in force from the store and its files."""

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, func, select
 
 from qtm.clock import Clock, iso_utc
 from qtm.execution.journal import Journal
+from qtm.execution.limited_use import limited_use
 from qtm.store.schema import decisions, equity_marks, fills, kills, orders, runs
 from qtm.trading.orders import OrderStatus
 
@@ -18,7 +19,7 @@ SILENT_AFTER_MS = 5000
 
 
 def account_status(journal: Journal, clock: Clock) -> dict[str, Any]:
-    """Runs, kills in force, order and gate counters, net traded quantities and what is still open."""
+    """Runs, kills in force, used caps, order and gate counters, net traded quantities, what is still open."""
     account = journal.account
     with journal.database.read() as connection:
         return {
@@ -28,6 +29,7 @@ def account_status(journal: Journal, clock: Clock) -> dict[str, Any]:
             "kills": _kills(connection, journal),
             "orders": _counts(connection, account),
             "gate": _gate(connection, account),
+            "limited": limited_use(connection, account, clock.now_ms()),
             "open_orders": _open_orders(connection, account),
             "traded": _traded(connection, account),
             "equity": _equity(connection, account),

@@ -17,6 +17,7 @@ from qtm.market.instruments import Instrument
 from qtm.risk.decisions import ApprovedOrder, Decision, Finding, Refused
 from qtm.risk.exposure import UNKNOWN, Exposure
 from qtm.risk.limit_file import Firm
+from qtm.risk.limited import LimitedLive
 from qtm.risk.limits import EffectiveLimits, LimitTree
 from qtm.risk.rules import (
     ACTIVE,
@@ -97,6 +98,9 @@ class Gate:
         The CVaR budget of the account, if it has one.
     venue
         Where the orders go; anything but `paper` needs a sign-off in the limit file.
+    limited
+        The caps of limited live trading, if the strategy stands there; their order and position value are
+        part of the `tree`.
     """
 
     def __init__(
@@ -107,11 +111,13 @@ class Gate:
         tail: TailLimit | None = None,
         *,
         venue: str = PAPER,
+        limited: LimitedLive | None = None,
     ) -> None:
         self.tree = tree
         self.venue = venue
         self.exposure = exposure
         self.tail = tail
+        self.limited = limited
         self.state = HALTED
         self.latches: frozenset[Latch] = frozenset()
         self._instruments = {one.symbol: one for one in instruments}
@@ -145,6 +151,7 @@ class Gate:
                 *self._numeric(intent, view, limits),
                 *self._formal(intent, view, now_ms),
                 *self._tail(intent, view, now_ms),
+                *(() if self.limited is None else self.limited.findings(intent, now_ms)),
             )
             approved = all(finding.passed for finding in findings)
             mark = self.exposure.marks.get(intent.symbol)

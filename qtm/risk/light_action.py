@@ -41,7 +41,8 @@ def tightened(tree: LimitTree, multiplier: Decimal) -> LimitTree:
             "instrument": _all_scaled(file.instrument, multiplier),
         }
     )
-    return LimitTree(changed, f"{tree.version}x{multiplier}")
+    cap = None if tree.cap is None else _scaled(tree.cap, multiplier)
+    return LimitTree(changed, f"{tree.version}x{multiplier}", cap)
 
 
 def obey(gate: Gate, limits: LimitTree, action: ModelAction, at_ms: int) -> StateChange | None:

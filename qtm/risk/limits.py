@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 MISSING = Decimal("NaN")
 """Stands for a limit nobody set; every comparison with it refuses."""
 
+CAP = "LIVE_LIMITED (TD-07)"
+"""The scope of the caps that a strategy in limited live trading has."""
+
 LIMIT_NAMES = (
     "max_order_value",
     "max_position_value",
@@ -54,10 +57,14 @@ class EffectiveLimits:
 
 @dataclass(frozen=True)
 class LimitTree:
-    """All scopes of one firm, validated; `version` names number and content."""
+    """All scopes of one firm, validated; `version` names number and content.
+
+    `cap` is the innermost scope of every order under this tree, where there is one: see `capped`.
+    """
 
     file: LimitFile
     version: str
+    cap: Scope | None = None
     _cache: dict[tuple[str, str], EffectiveLimits] = field(default_factory=dict, repr=False, compare=False)
 
     def effective(self, strategy: str, symbol: str) -> EffectiveLimits:
@@ -127,6 +134,8 @@ class LimitTree:
             yield f"strategy {strategy}", self.file.strategy[strategy]
         if symbol in self.file.instrument:
             yield f"instrument {symbol}", self.file.instrument[symbol]
+        if self.cap is not None:
+            yield CAP, self.cap
 
 
 def load_limits(
@@ -174,6 +183,12 @@ def load_limits(
     _check_tree(file, where)
     digest = hashlib.sha256(file.model_dump_json().encode()).hexdigest()[:8]
     return LimitTree(file, f"{file.version}-{digest}")
+
+
+def capped(tree: LimitTree, cap: Scope) -> LimitTree:
+    """The same tree with a cap on every order: wherever a scope sets a tighter limit, that one holds."""
+    digest = hashlib.sha256(cap.model_dump_json().encode()).hexdigest()[:8]
+    return LimitTree(tree.file, f"{tree.version}+limited-{digest}", cap)
 
 
 def _refuse_looser(outer: Scope, inner: Scope, name: str, where: str) -> None:

@@ -56,6 +56,7 @@ CONTROL_NAMES: dict[str, str] = {
     "PT-15": "eligibility",
     "PT-16": "order type",
     "PT-17": "venue filters",
+    "TD-07": "cap of LIVE_LIMITED",
 }
 """What each control is called; those without a bit are checked by the live gate only."""
 

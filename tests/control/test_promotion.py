@@ -1,7 +1,6 @@
 """The ladder refuses what is unproven, unauthorised, expired, changed or tampered with, and says why."""
 
 import dataclasses
-import functools
 import hashlib
 import json
 from types import SimpleNamespace
@@ -10,11 +9,9 @@ import pytest
 from sqlalchemy import insert, update
 
 from qtm.backtest.look_ahead import Finding, Proof
-from qtm.backtest.overfitting.verdict import BOUNDS, Control, Gate, Subject, Verdict
-from qtm.backtest.proofs import prove
+from qtm.backtest.overfitting.verdict import Control
 from qtm.backtest.registry import DAILY_SHARPE, Trial, TrialRegistry
 from qtm.clock import ManualClock
-from qtm.control import promotion
 from qtm.control.candidate import candidate_of, config_digest, place_of
 from qtm.control.dossier import find_dossier
 from qtm.control.promotion import Ladder
@@ -30,25 +27,15 @@ from qtm.control.requirements import (
 )
 from qtm.errors import ConfigError, RiskError, StoreError
 from qtm.market.instruments import Market
-from qtm.settings import ControlSettings, RiskSettings, Settings
+from qtm.settings import ControlSettings, LimitedSettings, RiskSettings, Settings
 from qtm.store.database import open_database
 from qtm.store.schema import kills, promotions, runs
 from qtm.strategies.registry import load_strategy
-from tests.control.support import FILLED, fill_in
+from tests.control.support import DAY_MS, FILLED, fill_in, prove_once, run_row, verdict_on
 
 TREND = load_strategy("trend")
 PARAMS = TREND.params({"fast": 3, "slow": 20})
-DAY_MS = 86_400_000
 RULES = ControlSettings(authorisers=("bob", "ann"), risk_officers=("rita",), promotion_days=60)
-GOOD = {
-    Control.DEFLATED_SHARPE: 0.99,
-    Control.OVERFITTING: 0.05,
-    Control.SUPERIOR_ABILITY: 0.01,
-    Control.DOUBLED_COSTS: 0.3,
-    Control.NEIGHBOURS_EARN: 1.0,
-    Control.NEIGHBOURS_KEEP: 0.9,
-    Control.STRESS: 0.1,
-}
 
 
 def candidate(**changes):
@@ -57,32 +44,13 @@ def candidate(**changes):
 
 
 def verdict(**changes):
-    values = GOOD | {Control(name): value for name, value in changes.items()}
-    subject = Subject(
-        "spot",
-        "BTCUSDT",
-        ("BTCUSDT",),
-        "1h",
-        0,
-        DAY_MS,
-        7,
-        "trend",
-        TREND.version,
-        dict(PARAMS._asdict()),
-        100,
-    )
-    return Verdict(subject, tuple(Gate(c, values[c], BOUNDS[c], "words") for c in Control))
-
-
-@functools.cache
-def proof_of_trend(params):
-    return prove(TREND, dict(params))
+    return verdict_on(candidate(), **changes)
 
 
 @pytest.fixture
 def desk(tmp_path, monkeypatch):
-    """A ladder on a database of its own; the proofs, equal in every test, are run once."""
-    monkeypatch.setattr(promotion, "prove", lambda _, params: proof_of_trend(tuple(params.items())))
+    """A ladder on a database of its own."""
+    prove_once(monkeypatch)
     clock = ManualClock(1_700_000_000_000)
     database = open_database(f"sqlite:///{tmp_path / 'qtm.db'}")
     dossiers = tmp_path / "dossiers"
@@ -96,14 +64,7 @@ def climb(desk, to, **settings):
 
 
 def add_run(desk, number, days=0.0, bars=0, **changes):
-    start = desk.clock.now_ms()
-    identity = {"params": {"fast": "3", "slow": "20"}, "interval": "1h", "symbols": ["BTCUSDT"]}
-    row = {
-        "run_id": str(number), "account": "paper", "strategy": "trend", "strategy_version": TREND.version,
-        "symbols": "BTCUSDT", "settings": json.dumps(identity), "pid": 1, "started_ms": start,
-        "heartbeat_ms": start, "ended_ms": start + int(days * DAY_MS), "state": "STOPPED",
-        "summary": json.dumps({"bars": bars}),
-    }  # fmt: skip
+    row = run_row(candidate(), str(number), desk.clock.now_ms(), days=days, bars=bars)
     with desk.database.write() as connection:
         connection.execute(insert(runs).values(row | changes))
 
@@ -448,3 +409,19 @@ def test_a_dossier_changed_after_the_grant_keeps_the_rung_shows_in_the_pack_and_
         climb(desk, Rung.LIVE)
     file.write_text(FILLED.replace("the desk head", "somebody else"))
     assert climb(desk, Rung.LIVE).dossier == hashlib.sha256(file.read_bytes()).hexdigest() != standing.dossier
+
+
+def test_a_grant_of_limited_live_keeps_its_caps_and_ends_with_its_days(desk):
+    pack = desk.ladder.pack(TREND, candidate())
+    assert pack.caps is None
+    at_paper(desk)
+    assert desk.ladder.pack(TREND, candidate()).caps == RULES.limited
+    standing = climb(desk, Rung.LIVE_LIMITED)
+    assert standing.caps == RULES.limited
+    assert standing.expires_ms - standing.since_ms == RULES.limited.max_days * DAY_MS < 60 * DAY_MS
+    looser = RULES.model_copy(update={"limited": LimitedSettings(max_order_value=10**6)})
+    afterwards = Ladder(desk.database, looser, desk.dossiers, desk.clock)
+    assert afterwards.standing(candidate()).caps == RULES.limited
+    desk.clock.set_ms(standing.expires_ms)
+    assert desk.ladder.standing(candidate()).rung is Rung.PAPER
+    assert climb(desk, Rung.LIVE_LIMITED).since_ms == standing.expires_ms

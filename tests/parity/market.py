@@ -33,10 +33,12 @@ def instrument(symbol: str) -> Instrument:
     return next(one for one in synthetic_instruments() if one.symbol == symbol)
 
 
-def minute_bars(symbol: str, count: int, *, history: int = 0, seed: int = 11) -> BarSeries:
-    """`count` bars from `START_MS` on, after `history` bars before it."""
-    start = START_MS - history * MINUTE_MS
-    frame = synthetic_bars(symbol, Interval.M1, start, START_MS + count * MINUTE_MS, seed)
+def minute_bars(
+    symbol: str, count: int, *, history: int = 0, seed: int = 11, start_ms: int = START_MS
+) -> BarSeries:
+    """`count` bars from `start_ms` on, after `history` bars before it."""
+    start = start_ms - history * MINUTE_MS
+    frame = synthetic_bars(symbol, Interval.M1, start, start_ms + count * MINUTE_MS, seed)
     return BarSeries.from_frame(frame, symbol, Interval.M1)
 
 
@@ -61,8 +63,10 @@ class Execution(NamedTuple):
 class Exchange:
     """The paper exchange serving `bars` in step mode, until the block ends."""
 
-    def __init__(self, bars: list[BarSeries], *, cash: str = "100000", speed: float = STEP) -> None:
-        series = [ReplayBars.from_series(instrument(one.symbol), one, start_ms=START_MS) for one in bars]
+    def __init__(
+        self, bars: list[BarSeries], *, cash: str = "100000", speed: float = STEP, start_ms: int = START_MS
+    ) -> None:
+        series = [ReplayBars.from_series(instrument(one.symbol), one, start_ms=start_ms) for one in bars]
         self.loop = asyncio.new_event_loop()
         self.account = AccountSpec("paper", "paper-key", "paper-secret", {"USDT": cash})
         self.replay = BarReplay(series, costs=SPOT_COSTS, speed=speed)
