@@ -4,7 +4,7 @@ Every combination tried is counted in the trial registry of the operational stor
 wherever: the Sharpe ratio is deflated by the number of all of them.
 """
 
-import dataclasses
+import math
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -18,8 +18,10 @@ from assets.research_plots import sharpe_plot, walk_plot
 from assets.resources import MarketLake, OperationalStore, ReportFolder
 from qtm.clock import iso_utc
 from qtm.errors import RiskError
+from qtm.reports.formats import money, percent
 
 if TYPE_CHECKING:
+    from qtm.backtest.overfitting.stress_replay import StressReplay
     from qtm.backtest.overfitting.walk_forward import Step
 
 
@@ -97,7 +99,7 @@ def overfitting(
             "trials counted": verdict.subject.trials,
             "gates": table(gates),
             "trials": sharpe_plot(found),
-            "stress events": table([dataclasses.asdict(event) for event in found.measured.stress]),
+            "stress events": table([_stress_row(event) for event in found.measured.stress]),
             "could not be measured": table(
                 [{"test": name, "why": why} for name, why in found.measured.unmeasured.items()]
             ),
@@ -170,7 +172,13 @@ def walk_forward(
             "report": page_path(path),
             "return out of sample %": round(100 * (float(walked.equity[-1]) / walked.cash - 1), 3),
             "Sharpe out of sample": figure(sharpe_ratio(walked.returns)),
-            "efficiency": figure(walked.efficiency),
+            "efficiency": "not measurable: the choices had promised no profit"
+            if math.isnan(walked.efficiency)
+            else figure(walked.efficiency),
+            "ran on": f"{place} {interval}, traded {iso_utc(walked.steps[0].train_to_ms)[:10]} to "
+            f"{iso_utc(walked.steps[-1].test_to_ms)[:10]}",
+            "windows": f"{config.train_days} days to choose on, {config.test_days} to trade"
+            + (", all days so far to choose on" if config.anchored else ""),
             "refits": len(walked.steps),
             "different choices": walked.choices,
             "equity": walk_plot(walked, strategy.name),
@@ -179,6 +187,17 @@ def walk_forward(
             "strategy version": strategy.version,
         },
     )
+
+
+def _stress_row(event: "StressReplay") -> dict[str, object]:
+    return {
+        "event": event.name,
+        "days": f"{event.first_day} to {event.last_day}",
+        "strategy": percent(event.strategy_return, signed=True),
+        "market": percent(event.market_return, signed=True),
+        "worst fall": percent(event.worst_fall),
+        "lowest equity": money(event.worst_equity),
+    }
 
 
 def _step_row(step: "Step") -> dict[str, object]:

@@ -19,9 +19,13 @@ from assets.research_plots import daily_returns_plot, equity_plot, sweep_plot
 from assets.resources import MarketLake, OperationalStore, ReportFolder
 from qtm.clock import iso_utc
 from qtm.errors import DataError
+from qtm.reports.formats import statistic
+from qtm.risk.rules import CONTROL_NAMES
 
 if TYPE_CHECKING:
+    from qtm.backtest.account.result import AccountLineage
     from qtm.backtest.conditions.contract import Result
+    from qtm.backtest.engine import Lineage
     from qtm.research import ResearchRun
 
 GROUP = "research"
@@ -76,12 +80,14 @@ def backtest(
             **({} if stopped is None else {"Sharpe while it traded": figure(stopped.sharpe)}),
             "max drawdown %": round(100 * figures.max_drawdown, 3),
             "CVaR 95 % a day, %": figure(100 * figures.cvar_95),
-            "ran on": f"{made_from.symbol} {made_from.interval}, {iso_utc(made_from.first_ms)[:10]} to "
-            f"{iso_utc(made_from.last_ms)[:10]}, {made_from.bars:,} bars",
+            "ran on": _ran_on(made_from),
             "equity": equity_plot(result),
             "daily returns": daily_returns_plot(result),
             "figures": table(
-                [{"figure": k.replace("_", " "), "value": v} for k, v in figures.as_dict().items()]
+                [
+                    {"figure": name.replace("_", " "), "value": statistic(name, value)}
+                    for name, value in figures.as_dict().items()
+                ]
             ),
             "by symbol": _by_symbol(result),
             "orders by state": _orders_by_state(result),
@@ -119,23 +125,36 @@ def tear_sheet(
     from qtm.clock import SystemClock
     from qtm.reports.page import render_page, write_report
     from qtm.reports.pdf import write_pdf
-    from qtm.research.examined import verdict_on_record
+    from qtm.reports.verdict_section import examined_in_words
+    from qtm.research.examined import others_examined, verdict_on_record
 
     with failures_in_words():
         strategy = strategy_of_partition(context.partition_key)
         run = _run(strategy, _newest_request(context), lake)
         verdict = verdict_on_record(strategy, run.result, store.effective_url)
+        others = [] if verdict else others_examined(strategy, store.effective_url)
         made_from = run.result.lineage
         name = f"{made_from.strategy}-{made_from.symbol}-{made_from.interval}"
-        document = run.document_with(verdict)
+        document = run.document_with(verdict, others)
         page = write_report(reports.path("tear-sheets", f"{name}.html"), render_page(document))
         pdf = reports.path("tear-sheets", f"{name}.pdf")
         write_pdf(pdf, document, made_ms=SystemClock().now_ms())
+    if verdict:
+        luck = verdict.summary
+    elif others:
+        luck = (
+            "these parameters were never examined: materialise `overfitting` with them as `params`; "
+            f"examined were {examined_in_words(others)}"
+        )
+    else:
+        luck = "never examined: materialise `overfitting`"
     return dg.MaterializeResult(
         metadata={
             "tear sheet": page_path(page),
             "PDF": page_path(pdf),
-            "verdict": verdict.summary if verdict else "never examined: materialise `overfitting`",
+            "verdict": luck,
+            "ran on": _ran_on(made_from),
+            "parameters": dg.MetadataValue.json(made_from.params),
             "sections": table([{"section": one.title} for one in document.sections]),
             "equity": equity_plot(run.result),
             "strategy version": made_from.strategy_version,
@@ -225,6 +244,12 @@ def _newest_request(context: dg.AssetExecutionContext) -> dict[str, Any]:
     return request
 
 
+def _ran_on(made_from: "Lineage | AccountLineage") -> str:
+    """`BTCUSDT 1m, 2024-01-01 to 2025-06-30, 787,680 bars`."""
+    days = f"{iso_utc(made_from.first_ms)[:10]} to {iso_utc(made_from.last_ms)[:10]}"
+    return f"{made_from.symbol} {made_from.interval}, {days}, {made_from.bars:,} bars"
+
+
 def _by_symbol(result: "Result") -> dg.MarkdownMetadataValue:
     """What each symbol of an account earned and cost."""
     by_asset = getattr(result, "by_asset", None)
@@ -237,7 +262,13 @@ def _orders_by_state(result: "Result") -> dg.MarkdownMetadataValue:
         result.orders.group_by("status", "control")
         .agg(pl.len().alias("orders"))
         .sort("orders", descending=True)
+        .with_columns(pl.col("control").map_elements(_named, return_dtype=pl.String))
     )
+
+
+def _named(controls: str) -> str:
+    """`PT-03,PT-07` as `PT-03 maximum order value, PT-07 worst-case position`."""
+    return ", ".join(f"{one} {CONTROL_NAMES.get(one, '')}".strip() for one in controls.split(","))
 
 
 def _last_orders(result: "Result") -> pl.DataFrame:

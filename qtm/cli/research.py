@@ -186,8 +186,7 @@ def _print_run(run: ResearchRun, path: Path) -> None:
         console.print(f"refused by the firm's limits: {_refusals(run)}", soft_wrap=True)
     for note in run.result.limit_notes:
         console.print(note, soft_wrap=True)
-    verdict = run.verdict.summary if run.verdict else "never examined: `qtm overfit` does"
-    console.print(f"luck: {verdict}", soft_wrap=True)
+    console.print(f"luck: {_luck(run)}", soft_wrap=True)
     console.print(f"tear sheet: {path}", soft_wrap=True)
 
 
@@ -203,6 +202,17 @@ def _stopped(standstill: Standstill | None) -> list[tuple[str, str]]:
         ("Nothing traded since", standstill.aftermath),
         ("Sharpe while it traded", traded),
     ]
+
+
+def _luck(run: ResearchRun) -> str:
+    """The verdict on record, or what was examined instead."""
+    from qtm.reports.verdict_section import examined_in_words
+
+    if run.verdict:
+        return run.verdict.summary
+    never = "these parameters were never examined" if run.others_examined else "never examined"
+    others = f"; examined were {examined_in_words(run.others_examined)}" if run.others_examined else ""
+    return f"{never}: `qtm overfit` does{others}"
 
 
 def _refusals(run: ResearchRun) -> str:

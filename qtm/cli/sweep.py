@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 
 _SHOWN = ("sharpe", "total_return", "max_drawdown", "trades", "win_rate", "fees")
 """What the terminal shows of a row; `--json` and `--output` have everything."""
-_SHARES = {"total_return", "annual_return", "volatility", "max_drawdown", "exposure", "win_rate"}
-_SUMS = {"final_equity", "fees", "funding"}
-_RATIOS = {"sharpe", "sortino", "calmar", "turnover", "profit_factor"}
 
 
 def register(app: typer.Typer) -> None:
@@ -142,14 +139,9 @@ def _print(found: SweepResult, best: pl.DataFrame, strategy: str, sort: str, pat
 
 
 def _figure(name: str, value: float | None) -> str:
-    from qtm.reports.formats import money, percent, ratio
+    from qtm.backtest.sweep_lane import FIGURES
+    from qtm.reports.formats import statistic
 
-    if value is None:
-        return "-"
-    if name in _SHARES:
-        return percent(value, 1, signed=name.endswith("return"))
-    if name in _SUMS:
-        return money(value)
-    if name in _RATIOS:
-        return ratio(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
+    if name in FIGURES or value is None:
+        return statistic(name, value)
+    return f"{value:,.6g}"

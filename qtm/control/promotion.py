@@ -129,6 +129,19 @@ class Ladder:
         with self._database.read() as connection:
             return self._newest_verdict(candidate, connection)[0]
 
+    def verdicts_on(self, strategy: str) -> list[Verdict]:
+        """The newest verdict on each candidate of a strategy, the newest examination first."""
+        query = (
+            select(examinations.c.candidate, examinations.c.verdict)
+            .where(examinations.c.strategy == strategy)
+            .order_by(examinations.c.examination_id.desc())
+        )
+        newest: dict[str, str] = {}
+        with self._database.read() as connection:
+            for row in connection.execute(query):
+                newest.setdefault(row.candidate, row.verdict)
+        return [verdict_of(json.loads(text)) for text in newest.values()]
+
     def standing(self, candidate: Candidate) -> Standing:
         """The candidate's rung today: its newest grant that has not expired, else RESEARCH.
 

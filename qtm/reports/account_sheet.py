@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 
@@ -45,13 +47,15 @@ from qtm.reports.verdict_section import verdict_section
 LISTED_NOTES = 100
 
 
-def account_sheet_document(result: AccountResult, verdict: Verdict | None = None) -> Document:
-    """The tear sheet before it becomes a page or a PDF; `verdict` is that of an examination, if any."""
+def account_sheet_document(
+    result: AccountResult, verdict: Verdict | None = None, others: Sequence[Verdict] = ()
+) -> Document:
+    """The tear sheet before it becomes a page or a PDF; `verdict` and `others` as in `verdict_section`."""
     made_from, figures = result.lineage, result.statistics
     several = len(made_from.strategies) > 1
     sections = [
         Section("Summary", [_key_figures(result)], _in_words(result)),
-        *([] if several else [verdict_section(verdict)]),
+        *([] if several else [verdict_section(verdict, others)]),
         Section(
             "Equity and drawdown",
             [equity_figure(result)],

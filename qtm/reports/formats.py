@@ -25,6 +25,32 @@ def ratio(value: float, digits: int = 2) -> str:
     return _minus(f"{value:,.{digits}f}") if math.isfinite(value) else MISSING
 
 
+_SHARES = frozenset(
+    (
+        "total_return",
+        "annual_return",
+        "volatility",
+        "max_drawdown",
+        "var_95",
+        "cvar_95",
+        "exposure",
+        "win_rate",
+    )
+)
+_SUMS = frozenset(("final_equity", "fees", "funding", "average_trade"))
+
+
+def statistic(name: str, value: float | None) -> str:
+    """A figure of `qtm.backtest.statistics` by its name: `12.3 %` of shares, `1,234` of sums, else `1.23`."""
+    if value is None:
+        return MISSING
+    if name in _SHARES:
+        return percent(value, 1, signed=name.endswith("return"))
+    if name in _SUMS:
+        return money(value)
+    return f"{value:,}" if isinstance(value, int) else ratio(value)
+
+
 def price(value: float) -> str:
     """A price with up to eight significant decimals and no trailing zeros."""
     if not math.isfinite(value):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -38,8 +39,10 @@ def tear_sheet_page(result: SymbolResult, verdict: Verdict | None = None) -> str
     return render_page(tear_sheet_document(result, verdict))
 
 
-def tear_sheet_document(result: SymbolResult, verdict: Verdict | None = None) -> Document:
-    """The tear sheet before it becomes a page or a PDF; `verdict` is that of an examination, if any."""
+def tear_sheet_document(
+    result: SymbolResult, verdict: Verdict | None = None, others: Sequence[Verdict] = ()
+) -> Document:
+    """The tear sheet before it becomes a page or a PDF; `verdict` and `others` as in `verdict_section`."""
     made_from = result.lineage
     figures = result.statistics
     title = f"{made_from.strategy} on {made_from.symbol} {made_from.interval}"
@@ -47,7 +50,7 @@ def tear_sheet_document(result: SymbolResult, verdict: Verdict | None = None) ->
     chosen = ", ".join(f"{name} {value:g}" for name, value in made_from.params.items())
     sections = [
         Section("Summary", [_key_figures(result)], _in_words(result)),
-        verdict_section(verdict),
+        verdict_section(verdict, others),
         Section(
             "Equity and drawdown",
             [equity_figure(result)],

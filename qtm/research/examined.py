@@ -27,6 +27,11 @@ def verdict_on_record(strategy: Strategy, result: Result, database_url: str | No
     return ladder(database_url).newest_verdict(candidate)
 
 
+def others_examined(strategy: Strategy, database_url: str | None = None) -> list[Verdict]:
+    """What else of a strategy was examined, the newest first: other parameters, symbols, bars, settings."""
+    return ladder(database_url).verdicts_on(strategy.name)
+
+
 def ladder(database_url: str | None) -> Ladder:
     """The ladder of promotions in a database, by default that of the settings."""
     config = settings()

@@ -70,15 +70,22 @@ class ResearchRun:
         return None if self.strategy is None else verdict_on_record(self.strategy, self.result)
 
     @cached_property
+    def others_examined(self) -> list[Verdict]:
+        """Of a run without a verdict of its own: those on other parameters, symbols or bars."""
+        from qtm.research.examined import others_examined
+
+        return [] if self.strategy is None or self.verdict else others_examined(self.strategy)
+
+    @cached_property
     def document(self) -> Document:
         """The tear sheet before it becomes a page or a PDF, with the verdict on record."""
-        return self.document_with(self.verdict)
+        return self.document_with(self.verdict, self.others_examined)
 
-    def document_with(self, verdict: Verdict | None) -> Document:
-        """The same with the verdict of an examination."""
+    def document_with(self, verdict: Verdict | None, others: Sequence[Verdict] = ()) -> Document:
+        """The same with the verdict of an examination, or those on `others` where there is none."""
         if isinstance(self.result, AccountResult):
-            return account_sheet_document(self.result, verdict)
-        return tear_sheet_document(self.result, verdict)
+            return account_sheet_document(self.result, verdict, others)
+        return tear_sheet_document(self.result, verdict, others)
 
     def save(self, folder: Path | str) -> Path:
         """Write the run as a folder of files, for `qtm compare`; returns the folder."""

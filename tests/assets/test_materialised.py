@@ -181,6 +181,15 @@ def test_the_verdict_goes_on_record_for_promotion_and_onto_the_tear_sheet(made):
     assert "| Verdict |" in sheet["sections"] and Path(sheet["PDF"]).read_bytes().startswith(b"%PDF")
 
 
+def test_a_tear_sheet_of_other_parameters_says_which_were_examined(made):
+    other = {"interval": "1d", "params": {"fast": 3, "slow": 16}}
+    assert made.make("backtest", strategy="trend", config=other).success
+    shown = metadata(made.make("tear_sheet", strategy="trend"), "tear_sheet")
+    assert shown["verdict"].startswith("these parameters were never examined")
+    assert "examined were below 0, fast 2, slow 16 on BTCUSDT 1d" in shown["verdict"]
+    assert "Examined were below 0, fast 2, slow 16" in Path(shown["tear sheet"]).read_text()
+
+
 @pytest.mark.parametrize(
     ("strategy", "config"),
     [

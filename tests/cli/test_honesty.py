@@ -69,6 +69,7 @@ def test_a_tear_sheet_shows_the_verdict_on_record_of_its_parameters_only(run, la
     )
     assert examined.verdict is not None and summary in examined.page
     assert other.verdict is None and "how much of the result is luck is unknown" in other.page
+    assert "Examined were below 0, fast 8, slow 40" in other.page and "Examined were" not in examined.page
 
 
 def test_walk_forward_tells_every_refit(run):
