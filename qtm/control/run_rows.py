@@ -32,8 +32,9 @@ def ended_runs(strategy: Strategy, candidate: Candidate, connection: Connection)
 def _same_setup(row: Any, strategy: Strategy, candidate: Candidate) -> bool:
     try:
         setup = json.loads(row.settings)
-        params = strategy.params(setup["params"])
-    except (ValueError, KeyError, TypeError, QtmError):
+        # The stream writes numbers as it took them: 3.0 is a whole number too.
+        params = strategy.params({name: float(text) for name, text in setup["params"].items()})
+    except (ValueError, KeyError, TypeError, AttributeError, QtmError):
         return False
     named = tuple(sorted((name, float(value)) for name, value in params._asdict().items()))
     return (

@@ -57,7 +57,10 @@ def _use(connection: Connection, run: Any, held: dict[str, Any], now_ms: int) ->
 
 
 def _of(used: Decimal | int | str, allowed: Decimal | int) -> dict[str, str]:
-    return {"used": f"{used:f}" if isinstance(used, Decimal) else str(used), "allowed": str(allowed)}
+    return {
+        "used": f"{used.normalize():f}" if isinstance(used, Decimal) else str(used),
+        "allowed": str(allowed),
+    }
 
 
 def _largest_position(connection: Connection, run: Any) -> Decimal:

@@ -81,7 +81,7 @@ def run_row(
     candidate: Candidate, run_id: str, start_ms: int, *, days: float = 0.0, bars: int = 0
 ) -> dict[str, Any]:
     """An ended run of exactly `candidate`, as the stream enters it."""
-    params = {name: f"{value:g}" for name, value in candidate.params}
+    params = {name: str(float(value)) for name, value in candidate.params}
     setup = {"params": params, "interval": candidate.interval, "symbols": [candidate.symbol]}
     return {
         "run_id": run_id, "account": "paper", "strategy": candidate.strategy,

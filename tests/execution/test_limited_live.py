@@ -216,7 +216,7 @@ def test_the_status_shows_used_and_allowed_of_every_cap(journal: Journal) -> Non
     door.decide(order(2, qty="0.002"), NOW_MS)
     (found,) = account_status(journal, ManualClock(NOW_MS + DAY_MS // 100))["limited"]
     assert found["orders today"] == {"used": "2", "allowed": "3"}
-    assert found["order value today"] == {"used": "120.000", "allowed": "600"}
+    assert found["order value today"] == {"used": "120", "allowed": "600"}
     assert found["instruments"] == {"used": "1", "allowed": "1"}
     assert found["position value"]["allowed"] == "1000" and found["days"] == {"used": "0.0", "allowed": "5"}
     with journal.database.write() as connection:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from qtm.control.candidate import candidate_of
+from qtm.control.candidate import Candidate, candidate_of
+from qtm.control.run_rows import ended_runs
 from qtm.settings import ControlSettings, LimitedSettings, Settings
 from qtm.store.database import open_database
 from qtm.store.schema import decisions, kills, orders
@@ -17,6 +18,7 @@ from tests.control.support import DAY_MS, grant_limited_live, prove_once
 from tests.parity.market import MINUTE_MS, Exchange, Stream, minute_bars
 from tests.streaming.test_stream_process import TREND, command, eventually
 
+TREND_STRATEGY = load_strategy("trend")
 CAPS = LimitedSettings(max_order_value=100, max_position_value=100, max_orders_per_day=3, max_days=30)
 ARMED = {
     "QTM_LIVE__VENUE": "binance", "QTM_LIVE__ARMED": "true", "QTM_LIVE__API_KEY": "paper-key",
@@ -42,18 +44,26 @@ def live(home: Path, exchange: Exchange, *options: str) -> Stream:
     return stream
 
 
+def trend_on(stream: Stream, symbol: str) -> Candidate:
+    return candidate_of(
+        TREND_STRATEGY, TREND_STRATEGY.params({"fast": 2, "slow": 5}), market="spot", symbol=symbol,
+        interval="1m", settings=Settings(home=stream.home),
+    )  # fmt: skip
+
+
 def grant(stream: Stream, at_ms: int, *symbols: str, caps: LimitedSettings = CAPS) -> None:
     """Promote trend to LIVE_LIMITED on each symbol."""
     rules = ControlSettings(authorisers=("bob",), limited=caps)
-    have, trend = Settings(home=stream.home), load_strategy("trend")
     (stream.home / "state").mkdir(exist_ok=True)
+    database = open_database(stream.database_url)
     for symbol in symbols:
-        candidate = candidate_of(
-            trend, trend.params({"fast": 2, "slow": 5}), market="spot", symbol=symbol, interval="1m",
-            settings=have,
-        )  # fmt: skip
-        database = open_database(stream.database_url)
-        grant_limited_live(database, rules, have.dossiers_dir, candidate, at_ms)
+        grant_limited_live(database, rules, stream.home / "dossiers", trend_on(stream, symbol), at_ms)
+
+
+def accounts_of_runs(stream: Stream) -> list[str]:
+    """Whose runs count as evidence for the candidate."""
+    with open_database(stream.database_url).read() as connection:
+        return [row.account for row in ended_runs(TREND_STRATEGY, trend_on(stream, "BTCUSDT"), connection)]
 
 
 def sent(stream: Stream) -> int:
@@ -95,6 +105,7 @@ def test_the_cap_on_orders_a_day_stops_it_over_kill_9_and_restarts(tmp_path: Pat
         (stop,) = stops(stream)
         assert (stop.scope, stop.target, stop.released_ns) == ("strategy", "trend", None)
         assert stop.reason.startswith("TD-07 cap of LIVE_LIMITED: order 4 breaks 3 orders a UTC day")
+        assert "binance-paper-ke" in accounts_of_runs(stream)
     told = command(stream, "explain", "trend-BTCUSDT-0000004", "--json")
     broken = [one["control"] for one in told["findings"] if not one["passed"]]  # type: ignore[attr-defined]
     assert told["verdict"] == "REFUSED" and broken == ["TD-07"]
@@ -113,7 +124,7 @@ def test_when_its_days_run_out_while_it_trades_it_stops(tmp_path: Path) -> None:
         stream = live(tmp_path, exchange)
         caps = CAPS.model_copy(update={"max_orders_per_day": 50})
         grant(stream, last_ms - caps.max_days * DAY_MS, "BTCUSDT", caps=caps)
-        assert stream.run()["bars"] == 45
+        assert stream.run()["bars"] == 40
     found = in_order(stream)
     before = [row.verdict for row in found if row.decided_ms < last_ms]
     assert set(before) == {"APPROVED"}
