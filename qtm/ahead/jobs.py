@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from qtm.backtest.account.answers import room_for
 from qtm.backtest.account.engine import columns_of, run_account
 from qtm.backtest.account.kernels import account_kernel, phase
 from qtm.backtest.account.ledger import new_account_ledger
@@ -212,7 +213,8 @@ def _through_no_bar(market: Market, *, watching: bool, counting: bool) -> None:
     seen = bars_to_measure(SizingRule(), (panel.high, panel.low, panel.close), b"")
     margin = MarginMode.CROSS if panel.is_margined else None
     kernel = account_kernel([None], margin=margin, watching=watching, counting=counting).run
-    kernel(*memory, columns, seen, ledger, nobody, 0, 0, 0, False)
+    answers = room_for(1, memory.lines.size)
+    kernel(*memory, *answers, columns, seen, ledger, nobody, 0, 0, 0, False)
     phase("write_off_dead")(
         memory.account[0], memory.sleeves, memory.quotes, memory.legs, memory.waiting, ledger.orders,
         columns[0][0], 0,

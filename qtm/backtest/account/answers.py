@@ -64,7 +64,7 @@ class StepsAhead:
         self.bars, legs = len(panel), memory.lines.size
         self.at_once = max(1, min(self.bars, _MOST_BARS, _MOST_ANSWERS // legs))
         self.ticks = np.empty((self.at_once if self.asked else 0, memory.marks.size))
-        self.room = [_room_for(self.at_once, legs) for _ in range(2 if self.asked else 1)]
+        self.room = [room_for(self.at_once, legs) for _ in range(2 if self.asked else 1)]
         memory.lines["answered"] = memory.legs["desired"]
 
     def windows(self) -> Generator[tuple[int, int, Answers]]:
@@ -105,7 +105,8 @@ class StepsAhead:
         return answers
 
 
-def _room_for(bars: int, legs: int) -> Answers:
+def room_for(bars: int, legs: int) -> Answers:
+    """Room for the answers to so many bars."""
     return Answers(
         np.zeros((bars, legs), TARGET), np.zeros((bars, legs), EXITS), np.zeros((bars, 2), np.int64)
     )
