@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from qtm.clock import SystemClock, iso_utc
 from qtm.control.candidate import candidate_of
-from qtm.control.limited_live import limited_live
-from qtm.control.promotion import Ladder
+from qtm.control.limited_live import limited_live, promoted_run
+from qtm.control.promotion import Ladder, Standing
 from qtm.control.requirements import Rung
 from qtm.errors import VenueError
 from qtm.execution.door import Door
@@ -27,7 +27,6 @@ from qtm.execution.venue import BinanceSpot
 from qtm.market.instruments import Instrument, Market
 from qtm.market.lake import Lake
 from qtm.risk.gate import PAPER, STATE_NAMES, Gate
-from qtm.risk.limited import LimitedLive
 from qtm.risk.limits import capped, load_limits
 from qtm.risk.sizing_rules import sizer_of
 from qtm.settings import Settings
@@ -88,7 +87,8 @@ class Session:
 
     async def _open(self) -> None:
         config = self.config
-        limited = self._require_promotion()
+        standings = self._promoted()
+        limited = limited_live(self.strategy.name, standings, self.settings.control.limited)
         self.instruments = {one.symbol: one for one in await self.venue.instruments(config.symbols)}
         risk = self.settings.risk
         tree = load_limits(risk, self.instruments.values(), path=config.limits_file or risk.limits_file)
@@ -117,7 +117,9 @@ class Session:
         for left in self.journal.open_orders():  # they rest at the venue
             filled = sum((fill.qty for fill in self.journal.fills(left.intent.client_order_id)), Decimal(0))
             self.gate.restore(replace(left.intent, qty=left.intent.qty - filled), now_ms)
-        self.door = Door(self.gate, self.journal, self.run.run_id)
+        self.door = Door(
+            self.gate, self.journal, self.run.run_id, promoted_run(self.strategy.name, standings)
+        )
         self.door.stop_after_last_day(now_ms)
         if any(latch.scope == "firm" for latch in self.gate.latches):
             raise VenueError(
@@ -144,21 +146,18 @@ class Session:
         if change is not None:
             log.warning("%s since %s: %s", STATE_NAMES[change.after], iso_utc(change.at_ms), change.reason)
 
-    def _require_promotion(self) -> LimitedLive | None:
-        """Anywhere but on paper, every symbol's candidate must stand on a live rung today (TD-02).
+    def _promoted(self) -> dict[str, Standing]:
+        """Where every symbol's candidate stands: anywhere but on paper on a live rung (TD-02).
 
-        Returns
-        -------
-        LimitedLive or None
-            The caps of the run (TD-07); none on paper, and none when every candidate stands at LIVE.
+        On paper nobody asks, and there is none.
 
         Raises
         ------
         RiskError
-            Naming the first that does not, or that there are more symbols than the caps allow.
+            Naming the first that stands lower.
         """
         if self.config.venue == PAPER:
-            return None
+            return {}
         have = self.settings
         standings = {}
         ladder = Ladder(self.journal.database, have.control, have.dossiers_dir, self.clock)
@@ -173,7 +172,7 @@ class Session:
             )
             standings[symbol] = standing = ladder.require(candidate, Rung.LIVE_LIMITED)
             log.info("%s %s stands at %s", self.strategy.name, symbol, standing.rung)
-        return limited_live(self.strategy.name, standings, have.control.limited)
+        return standings
 
     async def _new_run(self, now_ms: int) -> Run:
         step = self.config.interval.ms

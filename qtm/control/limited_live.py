@@ -7,14 +7,21 @@ from collections.abc import Mapping
 from qtm.control.promotion import Standing
 from qtm.control.requirements import Rung
 from qtm.errors import RiskError
+from qtm.execution.door import PromotedRun
 from qtm.risk.limited import DAY_MS, LimitedLive, tighter
 from qtm.settings import LimitedSettings
+
+
+def promoted_run(strategy: str, standings: Mapping[str, Standing]) -> PromotedRun | None:
+    """Until when a run may trade: the first of its promotions to end; None when it needs none."""
+    ends_ms = [one.expires_ms for one in standings.values() if one.expires_ms is not None]
+    return PromotedRun(strategy, min(ends_ms)) if ends_ms else None
 
 
 def limited_live(
     strategy: str, standings: Mapping[str, Standing], today: LimitedSettings
 ) -> LimitedLive | None:
-    """The caps of a run; None when every symbol stands at LIVE.
+    """The caps of a run; None when every symbol stands at LIVE, or none needs to stand anywhere (on paper).
 
     One symbol at LIVE_LIMITED puts the whole run under caps: orders and days are the strategy's.
 

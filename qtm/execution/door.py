@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from qtm.clock import iso_utc
 from qtm.execution.journal import Applied, Journal
 from qtm.execution.limited_use import orders_of_day
 from qtm.execution.marks import load_marks, save_marks
@@ -31,6 +32,14 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class PromotedRun:
+    """A strategy whose promotion holds until a moment."""
+
+    strategy: str
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class DecidedBefore:
     """The recorded answer to an intent; what became of its order is in the journal, and nothing is sent."""
 
@@ -39,12 +48,18 @@ class DecidedBefore:
 
 
 class Door:
-    """One account's gate, journal and loss marks, kept in step."""
+    """One account's gate, journal and loss marks, kept in step.
 
-    def __init__(self, gate: Gate, journal: Journal, run_id: str) -> None:
+    `promoted` is what a live run trades on; None on paper, which needs no promotion.
+    """
+
+    def __init__(
+        self, gate: Gate, journal: Journal, run_id: str, promoted: PromotedRun | None = None
+    ) -> None:
         self.gate = gate
         self.journal = journal
         self.run_id = run_id
+        self.promoted = promoted
         self._marked_ms = 0
         self._marked: tuple[Decimal, Decimal, int] | None = None
         self._decided = journal.decided_in(run_id)
@@ -119,13 +134,12 @@ class Door:
             self._marked = marks
 
     def stop_after_last_day(self, now_ms: int) -> None:
-        """Lock a strategy whose days of limited live trading are over, whether it wants to trade or not."""
-        limited = self.gate.limited
-        if limited is None:
-            return
-        found = limited.days(now_ms)
-        if not found.passed:
+        """Lock a strategy whose promotion or days of limited live trading are over, order or none."""
+        limited, promoted = self.gate.limited, self.promoted
+        if limited is not None and not (found := limited.days(now_ms)).passed:
             self._lock(limited.strategy, str(found))
+        elif promoted is not None and now_ms >= promoted.until_ms:
+            self._lock(promoted.strategy, f"TD-02 the promotion ended at {iso_utc(promoted.until_ms)}")
 
     def _count_orders(self, intent: OrderIntent) -> None:
         """Tell the gate what limited live trading has used up, from the journal: it survives any restart."""

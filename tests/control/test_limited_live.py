@@ -3,10 +3,11 @@
 import pytest
 from pydantic import ValidationError
 
-from qtm.control.limited_live import limited_live
+from qtm.control.limited_live import limited_live, promoted_run
 from qtm.control.promotion import Standing
 from qtm.control.requirements import Rung
 from qtm.errors import RiskError
+from qtm.execution.door import PromotedRun
 from qtm.risk.limited import DAY_MS
 from qtm.settings import LimitedSettings
 
@@ -43,6 +44,12 @@ def test_the_days_end_with_the_first_grant_or_sooner_where_the_settings_say_so()
     assert limited_live("trend", standings, TODAY).until_ms == SINCE_MS + 20 * DAY_MS
     shorter = TODAY.model_copy(update={"max_days": 7})
     assert limited_live("trend", {"BTCUSDT": limited()}, shorter).until_ms == SINCE_MS + 7 * DAY_MS
+
+
+def test_a_run_may_trade_until_the_first_of_its_promotions_ends():
+    standings = {"BTCUSDT": LIVE, "ETHUSDT": limited()}
+    assert promoted_run("trend", standings) == PromotedRun("trend", SINCE_MS + 30 * DAY_MS)
+    assert promoted_run("trend", {}) is None
 
 
 def test_more_symbols_than_the_cap_allows_do_not_start():

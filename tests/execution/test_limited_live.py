@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select, update
 
 from qtm.clock import ManualClock
-from qtm.execution.door import Door
+from qtm.execution.door import Door, PromotedRun
 from qtm.execution.journal import Journal
 from qtm.execution.limited_use import LIMITED_RUN, limited_terms
 from qtm.execution.status import account_status
@@ -205,6 +205,15 @@ def test_when_the_days_are_over_the_strategy_is_stopped_without_asking_for_an_or
     again = door_at(journal, UNTIL_MS)  # a restart: the days are as over as before
     assert breached(again.decide(small(1, UNTIL_MS), UNTIL_MS)) == ("TD-07",)
     assert journal.latches.on_file() == [LOCKED]
+
+
+def test_a_promotion_that_ends_while_its_run_trades_stops_the_strategy(journal: Journal) -> None:
+    door = Door(gate_under(None), journal, "run-1", PromotedRun("s", NOW_MS + 1))
+    door.stop_after_last_day(NOW_MS)
+    assert isinstance(door.decide(small(1), NOW_MS), ApprovedOrder)
+    door.stop_after_last_day(NOW_MS + 1)
+    assert breached(door.decide(small(2), NOW_MS + 1)) == ("KS-03",)
+    assert stops_on_record(journal) == ["TD-02 the promotion ended at 2023-11-14T22:13:20.001Z"]
 
 
 def test_the_status_shows_used_and_allowed_of_every_cap(journal: Journal) -> None:
