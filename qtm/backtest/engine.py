@@ -28,7 +28,7 @@ from qtm.backtest.statistics import Statistics, round_trips, statistics_of
 from qtm.clock import iso_utc
 from qtm.compiled import compiled
 from qtm.errors import DataError, StrategyError
-from qtm.market.bars import BarSeries
+from qtm.market.bars import BarSeries, require_order
 from qtm.market.instruments import Instrument
 from qtm.risk.rules import HALTED, GateLimits, controls, in_floats
 from qtm.risk.sized_targets import bars_to_measure, base_and_rule, last_seen, sizing_in_words
@@ -375,18 +375,7 @@ def columns_of(
 
 def check_bars(bars: BarSeries) -> None:
     """Raise DataError naming the first bar the engine cannot run on."""
-    times = bars.open_time_ms
-    if len(bars) == 0:
-        raise DataError(
-            "there are no bars to run on", where=bars.symbol, remedy="widen the dates or ingest them"
-        )
-    unordered = np.flatnonzero(times[1:] <= times[:-1])
-    if unordered.size:
-        raise DataError(
-            "bars are not in strictly increasing time",
-            where=f"{bars.symbol} {iso_utc(int(times[unordered[0] + 1]))}",
-            remedy="ingest the period again; the lake keeps one bar per open time",
-        )
+    require_order(bars)
     if are_prices(bars.open, bars.high, bars.low, bars.close):
         return
     for name in ("open", "high", "low", "close"):
@@ -394,7 +383,7 @@ def check_bars(bars: BarSeries) -> None:
         for bad in np.flatnonzero(~((prices > 0.0) & (prices < np.inf)))[:1]:
             raise DataError(
                 f"the {name} price is {prices[bad]!r}",
-                where=f"{bars.symbol} {iso_utc(int(times[bad]))}",
+                where=f"{bars.symbol} {iso_utc(int(bars.open_time_ms[bad]))}",
                 remedy="run the quality checks on this period",
             )
 

@@ -16,7 +16,7 @@ from qtm.cli.series_arguments import split_symbols
 
 if TYPE_CHECKING:
     from qtm.market.instruments import Market
-    from qtm.paper.exchange import LoopbackExchange
+    from qtm.paper.exchange import LoopbackExchange, Serving
 
 paper = typer.Typer(help="The paper exchange: Binance's protocol on loopback.", no_args_is_help=True)
 
@@ -234,20 +234,22 @@ def serve(
     )  # fmt: skip
     account = account_spec(config, feed, funds)
     played = load_scenario(scenario) if scenario is not None else None
-    host = host or config.paper.host
     begin = "now" if market == "mirror" else begin
+    usual_port = config.paper.um_port if traded is Market.UM else config.paper.spot_port
+    serving: Serving = {
+        "accounts": [account], "host": host or config.paper.host, "port": usual_port if port < 0 else port,
+        "seed": seed, "begin": begin, "scenario": played,
+    }  # fmt: skip
     exchange: LoopbackExchange
     if traded is Market.UM:
         exchange = um_exchange(
-            feed, account, costs, lake=lake or config.lake_uri, host=host,
-            port=config.paper.um_port if port < 0 else port, seed=seed, begin=begin, limits=limits,
-            scenario=played, state=state, brackets=brackets,
+            feed, costs=costs, limits=limits, state=state, lake=lake or config.lake_uri, brackets=brackets,
+            **serving,
         )  # fmt: skip
     else:
         exchange = spot_exchange(
-            feed, account, costs, host=host, port=config.paper.spot_port if port < 0 else port, seed=seed,
-            begin=begin, limits=limits, scenario=played, state=state, legacy_listen_key=legacy_listen_key,
-        )  # fmt: skip
+            feed, costs=costs, limits=limits, state=state, legacy_listen_key=legacy_listen_key, **serving
+        )
     waits = begin == "subscribed" and speed != "step"
     serve_until_stopped(exchange, account, ready_file, waits=waits)
 

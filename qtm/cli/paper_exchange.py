@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 if TYPE_CHECKING:
     from qtm.market.instruments import Market
-    from qtm.paper.exchange import AccountSpec, LoopbackExchange
+    from qtm.paper.exchange import AccountSpec, LoopbackExchange, Serving
     from qtm.paper.feed import MarketFeed
-    from qtm.paper.scenario import Scenario
     from qtm.settings import Settings
     from qtm.trading.costs import CostModel
 
@@ -62,8 +61,8 @@ def account_spec(config: Settings, feed: MarketFeed, funds: dict[str, str]) -> A
 
 
 def spot_exchange(
-    feed: MarketFeed, account: AccountSpec, costs: CostModel, *, host: str, port: int, seed: int, begin: str,
-    limits: bool, scenario: Scenario | None, state: Path | None, legacy_listen_key: bool,
+    feed: MarketFeed, *, costs: CostModel, limits: bool, state: Path | None, legacy_listen_key: bool,
+    **serving: Unpack[Serving],
 ) -> LoopbackExchange:  # fmt: skip
     """The spot exchange."""
     from qtm.paper.limits import without_limits
@@ -72,22 +71,17 @@ def spot_exchange(
 
     return PaperExchange(
         feed,
-        accounts=[account],
-        host=host,
-        port=port,
         costs=costs,
-        seed=seed,
-        begin=begin,
         legacy_listen_key=legacy_listen_key,
         rate_limits=RATE_LIMITS if limits else without_limits(RATE_LIMITS),
         state=state,
-        scenario=scenario,
+        **serving,
     )
 
 
 def um_exchange(
-    feed: MarketFeed, account: AccountSpec, costs: CostModel, *, lake: str, host: str, port: int, seed: int,
-    begin: str, limits: bool, scenario: Scenario | None, state: Path | None, brackets: Path | None,
+    feed: MarketFeed, *, costs: CostModel, limits: bool, state: Path | None, lake: str,
+    brackets: Path | None, **serving: Unpack[Serving],
 ) -> LoopbackExchange:  # fmt: skip
     """The futures exchange; a replay of the lake comes with its index and funding."""
     from qtm.paper import sources
@@ -99,22 +93,19 @@ def um_exchange(
     from qtm.paper.um.server import UmPaperExchange
     from qtm.paper.um.venue import RATE_LIMITS
 
-    index: IndexSource | None = SyntheticPremium(seed) if isinstance(feed, SyntheticFeed) else None
+    index: IndexSource | None = None
     funding = None
-    if isinstance(feed, BarReplay):
+    if isinstance(feed, SyntheticFeed):
+        index = SyntheticPremium(serving.get("seed", 0))
+    elif isinstance(feed, BarReplay):
         index, funding = sources.index_from_lake(lake, feed), sources.funding_from_lake(lake, feed)
     return UmPaperExchange(
         feed,
-        accounts=[account],
         funding=funding,
         index=index,
         brackets=load_brackets(brackets) if brackets is not None else None,
-        state=state,
-        host=host,
-        port=port,
         costs=costs,
-        seed=seed,
-        begin=begin,
         rate_limits=RATE_LIMITS if limits else without_limits(RATE_LIMITS),
-        scenario=scenario,
+        state=state,
+        **serving,
     )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from qtm.clock import iso_utc
+from qtm.errors import DataError
 from qtm.market.intervals import Interval
 
 if TYPE_CHECKING:
@@ -75,4 +77,20 @@ class BarSeries:
             self.low[start:stop],
             self.close[start:stop],
             self.volume[start:stop],
+        )
+
+
+def require_order(bars: BarSeries) -> None:
+    """Raise DataError where there are no bars, or naming the first that is not later than the one before."""
+    times = bars.open_time_ms
+    if len(bars) == 0:
+        raise DataError(
+            "there are no bars to run on", where=bars.symbol, remedy="widen the dates or ingest them"
+        )
+    unordered = np.flatnonzero(times[1:] <= times[:-1])
+    if unordered.size:
+        raise DataError(
+            "bars are not in strictly increasing time",
+            where=f"{bars.symbol} {iso_utc(int(times[unordered[0] + 1]))}",
+            remedy="ingest the period again; the lake keeps one bar per open time",
         )

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Required, Self, TypedDict, Unpack
 
 from qtm.errors import ConfigError, VenueError
 from qtm.paper.admin import Admin
@@ -44,8 +44,33 @@ class AccountSpec:
     public_key: str = ""
 
 
+class Serving(TypedDict, total=False):
+    """How an exchange of either market is served; all but the accounts may be left out.
+
+    accounts
+        Accounts to open.
+    host, port
+        Where to listen, by default 127.0.0.1; port 0, the default, picks a free one (see `port` after the
+        start).
+    seed
+        Seed of the faults' chance, 0 by default; a scenario's own seed takes its place.
+    begin
+        `subscribed`, the default, lets a paced feed start with the first market-data subscription, `now` at
+        once.
+    scenario
+        Faults and events to play; none by default.
+    """
+
+    accounts: Required[Sequence[AccountSpec]]
+    host: str
+    port: int
+    seed: int
+    begin: str
+    scenario: Scenario | None
+
+
 class LoopbackExchange:
-    """One market on one port, driven by one feed.
+    """One market on one port, driven by one feed; parameters not listed are those of `Serving`.
 
     Parameters
     ----------
@@ -57,18 +82,8 @@ class LoopbackExchange:
         Makes the market's application and the publisher of its streams.
     market
         The market's name in metrics and logs.
-    accounts
-        Accounts to open.
-    port
-        0 picks a free one; see `port` after the start.
-    seed
-        Seed of the faults' chance; a scenario's own seed takes its place.
-    begin
-        `subscribed` lets a paced feed start with the first market-data subscription, `now` at once.
     store
         Keeps accounts, orders and trades over restarts.
-    scenario
-        Faults and events to play.
     """
 
     def __init__(
@@ -78,14 +93,11 @@ class LoopbackExchange:
         build: ApplicationBuilder,
         *,
         market: str,
-        accounts: Sequence[AccountSpec],
-        host: str,
-        port: int,
-        seed: int,
-        begin: str,
         store: VenueStore | None = None,
-        scenario: Scenario | None = None,
+        **serving: Unpack[Serving],
     ) -> None:
+        begin, scenario = serving.get("begin", "subscribed"), serving.get("scenario")
+        seed = serving.get("seed", 0)
         if begin not in ("subscribed", "now"):
             raise ConfigError(f"unknown start {begin!r}", where="begin", remedy="use subscribed or now")
         self.feed = feed
@@ -96,8 +108,8 @@ class LoopbackExchange:
         self.application, self.publisher = build(self.faults, self.metrics)
         self._publication = Publication(self.publisher)
         venue.listeners.append(self._publication)
-        self.host = host
-        self.port = port
+        self.host = serving.get("host", "127.0.0.1")
+        self.port = serving.get("port", 0)
         self._begin = begin
         self._connections: set[HttpConnection] = set()
         self._tasks: list[asyncio.Task[None]] = []
@@ -109,7 +121,7 @@ class LoopbackExchange:
         if store is not None:
             store.restore(venue)
             venue.store = store
-        for spec in accounts:
+        for spec in serving["accounts"]:
             self.open_account(spec)
         self._scenario = ScenarioPlayer(scenario or Scenario(), admin, self.faults, venue)
 

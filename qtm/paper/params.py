@@ -32,6 +32,13 @@ class Params(dict[str, str]):
         self.used.add(name)
         return self.get(name)
 
+    def _given(self, name: str) -> str | None:
+        """The text of a parameter that may be left out, but not be empty."""
+        value = self.text(name)
+        if value == "":
+            raise ApiError(-1105, f"Parameter '{name}' was empty.")
+        return value
+
     def required(self, name: str) -> str:
         """The text of a parameter that must be there and not empty."""
         self.used.add(name)
@@ -42,12 +49,9 @@ class Params(dict[str, str]):
 
     def integer(self, name: str, default: int | None = None) -> int | None:
         """A whole number; -1100 for anything else."""
-        self.used.add(name)
-        value = self.get(name)
+        value = self._given(name)
         if value is None:
             return default
-        if value == "":
-            raise ApiError(-1105, f"Parameter '{name}' was empty.")
         if not _INT.match(value):
             raise illegal(name, "^[0-9]{1,20}$")
         return _fitting(name, int(value))
@@ -62,12 +66,9 @@ class Params(dict[str, str]):
 
     def amount(self, name: str, decimals: int = 8) -> int | None:
         """A decimal amount in 1e-8 units; -1100 when malformed, -1111 beyond `decimals` decimals."""
-        self.used.add(name)
-        value = self.get(name)
+        value = self._given(name)
         if value is None:
             return None
-        if value == "":
-            raise ApiError(-1105, f"Parameter '{name}' was empty.")
         parsed = parse_amount(value)
         if parsed is None:
             raise illegal(name, _DECIMAL)
@@ -78,12 +79,9 @@ class Params(dict[str, str]):
 
     def client_id(self, name: str) -> str | None:
         """A client order id."""
-        self.used.add(name)
-        value = self.get(name)
+        value = self._given(name)
         if value is None:
             return None
-        if value == "":
-            raise ApiError(-1105, f"Parameter '{name}' was empty.")
         if not _ID.match(value):
             raise illegal(name, "^[.A-Z:/a-z0-9_-]{1,36}$")
         return value

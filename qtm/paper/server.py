@@ -6,13 +6,12 @@ async with PaperExchange(feed, accounts=[AccountSpec("desk", "key", "secret", {"
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
-from qtm.paper.exchange import AccountSpec, LoopbackExchange
+from qtm.paper.exchange import AccountSpec, LoopbackExchange, Serving
 from qtm.paper.feed import MarketFeed
 from qtm.paper.limits import RateLimit
-from qtm.paper.scenario import Scenario
 from qtm.paper.spot.application import spot_application
 from qtm.paper.spot.persistence import SpotStore
 from qtm.paper.spot.venue import RATE_LIMITS, SpotVenue
@@ -22,7 +21,7 @@ __all__ = ["AccountSpec", "PaperExchange"]
 
 
 class PaperExchange(LoopbackExchange):
-    """A spot venue on loopback; parameters not listed are those of `LoopbackExchange`.
+    """A spot venue on loopback; parameters not listed are those of `Serving`.
 
     Parameters
     ----------
@@ -40,16 +39,11 @@ class PaperExchange(LoopbackExchange):
         self,
         feed: MarketFeed,
         *,
-        accounts: Sequence[AccountSpec],
-        host: str = "127.0.0.1",
-        port: int = 0,
         costs: CostModel = SPOT_COSTS,
-        seed: int = 0,
-        begin: str = "subscribed",
         legacy_listen_key: bool = False,
         rate_limits: tuple[RateLimit, ...] = RATE_LIMITS,
         state: Path | None = None,
-        scenario: Scenario | None = None,
+        **serving: Unpack[Serving],
     ) -> None:
         self.venue = SpotVenue(costs, rate_limits=rate_limits)
         super().__init__(
@@ -59,11 +53,6 @@ class PaperExchange(LoopbackExchange):
                 self.venue, faults, metrics, legacy_listen_key=legacy_listen_key
             ),
             market="spot",
-            accounts=accounts,
-            host=host,
-            port=port,
-            seed=seed,
-            begin=begin,
             store=SpotStore(state) if state is not None else None,
-            scenario=scenario,
+            **serving,
         )

@@ -9,14 +9,11 @@ import polars as pl
 
 from qtm.backtest.account.result import AccountResult
 from qtm.backtest.overfitting.verdict import Verdict
-from qtm.backtest.statistics import DAYS_PER_YEAR, daily_equity
+from qtm.backtest.statistics import DAYS_PER_YEAR
 from qtm.clock import iso_utc
 from qtm.reports.backtest_context import benchmark_table, crisis_table
 from qtm.reports.backtest_figures import (
-    ROLLING_DAYS,
-    distribution,
     equity_figure,
-    rolling_sharpe,
     share_ticks,
     thinned,
 )
@@ -36,10 +33,10 @@ from qtm.reports.blocks import (
     tone_of,
 )
 from qtm.reports.costs_section import costs_section
-from qtm.reports.formats import MISSING, money, percent, ratio
+from qtm.reports.formats import MISSING, money, percent
 from qtm.reports.key_figures import key_figures, standstill_in_words
 from qtm.reports.made_from import account_lineage_section, lake_version
-from qtm.reports.monthly import monthly_table
+from qtm.reports.performance_sections import exposure_note, performance_sections
 from qtm.reports.price_chart import prices_section
 from qtm.reports.trade_list import Traded, trades_section
 from qtm.reports.verdict_section import verdict_section
@@ -71,15 +68,7 @@ def account_sheet_document(
             [_contribution_figure(result), _parts(result.by_asset, "symbol")],
             "Profit after all costs; exposure is the average position over the account's equity.",
         ),
-        Section(
-            "Returns by month",
-            [monthly_table(*daily_equity(result.bars.open_time_ms, result.equity), result.cash)],
-        ),
-        Section(
-            "Stability and tail",
-            [columns(rolling_sharpe(result), distribution(result))],
-            f"Sharpe ratio of the last {ROLLING_DAYS} days; daily returns with VaR and CVaR at 95 %.",
-        ),
+        *performance_sections(result),
         Section(
             "Market and crises",
             [columns(benchmark_table(result), crisis_table(result))],
@@ -87,7 +76,7 @@ def account_sheet_document(
             "worst price of every bar.",
         ),
         prices_section(result),
-        Section("Exposure", [_exposure_figure(result)], _exposure_note(result)),
+        Section("Exposure", [_exposure_figure(result)], exposure_note(result.statistics)),
         costs_section(result),
         *([Section("On record", [_notes(result)])] if result.notes else []),
         trades_section(
@@ -138,14 +127,6 @@ def _in_words(result: AccountResult) -> str:
     if lost > 0.0:
         words += f" Delistings took {money(lost)}."
     return words
-
-
-def _exposure_note(result: AccountResult) -> str:
-    s = result.statistics
-    return (
-        f"In the market {percent(s.exposure, 1)} of the bars; traded {ratio(s.turnover, 1)} times its equity "
-        "a year."
-    )
 
 
 def _key_figures(result: AccountResult) -> Block:

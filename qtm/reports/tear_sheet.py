@@ -10,18 +10,17 @@ import numpy.typing as npt
 
 from qtm.backtest.overfitting.verdict import Verdict
 from qtm.backtest.session import REFUSED
-from qtm.backtest.statistics import DAYS_PER_YEAR, daily_equity
+from qtm.backtest.statistics import DAYS_PER_YEAR
 from qtm.backtest.tape.result import OrdersResult, SymbolResult
 from qtm.clock import iso_utc
 from qtm.reports.backtest_context import benchmark_table, crisis_table, exposure_figure
-from qtm.reports.backtest_figures import ROLLING_DAYS, distribution, equity_figure, rolling_sharpe
+from qtm.reports.backtest_figures import equity_figure
 from qtm.reports.blocks import Block, Card, Document, Section, columns
 from qtm.reports.costs_section import costs_section
-from qtm.reports.formats import money, percent, ratio
+from qtm.reports.formats import money, percent
 from qtm.reports.key_figures import key_figures, standstill_in_words
 from qtm.reports.made_from import lake_version, lineage_section
 from qtm.reports.making_sections import making_section
-from qtm.reports.monthly import monthly_table
 from qtm.reports.orders_sections import (
     fill_quality_table,
     orders_costs_figure,
@@ -29,6 +28,7 @@ from qtm.reports.orders_sections import (
     orders_ends_table,
 )
 from qtm.reports.page import render_page
+from qtm.reports.performance_sections import exposure_note, performance_sections
 from qtm.reports.price_chart import price_section
 from qtm.reports.trade_list import Traded, trades_section
 from qtm.reports.verdict_section import verdict_section
@@ -56,15 +56,7 @@ def tear_sheet_document(
             [equity_figure(result)],
             "Marked at every close, against buying at the first open and holding.",
         ),
-        Section(
-            "Returns by month",
-            [monthly_table(*daily_equity(result.bars.open_time_ms, result.equity), result.cash)],
-        ),
-        Section(
-            "Stability and tail",
-            [columns(rolling_sharpe(result), distribution(result))],
-            f"Sharpe ratio of the last {ROLLING_DAYS} days; daily returns with VaR and CVaR at 95 %.",
-        ),
+        *performance_sections(result),
         Section(
             "Market and crises",
             [columns(benchmark_table(result), crisis_table(result))],
@@ -72,7 +64,7 @@ def tear_sheet_document(
             "price of every bar.",
         ),
         price_section(result),
-        Section("Exposure", [exposure_figure(result)], _exposure_note(result)),
+        Section("Exposure", [exposure_figure(result)], exposure_note(result.statistics)),
         _costs_and_orders(result),
         *([making_section(result)] if isinstance(result, OrdersResult) else []),
         trades_section([Traded(result.instrument, result.trades)], _opened_ms(result)),
@@ -120,14 +112,6 @@ def _opened_ms(result: SymbolResult) -> npt.NDArray[np.int64] | None:
     """Opens of the bars that round trips name; None for a tape of trades."""
     is_of_trades = isinstance(result, OrdersResult) and not result.tape.of_bars
     return None if is_of_trades else result.open_time_ms
-
-
-def _exposure_note(result: SymbolResult) -> str:
-    s = result.statistics
-    return (
-        f"In the market {percent(s.exposure, 1)} of the bars; traded {ratio(s.turnover, 1)} times its equity "
-        "a year."
-    )
 
 
 def _costs_and_orders(result: SymbolResult) -> Section:

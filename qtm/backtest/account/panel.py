@@ -14,7 +14,7 @@ import numpy.typing as npt
 from qtm.backtest.funding import FundingRates, rates_per_bar
 from qtm.clock import iso_utc
 from qtm.errors import DataError
-from qtm.market.bars import BarSeries
+from qtm.market.bars import BarSeries, require_order
 from qtm.market.instruments import Instrument, Market
 from qtm.market.intervals import Interval
 
@@ -146,7 +146,7 @@ class Panel:
         if doubled:
             raise DataError("an instrument is given twice", where=", ".join(sorted(doubled)))
         for one in listed:
-            _require_order(one.bars)
+            require_order(one.bars)
         times = _union([one.bars.open_time_ms for one in listed])
         funded = any(one.funding is not None for one in listed)
         tables = {name: np.full((times.size, len(listed)), np.nan) for name in (*PRICES, "volume")}
@@ -242,18 +242,3 @@ def _funding_of(listed: Sequence[Listed]) -> str | None:
     if len(named) > 1:
         return hashlib.sha256(repr(named).encode()).hexdigest()[:16]
     return named[0][1] if named else None
-
-
-def _require_order(bars: BarSeries) -> None:
-    times = bars.open_time_ms
-    if len(bars) == 0:
-        raise DataError(
-            "there are no bars to run on", where=bars.symbol, remedy="widen the dates or ingest them"
-        )
-    unordered = np.flatnonzero(times[1:] <= times[:-1])
-    if unordered.size:
-        raise DataError(
-            "bars are not in strictly increasing time",
-            where=f"{bars.symbol} {iso_utc(int(times[unordered[0] + 1]))}",
-            remedy="ingest the period again; the lake keeps one bar per open time",
-        )

@@ -289,15 +289,7 @@ def depth_snapshot(market: SymbolMarket, limit: int) -> dict[str, Any]:
 
 def public_trade(trade: MarketTrade, div: int) -> dict[str, Any]:
     """One entry of GET trades."""
-    return {
-        "id": trade.id,
-        "price": text_of(trade.price),
-        "qty": text_of(trade.qty),
-        "quoteQty": text_of(trade.quote),
-        "time": trade.time_us // div,
-        "isBuyerMaker": trade.buyer_is_maker,
-        "isBestMatch": True,
-    }
+    return {**block_trade(trade, div), "isBestMatch": True}
 
 
 def block_trade(trade: MarketTrade, div: int) -> dict[str, Any]:

@@ -158,16 +158,7 @@ def trade_view(symbol: str, trade: SpotTrade, div: int = 1000) -> dict[str, Any]
     return {
         "symbol": symbol,
         "id": trade.id,
-        "orderId": trade.order_id,
-        "orderListId": trade.order_list_id,
-        "price": text_of(trade.price),
-        "qty": text_of(trade.qty),
-        "quoteQty": text_of(trade.quote),
-        "commission": text_of(trade.commission),
-        "commissionAsset": trade.commission_asset,
-        "time": trade.time_us // div,
-        "isBuyer": trade.buyer,
-        "isMaker": trade.maker,
+        **_execution(trade, div),
         "isBestMatch": True,
     }
 
@@ -178,6 +169,13 @@ def allocation_view(symbol: str, trade: SpotTrade, div: int = 1000) -> dict[str,
         "symbol": symbol,
         "allocationId": trade.allocation_id,
         "allocationType": "SOR",
+        **_execution(trade, div),
+        "isAllocator": False,
+    }
+
+
+def _execution(trade: SpotTrade, div: int) -> dict[str, Any]:
+    return {
         "orderId": trade.order_id,
         "orderListId": trade.order_list_id,
         "price": text_of(trade.price),
@@ -188,5 +186,4 @@ def allocation_view(symbol: str, trade: SpotTrade, div: int = 1000) -> dict[str,
         "time": trade.time_us // div,
         "isBuyer": trade.buyer,
         "isMaker": trade.maker,
-        "isAllocator": False,
     }

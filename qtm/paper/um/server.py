@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Unpack
 
 from qtm.paper.application import VenueApplication
-from qtm.paper.exchange import AccountSpec, LoopbackExchange
+from qtm.paper.exchange import AccountSpec, LoopbackExchange, Serving
 from qtm.paper.faults import Faults
 from qtm.paper.feed import MarketFeed
 from qtm.paper.limits import RateLimit
 from qtm.paper.metrics import Metrics
 from qtm.paper.publication import SLOW_MS, Publisher
-from qtm.paper.scenario import Scenario
 from qtm.paper.um.application import um_application
 from qtm.paper.um.brackets import Bracket
 from qtm.paper.um.funding import FundingEvent
@@ -27,7 +27,7 @@ __all__ = ["AccountSpec", "UmPaperExchange"]
 
 
 class UmPaperExchange(LoopbackExchange):
-    """A USD-M futures venue on loopback; parameters not listed are those of `LoopbackExchange`.
+    """A USD-M futures venue on loopback; parameters not listed are those of `Serving`.
 
     Parameters
     ----------
@@ -49,19 +49,14 @@ class UmPaperExchange(LoopbackExchange):
         self,
         feed: MarketFeed,
         *,
-        accounts: Sequence[AccountSpec],
         funding: Mapping[str, Sequence[FundingEvent]] | None = None,
-        host: str = "127.0.0.1",
-        port: int = 0,
         costs: CostModel = UM_COSTS,
-        seed: int = 0,
-        begin: str = "subscribed",
         rate_limits: tuple[RateLimit, ...] = RATE_LIMITS,
         index: IndexSource | None = None,
         brackets: Mapping[str, tuple[Bracket, ...]] | None = None,
         insurance: int = ENDOWMENT,
         state: Path | None = None,
-        scenario: Scenario | None = None,
+        **serving: Unpack[Serving],
     ) -> None:
         self.venue = UmVenue(
             costs, rate_limits=rate_limits, index=index, brackets=brackets, insurance=insurance * E8
@@ -73,13 +68,8 @@ class UmPaperExchange(LoopbackExchange):
             self.venue,
             self._build,
             market="um",
-            accounts=accounts,
-            host=host,
-            port=port,
-            seed=seed,
-            begin=begin,
-            scenario=scenario,
             store=UmStore(state) if state is not None else None,
+            **serving,
         )
 
     def _build(self, faults: Faults, metrics: Metrics) -> tuple[VenueApplication, Publisher]:
