@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from qtm.backtest.tape import accounts
-from qtm.backtest.tape.matching import bounded, fires, follow, level_of, settle_families, trigger
+from qtm.backtest.tape.matching import bounded
 from qtm.backtest.tape.orders import fill, liquidate, refresh, waits_above
 from qtm.backtest.tape.requests import arrive
+from qtm.backtest.tape.triggers import fires, follow, level_of, settle_families, trigger
 from qtm.backtest.tape.units import unit
 from qtm.compiled import either_way
 from qtm.trading.costs import next_variance, taker_price_ticks

@@ -29,16 +29,11 @@ from qtm.backtest.tape.events import (
     SELL_TRADE,
 )
 from qtm.backtest.tape.ledger import ROOM
-from qtm.backtest.tape.matching import (
-    fire_if_traded,
-    fire_triggers,
-    level_changed,
-    print_reaches,
-    settle_families,
-    sweep,
-)
+from qtm.backtest.tape.matching import print_reaches, sweep
 from qtm.backtest.tape.orders import liquidate
+from qtm.backtest.tape.queues import level_changed
 from qtm.backtest.tape.requests import arrive, dispatch, expire_due, feed_delay, watch_losses
+from qtm.backtest.tape.triggers import fire_if_traded, fire_triggers, settle_families
 from qtm.backtest.tape.units import unit
 from qtm.compiled import either_way
 from qtm.trading.costs import next_variance

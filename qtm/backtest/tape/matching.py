@@ -1,4 +1,4 @@
-"""Where orders meet the market: takers walk the book, prints reach resting orders, triggers fire.
+"""Where orders meet the market: takers walk the book, prints reach resting orders.
 
 A resting order is filled only by a trade: one through its price, or one at its price when everything ahead of
 it in the queue has gone. A trade fills no more than its own quantity, the account's better prices first, then
@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from qtm.backtest.tape import accounts, market
+from qtm.backtest.tape import market
 from qtm.backtest.tape.events import FULL_DEPTH, NO_DEPTH
 from qtm.backtest.tape.ledger import (
-    BALANCE,
     DONE,
     FOK_UNFILLED,
     GTD_OVER,
@@ -23,9 +22,7 @@ from qtm.backtest.tape.ledger import (
     WOULD_TAKE,
 )
 from qtm.backtest.tape.orders import (
-    due_child,
     end_order,
-    end_others_of_group,
     fill,
     has_limit,
     is_conditional,
@@ -34,9 +31,9 @@ from qtm.backtest.tape.orders import (
     refusal_of,
     set_aside,
     trigger_price,
-    waits_above,
 )
-from qtm.backtest.tape.rules import NEVER_NS, PROPORTIONAL
+from qtm.backtest.tape.queues import advance_queues, best_own, next_at
+from qtm.backtest.tape.rules import NEVER_NS
 from qtm.backtest.tape.units import unit
 from qtm.compiled import either_way
 from qtm.trading.costs import slippage_of, taker_price_ticks
@@ -50,7 +47,6 @@ from qtm.trading.desk import (
     REJECTED,
     RESTING,
     SELL,
-    TRAILING,
     WAITING,
 )
 from qtm.trading.exact import value_up
@@ -134,24 +130,6 @@ def would_take(desk: Any, rules: Any, order: Any) -> bool:
 
 
 @either_way
-def best_own(desk: Any, side: int) -> int:
-    """Slot of the account's resting order that is first in line on a side; -1 for none."""
-    best = -1
-    for k in range(desk.count):
-        slot = desk.active[k]
-        order = desk.orders[slot]
-        if order.status == RESTING and order.side == side:
-            if best < 0:
-                best = slot
-            else:
-                other = desk.orders[best]
-                nearer = side * (order.ticks - other.ticks)
-                if nearer > 0 or (nearer == 0 and order.queued < other.queued):
-                    best = slot
-    return best
-
-
-@either_way
 def slipped_ticks(desk: Any, rules: Any, side: int, lots: int) -> int:
     """What a taker pays where the book shows no sizes: the best price plus slippage and impact."""
     reference = desk.last_ticks if rules.of_bars != 0 else best_offer(desk, side)
@@ -227,7 +205,7 @@ def _meet_own(desk: Any, ends: Any, order: Any, price: int, rules: Any, levels: 
             lots = min(order.left, min(resting.ahead, shown))
             if lots > 0:
                 traded = fill(desk, rules, fills, ends, order, lots, price, 0)
-                _advance_queues(desk, -side, price, traded)
+                advance_queues(desk, -side, price, traded)
                 market.take_from_level(desk, rules, levels, -side, price, traded)
             if order.handle != handle:
                 return
@@ -295,7 +273,7 @@ def print_reaches(
         left -= fill(desk, rules, fills, ends, order, min(left, order.left), order.ticks, 1)
     consumed = 0
     while left > 0 and strict == 0:
-        own = _next_at(desk, side, ticks, consumed, left)
+        own = next_at(desk, side, ticks, consumed, left)
         if own < 0:
             break
         order = desk.orders[own]
@@ -304,51 +282,8 @@ def print_reaches(
         consumed += consumed_here
         left -= fill(desk, rules, fills, ends, order, min(left, order.left), ticks, 1)
     if strict == 0:
-        _advance_queues(desk, side, ticks, consumed + left)
+        advance_queues(desk, side, ticks, consumed + left)
     refresh(desk)
-
-
-@either_way
-def _next_at(desk: Any, side: int, ticks: int, consumed: int, left: int) -> int:
-    """The earliest own order at a price that a trade of `left` lots still reaches; -1 for none."""
-    best = -1
-    for k in range(desk.count):
-        slot = desk.active[k]
-        order = desk.orders[slot]
-        reached = order.ahead - consumed < left
-        here = order.status == RESTING and order.side == side and order.ticks == ticks
-        if here and reached and (best < 0 or order.queued < desk.orders[best].queued):
-            best = slot
-    return best
-
-
-@either_way
-def _advance_queues(desk: Any, side: int, ticks: int, lots: int) -> None:
-    """`lots` ahead of own orders at a price have traded."""
-    for k in range(desk.count):
-        order = desk.orders[desk.active[k]]
-        if order.status == RESTING and order.side == side and order.ticks == ticks:
-            order.ahead = max(0, order.ahead - lots)
-
-
-@either_way
-def queue_after(ahead: int, before: int, lots: int, rules: Any) -> int:
-    """Lots ahead of an order after its level went from `before` to `lots` without trades."""
-    if lots < before and rules.queue_model == PROPORTIONAL and ahead < before:
-        front, back = float(ahead), float(before - ahead)
-        if rules.queue_power != 1.0:
-            front, back = front**rules.queue_power, back**rules.queue_power
-        ahead -= int(np.floor((before - lots) * (front / (front + back))))
-    return min(max(ahead, 0), lots)
-
-
-@either_way
-def level_changed(desk: Any, rules: Any, side: int, ticks: int, before: int, lots: int) -> None:
-    """The market's quantity at a price of own resting orders has changed: they move up by the queue model."""
-    for k in range(desk.count):
-        order = desk.orders[desk.active[k]]
-        if order.status == RESTING and order.side == side and order.ticks == ticks:
-            order.ahead = queue_after(order.ahead, before, lots, rules)
 
 
 @either_way
@@ -367,105 +302,3 @@ def sweep(desk: Any, rules: Any, levels: Any, fills: Any, ends: Any, side: int) 
         market.take_from_level(desk, rules, levels, -side, offer, traded)
         own = best_own(desk, side)
     refresh(desk)
-
-
-# --- triggers --------------------------------------------------------------------------------------------
-@either_way
-def follow(order: Any, price: int) -> None:
-    """Keep the best price a trailing order has seen."""
-    if order.side == SELL:
-        order.extreme_ticks = max(order.extreme_ticks, price)
-    else:
-        order.extreme_ticks = min(order.extreme_ticks, price)
-
-
-@either_way
-def level_of(order: Any) -> int:
-    """The price at which a waiting order fires now."""
-    if order.kind == TRAILING:
-        return order.extreme_ticks + order.side * order.trail_ticks  # type: ignore[no-any-return]
-    return order.trigger_ticks  # type: ignore[no-any-return]
-
-
-@either_way
-def fires(order: Any, price: int) -> bool:
-    """True when a price fires a waiting order."""
-    level = level_of(order)
-    return price >= level if waits_above(order) else price <= level
-
-
-@unit
-def fire_triggers(desk: Any, rules: Any, levels: Any, fills: Any, ends: Any) -> None:
-    """Fire whatever the last trade (or the mark price) has reached, and what its own trades reach in turn.
-
-    Every order of a round is held against the same price, however far those before it move the market.
-    """
-    while True:
-        traded = desk.traded_ticks
-        for k in range(desk.count):
-            order = desk.orders[desk.active[k]]
-            if order.status == WAITING and order.kind == TRAILING:
-                follow(order, trigger_price(order, desk, traded))
-        slot = _next_fired(desk, traded, 0)
-        while slot >= 0:
-            number = desk.orders[slot].handle // 256
-            trigger(desk, rules, levels, fills, ends, desk.orders[slot])
-            slot = _next_fired(desk, traded, number)
-        if desk.traded_ticks == traded:
-            break
-    refresh(desk)
-
-
-@either_way
-def _next_fired(desk: Any, traded: int, after: int) -> int:
-    """Slot of the first order after number `after` that a round's price fires; -1 for none."""
-    first = -1
-    for k in range(desk.count):
-        slot = desk.active[k]
-        order = desk.orders[slot]
-        if order.status == WAITING and order.handle // 256 > after:
-            fired = fires(order, trigger_price(order, desk, traded))
-            if fired and (first < 0 or order.handle // 256 < desk.orders[first].handle // 256):
-                first = slot
-    return first
-
-
-@either_way
-def fire_if_traded(desk: Any, rules: Any, levels: Any, fills: Any, ends: Any, before: int) -> None:
-    """Fire what an own trade has reached, if the venue's last trade is no longer at `before`."""
-    if desk.waiting != 0 and desk.traded_ticks != before:
-        fire_triggers(desk, rules, levels, fills, ends)
-
-
-@unit
-def trigger(desk: Any, rules: Any, levels: Any, fills: Any, ends: Any, order: Any) -> None:
-    """A waiting order fires: the others of its group end, a market buy finds its money, and it works."""
-    if order.group != 0:
-        end_others_of_group(desk, ends, order)
-    if rules.spot != 0 and order.side == BUY and not has_limit(order):
-        cost = cost_of_taking(desk, rules, levels, order.left)
-        missing = cost - order.locked
-        if missing > 0:
-            extra = min(missing, accounts.free_quote(desk))
-            order.locked += extra
-            desk.books.locked_quote += extra
-            if extra < missing:
-                order.left = int(order.left * (order.locked / cost))
-                order.lots = order.left
-                if order.left == 0:
-                    end_order(desk, ends, order, EXPIRED, BALANCE, 0)
-                    return
-    work(desk, rules, levels, fills, ends, order)
-
-
-@either_way
-def settle_families(desk: Any, rules: Any, levels: Any, fills: Any, ends: Any) -> None:
-    """Place what a parent's fill has made due; end the children of parents that ended otherwise."""
-    before = desk.traded_ticks
-    desk.family_due = 0
-    slot = due_child(desk, ends)
-    while slot != 0:
-        enter(desk, rules, levels, fills, ends, desk.orders[slot - 1])
-        slot = due_child(desk, ends)
-    refresh(desk)
-    fire_if_traded(desk, rules, levels, fills, ends, before)

@@ -8,7 +8,7 @@ import numpy as np
 
 from qtm.backtest.tape import accounts
 from qtm.backtest.tape.ledger import BREACH, BY_REQUEST, GTD_OVER, PARENT_ENDED
-from qtm.backtest.tape.matching import enter, fire_if_traded, settle_families
+from qtm.backtest.tape.matching import enter
 from qtm.backtest.tape.orders import (
     cancel_with_group,
     end_order,
@@ -17,6 +17,7 @@ from qtm.backtest.tape.orders import (
     refresh,
     reject_group,
 )
+from qtm.backtest.tape.triggers import fire_if_traded, settle_families
 from qtm.backtest.tape.units import unit
 from qtm.compiled import either_way
 from qtm.risk.rules import ACTIVE, HALTED, PT_01, GateView, breaches, loss_limit_passed

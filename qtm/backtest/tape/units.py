@@ -31,8 +31,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 SOURCES = tuple(
     f"qtm.backtest.tape.{name}"
     for name in (
-        "accounts", "bar_path", "events", "ledger", "loop", "market", "matching", "orders", "requests",
-        "rules", "units",
+        "accounts", "bar_path", "events", "ledger", "loop", "market", "matching", "orders", "queues",
+        "requests", "rules", "triggers", "units",
     )
 )  # fmt: skip
 """Modules that machine code is made of."""
