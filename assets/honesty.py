@@ -19,6 +19,7 @@ from assets.resources import MarketLake, OperationalStore, ReportFolder
 from qtm.clock import iso_utc
 from qtm.errors import RiskError
 from qtm.reports.formats import money, percent
+from qtm.reports.verdict_section import bound_in_words, shown
 
 if TYPE_CHECKING:
     from qtm.backtest.overfitting.stress_replay import StressReplay
@@ -84,8 +85,8 @@ def overfitting(
     gates = [
         {
             "gate": gate.bound.title,
-            "measured": gate.measured,
-            "bound": gate.bound.value,
+            "measured": shown(gate.control, gate.measured),
+            "wanted": bound_in_words(gate.control, gate.bound),
             "passed": gate.passed,
             "why": gate.explanation,
         }
@@ -206,7 +207,7 @@ def _step_row(step: "Step") -> dict[str, object]:
         "traded to": iso_utc(step.test_to_ms)[:10],
         "symbol": step.symbol,
         "parameters": ", ".join(f"{name} {value:g}" for name, value in step.params._asdict().items()),
-        "Sharpe a day, before": round(step.train_sharpe, 4),
-        "after": round(step.test_sharpe, 4),
+        "Sharpe a year, before": round(step.train_sharpe * math.sqrt(365), 2),
+        "after": round(step.test_sharpe * math.sqrt(365), 2),
         "return %": round(100 * step.test_return, 2),
     }

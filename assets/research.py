@@ -5,6 +5,7 @@ holds; the launchpad's config chooses symbols, interval, days, parameters and ca
 """
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -212,7 +213,7 @@ def sweep(
             "share with positive Sharpe": float((found["sharpe"] > 0).mean() or 0.0),
             "best parameters": dg.MetadataValue.json({name: best[name] for name in grid}),
             "Sharpe over the grid": sweep_plot(found, list(grid)),
-            "best 20": table(ranked.head(20)),
+            "best 20": table([_ranked_row(row, grid) for row in ranked.head(20).iter_rows(named=True)]),
             "grid": dg.MetadataValue.json({name: list(values) for name, values in grid.items()}),
             "memory, MiB": round(swept.footing.total / 2**20, 1),
             "all rows": dg.MetadataValue.path(path.resolve()),
@@ -220,6 +221,15 @@ def sweep(
             "strategy version": strategy.version,
         },
     )
+
+
+def _ranked_row(row: Mapping[str, Any], grid: Mapping[str, Any]) -> dict[str, Any]:
+    """What tells combinations apart; the parquet file has every figure."""
+    figures = ("sharpe", "total_return", "max_drawdown", "trades", "win_rate", "fees")
+    return {
+        **{name: row[name] for name in grid},
+        **{name.replace("_", " "): statistic(name, row[name]) for name in figures},
+    }
 
 
 def _run(strategy: Any, request: dict[str, Any], lake: MarketLake) -> "ResearchRun":

@@ -69,6 +69,7 @@ def sharpe_plot(found: Assessment) -> dg.MarkdownMetadataValue:
     by_luck = counted.best_by_luck * year
     with plot(f"Sharpe ratios a year of {len(found.trials)} trials") as (picture, axis):
         axis.hist(sharpe_ratios(found.trials.returns) * year, bins=30, color=INK, alpha=0.6)
+        axis.yaxis.get_major_locator().set_params(integer=True)
         axis.axvline(by_luck, color=LOSS, linewidth=1.2, label=f"luckiest of {counted.trials} recorded")
         if sample is not None:
             axis.axvline(sample.ratio * year, color=GAIN, linewidth=1.2, label="judged")

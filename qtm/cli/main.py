@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bdb
 import errno
 import sys
 
@@ -87,6 +88,9 @@ def main() -> None:
                 remedy="free or unlock the disk, or point QTM_HOME at another one",
             )
         )
+    except bdb.BdbQuit:
+        sys.stderr.write("qtm: left the debugger; nothing was finished\n")
+        sys.exit(130)
     except KeyboardInterrupt:
         sys.stderr.write("\nqtm: interrupted\n")
         sys.exit(130)

@@ -17,18 +17,36 @@ from qtm.backtest.funding import FundingRates
 from qtm.backtest.place import Place
 from qtm.backtest.session import DAY_MS
 from qtm.backtest.tape.engine import run_orders_backtest
-from qtm.backtest.tape.events import Tape
+from qtm.backtest.tape.events import NO_DEPTH, Tape
 from qtm.backtest.tape.funding import with_payments
 from qtm.backtest.tape.result import OrdersResult
 from qtm.backtest.tape.rules import Latency, Queue
 from qtm.backtest.tape.windows import has_market, window_of
+from qtm.errors import StrategyError
 from qtm.market.instruments import Instrument
 from qtm.risk.rules import GateLimits
 from qtm.strategies.order_contract import OrderStrategy
 from qtm.trading.costs import CostModel
+from qtm.trading.desk import WAKES
 from qtm.trading.margin import Margin
 
 _NS = 1_000_000
+
+
+def _require_waking(strategy: OrderStrategy, params: Any, tape: Tape) -> None:
+    """A strategy that nothing on the tape ever wakes would end without an order and without a word."""
+    given = WAKES["bar"] if tape.bars.size else WAKES["trade"]
+    given |= WAKES["quote"] if tape.depth != NO_DEPTH else 0
+    values = params if isinstance(params, strategy.params_type) else strategy.params(params or {})
+    if strategy.wakes & given or strategy.period_ns(values):
+        return
+    kind = "bars" if tape.bars.size else "trades without a book"
+    there = " or ".join(name for name, bit in WAKES.items() if bit & given)
+    raise StrategyError(
+        f"nothing would ever wake {strategy.name!r} on {kind}",
+        where=str(strategy.source),
+        remedy=f"add {there} to its `wakes`, give it a `period_ms`, or run it on what it wakes by",
+    )
 
 
 @dataclass(frozen=True)
@@ -77,7 +95,8 @@ class TapeConditions:
     def run(
         self, strategy: OrderStrategy, params: Any, *, trade_from_ms: int | None = None, debug: bool = False
     ) -> OrdersResult:
-        """Run `params` over the tape; raises as `run_orders_backtest`."""
+        """Run `params` over the tape; raises as `run_orders_backtest`, and where nothing wakes it."""
+        _require_waking(strategy, params, self.tape)
         return run_orders_backtest(
             strategy,
             params,

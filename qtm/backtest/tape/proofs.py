@@ -133,9 +133,16 @@ def _same_until(part: OrdersResult, whole: OrdersResult, until_ns: int) -> bool:
 
 def _trades_at_all(wholes: Mapping[str, OrdersResult]) -> Finding:
     words = "; ".join(
-        f"on {on} {run.requests} requests, {len(run.fills)} fills" for on, run in wholes.items()
+        f"on {on} {run.requests} requests, {len(run.fills)} fills{_rejected(run)}"
+        for on, run in wholes.items()
     )
     return Finding("trades", any(len(run.fills) for run in wholes.values()), words)
+
+
+def _rejected(run: OrdersResult) -> str:
+    """What the venue did not take, with its usual reason: `, 564 rejected (NOTIONAL)`."""
+    reasons = run.orders.filter(run.orders["status"] == "REJECTED")["reason"]
+    return f", {len(reasons)} rejected ({reasons.mode()[0]})" if len(reasons) else ""
 
 
 def _repeatable(strategy: OrderStrategy, values: Any, tape: Tape, whole: OrdersResult) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from qtm.backtest.conditions.tape import TapeConditions
 from qtm.backtest.tape import flood
 from qtm.backtest.tape.engine import run_orders_backtest
 from qtm.backtest.tape.events import NO_DEPTH, SELL_TRADE, Tape, make_tape, tape_of_bars
@@ -20,6 +21,7 @@ from qtm.risk.rules import GateLimits
 from qtm.strategies.order_contract import OrderStrategy
 from qtm.strategies.registry import load_strategy
 from qtm.trading.costs import SPOT_COSTS
+from qtm.trading.desk import WAKES
 from tests.backtest.scripted import instrument
 from tests.backtest.tape.random_tapes import random_tape, walking_bars
 from tests.backtest.tape.scripted import START_NS, buy, ns, run
@@ -200,3 +202,26 @@ def test_a_strategy_that_floods_the_ledger_is_stopped_and_told_what_refused_it_a
     assert "on bars of 1m set requote_ms=60000 or more" in str(told.value)
     monkeypatch.setitem(PARAMS, "market-making", {**PARAMS["market-making"], "requote_ms": 60_000})
     assert played("market-making", tape, limits=refusing).statistics.orders < 6_000, "it did as it was told"
+
+
+@pytest.mark.parametrize(
+    ("wakes", "tape", "remedy"),
+    [
+        (("quote", "fill"), tape_of_bars(walking_bars(30, 1), instrument()), "add bar to its `wakes`"),
+        (("bar",), random_tape(30, deep=True, seed=1), "add trade or quote to its `wakes`"),
+    ],
+)
+def test_a_strategy_that_nothing_would_wake_is_refused(
+    wakes: tuple[str, ...], tape: Tape, remedy: str
+) -> None:
+    sleeper = dataclasses.replace(
+        load_strategy("grid"), wakes=sum(WAKES[one] for one in wakes), period_ns=_never
+    )
+    conditions = TapeConditions(tape, instrument(), 1_000.0, SPOT_COSTS)
+    with pytest.raises(StrategyError, match="nothing would ever wake 'grid'") as caught:
+        conditions.run(sleeper, None)
+    assert remedy in str(caught.value)
+
+
+def _never(params: object) -> int:
+    return 0
