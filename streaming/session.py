@@ -22,7 +22,7 @@ from qtm.execution.journal import Journal
 from qtm.execution.model_watch import ModelWatch
 from qtm.execution.outbox import Sender
 from qtm.execution.reconcile import reconcile
-from qtm.execution.trader import TradingPlan
+from qtm.execution.trading_plan import TradingPlan
 from qtm.execution.venue import BinanceSpot
 from qtm.market.instruments import Instrument, Market
 from qtm.market.lake import Lake

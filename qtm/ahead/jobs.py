@@ -29,7 +29,8 @@ from qtm.backtest.overfitting.monte_carlo import bootstrap_paths, shuffled_trade
 from qtm.backtest.tape.engine import run_orders_backtest
 from qtm.backtest.tape.events import tape_of_bars
 from qtm.execution.signals import ClosedBar, Request
-from qtm.execution.trader import SymbolTrader, TradingPlan
+from qtm.execution.trader import SymbolTrader
+from qtm.execution.trading_plan import TradingPlan
 from qtm.execution.updates import OrderUpdate
 from qtm.market.bars import Bar
 from qtm.market.instruments import Instrument, Market

@@ -9,11 +9,8 @@ block of bytes, so a restart continues from exactly the state a snapshot held.
 
 from __future__ import annotations
 
-import math
 import pickle
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -22,23 +19,18 @@ import numpy as np
 from qtm.errors import StrategyError
 from qtm.execution.protection import Out, Protection
 from qtm.execution.signals import Cancel, ClosedBar, Decided, Request, Signal
+from qtm.execution.trading_plan import TradingPlan as TradingPlan
 from qtm.execution.updates import OrderUpdate
 from qtm.market.bars import Bar
-from qtm.market.instruments import Instrument
 from qtm.risk.rules import halts, mask_of
-from qtm.risk.sized_targets import NO_RULE, SizingBars, sized_target
-from qtm.risk.sizing import UNSIZED, Sizer, SizingRule
+from qtm.risk.sized_targets import SizingBars, sized_target
+from qtm.risk.sizing import UNSIZED
 from qtm.risk.sizing_view import scratch_for
-from qtm.strategies.contract import StepStrategy
 from qtm.trading.book import (
     SUB_BOOK,
-    UNBOUNDED,
     Account,
-    Grid,
-    LargestOrder,
     Sizing,
     equity,
-    grid_of,
     limit_price_ticks,
     new_sub_book,
     on_complete,
@@ -52,39 +44,6 @@ from qtm.trading.costs import nearest_ticks, price_of
 from qtm.trading.exits import take_over, trail_behind
 from qtm.trading.orders import OrderIntent, OrderStatus, OrderType, Side, TimeInForce, client_order_id
 from qtm.trading.plan import Plan
-
-
-@dataclass(frozen=True, slots=True)
-class TradingPlan:
-    """Everything about a strategy's run on one symbol that does not change.
-
-    Bars opening before `trade_from_ms` only warm the state up. Order ids continue after `first_sequence`.
-    `largest_order` is asked at every close what an order that leads out of the position is cut to.
-    With a `sizer` a target of 1.0 means the rule's weight, cut to `max_position_value`, instead of `sizing`.
-    """
-
-    strategy: StepStrategy
-    params: Any
-    instrument: Instrument
-    cash: float
-    sizing: Sizing
-    interval_ms: int
-    trade_from_ms: int
-    band: float = 0.01
-    first_sequence: int = 0
-    sizer: Sizer | None = None
-    max_position_value: float = math.inf
-    largest_order: Callable[[], LargestOrder] = lambda: UNBOUNDED
-
-    @property
-    def rule(self) -> SizingRule:
-        """The sizing rule as compiled code takes it."""
-        return NO_RULE if self.sizer is None else self.sizer.rule
-
-    @property
-    def grid(self) -> Grid:
-        """The venue's grid as compiled code takes it."""
-        return grid_of(self.instrument)
 
 
 class SymbolTrader:

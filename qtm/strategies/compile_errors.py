@@ -32,6 +32,7 @@ from qtm.strategies.step_source import (
     steps_of,
 )
 from qtm.trading import desk as desk_words
+from qtm.trading import desk_memory
 
 COMPILER_ERRORS = (
     NumbaError,
@@ -167,8 +168,8 @@ class _Complaint:
             )
         memory = "the memory of an indicator is for its own functions, such as rolling_sum(state.window, ...)"
         remedy = {
-            2: f"an event has {_listed(desk_words.EVENT.names)}",
-            3: f"an account has {_listed(desk_words.ACCOUNT.names)}",
+            2: f"an event has {_listed(desk_memory.EVENT.names)}",
+            3: f"an account has {_listed(desk_memory.ACCOUNT.names)}",
             4: f"it has {phrases.DESK}; what it does are functions of qtm.trading.desk",
         }.get(place, memory)
         return self._error(f"{owner} has no field {field!r}", remedy, node.lineno)

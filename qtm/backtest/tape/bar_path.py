@@ -24,7 +24,8 @@ from qtm.backtest.tape.triggers import fires, follow, level_of, settle_families,
 from qtm.backtest.tape.units import unit
 from qtm.compiled import either_way
 from qtm.trading.costs import next_variance, taker_price_ticks
-from qtm.trading.desk import BUY, ON_MARK, REQUESTS, RESTING, SELL, TRAILING, WAITING
+from qtm.trading.desk import BUY, ON_MARK, RESTING, SELL, TRAILING, WAITING
+from qtm.trading.desk_memory import REQUESTS
 
 RUIN = -2
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from qtm.compiled import either_way
-from qtm.trading.desk import REQUESTS
+from qtm.trading.desk_memory import REQUESTS
 
 FILL_ROW = np.dtype(
     [
@@ -28,7 +28,7 @@ FILL_ROW = np.dtype(
     align=True,
 )
 """One fill: time at the venue, fee and money in units, `left` what of the order remains, `joined` as in
-`qtm.trading.desk.ORDER`."""
+`qtm.trading.desk_memory.ORDER`."""
 
 END_ROW = np.dtype(
     [

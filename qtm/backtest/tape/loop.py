@@ -37,7 +37,8 @@ from qtm.backtest.tape.triggers import fire_if_traded, fire_triggers, settle_fam
 from qtm.backtest.tape.units import unit
 from qtm.compiled import either_way
 from qtm.trading.costs import next_variance
-from qtm.trading.desk import BAR, BUY, FILL, QUOTE, REQUESTS, SELL, TIMER, TRADE
+from qtm.trading.desk import BAR, BUY, FILL, QUOTE, SELL, TIMER, TRADE
+from qtm.trading.desk_memory import REQUESTS
 from qtm.trading.exact import UNITS, share_of
 
 __all__ = ["advance", "dispatch", "take_sample"]

@@ -14,7 +14,7 @@ from qtm.backtest.tape.rules import NEVER_NS
 from qtm.clock import iso_utc
 from qtm.errors import DataError, StrategyError
 from qtm.strategies.order_contract import OrderStrategy
-from qtm.trading.desk import DESK
+from qtm.trading.desk_memory import DESK
 from qtm.trading.exact import units_of
 
 _NS = 1_000_000

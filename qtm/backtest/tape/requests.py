@@ -32,13 +32,13 @@ from qtm.trading.desk import (
     REDUCE_ONLY,
     REFUSED,
     REJECTED,
-    REQUESTS,
     RESTING,
     SELL,
     SENT,
     cancel,
     is_open,
 )
+from qtm.trading.desk_memory import REQUESTS
 from qtm.trading.exact import UNITS
 
 MESSAGE_RING = 256

@@ -56,7 +56,7 @@ class OrdersResult:
     fill_rows, end_rows
         `FILL_ROW` per fill and `END_ROW` per ended order, in time order; money in units of 1e-8.
     books, start_books
-        The account's books (`qtm.trading.desk.BOOKS`) after and before the tape.
+        The account's books (`qtm.trading.desk_memory.BOOKS`) after and before the tape.
     intervals_invested
         Intervals of the grid that ended with a position.
     working, requests

@@ -24,7 +24,7 @@ from qtm.backtest.tape.ledger import END_ROW, FILL_ROW
 from qtm.backtest.tape.rules import RULES
 from qtm.compiled import either_way
 from qtm.strategies.machine_code import digest_of, load_kernel
-from qtm.trading.desk import DESK, ORDER
+from qtm.trading.desk_memory import DESK, ORDER
 
 F = TypeVar("F", bound=Callable[..., Any])
 
