@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _listeners: list[Callable[[str], None]] = []
+_told_at_the_prompt: set[str] = set()
+"""What a notebook or an interactive interpreter (both set `sys.ps1`) was told already."""
 
 
 @contextmanager
@@ -29,6 +32,9 @@ def told_of_compiling(tell: Callable[[str], None]) -> Iterator[None]:
 
 
 def announce(what: str) -> None:
-    """Tell everybody who listens that `what` is being compiled."""
+    """Tell everybody who listens that `what` is being compiled; where nobody does, a person at a prompt."""
     for tell in tuple(_listeners):
         tell(what)
+    if not _listeners and hasattr(sys, "ps1") and what not in _told_at_the_prompt:
+        _told_at_the_prompt.add(what)
+        sys.stderr.write(f"compiling {what}, once: a few seconds\n")

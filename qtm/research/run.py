@@ -21,6 +21,7 @@ from qtm.backtest.tape.result import OrdersResult
 from qtm.errors import ConfigError
 from qtm.reports.account_sheet import account_sheet_document
 from qtm.reports.blocks import Document
+from qtm.reports.formats import percent, ratio
 from qtm.reports.page import render_page, write_report
 from qtm.reports.run_folder import write_run
 from qtm.reports.tear_sheet import tear_sheet_document
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from qtm.backtest.registry import Trial
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ResearchRun:
     """A finished backtest and what one asks of it; `strategy` is None where several shared the account."""
 
@@ -91,6 +92,15 @@ class ResearchRun:
         """Write the run as a folder of files, for `qtm compare`; returns the folder."""
         bars = self.result.bars
         return write_run(Path(folder), self.result, bars.open_time_ms + bars.interval.ms)
+
+    def __repr__(self) -> str:
+        """One line: where, on how many bars, and the figures asked for first."""
+        made_from, figures = self.result.lineage, self.statistics
+        return (
+            f"<{made_from.strategy} on {made_from.symbol} {made_from.interval}, {made_from.bars:,} bars: "
+            f"return {percent(figures.total_return, signed=True)}, Sharpe {ratio(figures.sharpe)}, "
+            f"drawdown {percent(figures.max_drawdown)}>"
+        )
 
     def _repr_html_(self) -> str:
         """The tear sheet inside a notebook cell, isolated from the notebook's own styles."""

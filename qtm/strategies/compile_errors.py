@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import linecache
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -59,7 +60,9 @@ class _Complaint:
     def __init__(self, error: Exception, source: Path) -> None:
         self.error, self.source = error, source
         self.text = str(error)
-        self.tree = ast.parse(source.read_text(encoding="utf-8")) if source.is_file() else ast.Module([], [])
+        # A cell of a notebook is no file; its lines are where tracebacks find them.
+        linecache.checkcache(str(source))
+        self.tree = ast.parse("".join(linecache.getlines(str(source))))
         self.steps = steps_of(self.tree)
         self.line = self._line()
 
@@ -95,7 +98,11 @@ class _Complaint:
 
     def _error(self, message: str, remedy: str, line: int | None = None) -> StrategyError:
         at = line or self.line or (self.steps[0].lineno if self.steps else None)
-        return StrategyError(message, where=f"{self.source}:{at}" if at else str(self.source), remedy=remedy)
+        if self.source.is_file():
+            where = f"{self.source}:{at}" if at else str(self.source)
+        else:
+            where = f"line {at} of the cell" if at else "the cell"
+        return StrategyError(message, where=where, remedy=remedy)
 
     def _misfit(self, misfit: Misfit) -> StrategyError:
         return self._error(misfit.message, misfit.remedy, misfit.line)

@@ -68,6 +68,7 @@ def test_a_tear_sheet_shows_the_verdict_on_record_of_its_parameters_only(run, la
         backtest("trend", "BTCUSDT", "4h", params={"fast": fast, "slow": 40}, lake=lake) for fast in (8, 4)
     )
     assert examined.verdict is not None and summary in examined.page
+    assert repr(examined).startswith("<trend on BTCUSDT 4h, ") and len(repr(examined)) < 150
     assert other.verdict is None and "how much of the result is luck is unknown" in other.page
     assert "Examined were below 0, fast 8, slow 40" in other.page and "Examined were" not in examined.page
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from qtm.backtest.account.terms import Conditions
 from qtm.backtest.tape.engine import run_orders_backtest
 from qtm.backtest.tape.events import tape_of_bars
 from qtm.errors import StrategyError
+from qtm.strategies.compile_errors import explain_compile_error
 from qtm.strategies.registry import load_strategy
 from tests.backtest.account.markets import wandering
 from tests.backtest.scripted import instrument
@@ -166,3 +168,14 @@ def test_a_mistake_with_orders_is_named_with_its_line(body: str, tmp_path: Path)
         run_orders_backtest(strategy, {}, tape, instrument(), cash=1_000.0, costs=FREE)
     assert ORDER_MISTAKES[body] in str(caught.value)
     assert str(caught.value.where) == f"{file}:17"
+
+
+def test_a_mistake_in_a_notebook_cell_is_named_with_its_line(tmp_path: Path) -> None:
+    cell = tmp_path / "no_file.py"  # how IPython names cells, whose lines only `linecache` has
+    text = FILE.format(body="    import math\n    return math.sqrt(average)")
+    linecache.cache[str(cell)] = (len(text), None, text.splitlines(keepends=True), str(cell))
+    error = explain_compile_error(TypeError("whatever the compiler says"), "mistaken", cell)
+    assert (
+        str(error)
+        == "a step cannot import [line 28 of the cell] -> move `import math` to the top of the file"
+    )

@@ -25,7 +25,7 @@ from qtm.strategies.registry import Strategy
 Progress = Callable[[str, int, int], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Assessment:
     """The chosen run, the trials it was chosen from, the measurements and the verdict."""
 
@@ -33,6 +33,12 @@ class Assessment:
     trials: Trials
     measured: Measurements
     verdict: Verdict
+
+    def __repr__(self) -> str:
+        """One line: what was judged, and how it ended."""
+        subject = self.verdict.subject
+        chosen = ", ".join(f"{name} {value:g}" for name, value in subject.params.items())
+        return f"<{chosen} on {subject.symbol} {subject.interval}: {self.verdict.summary}>"
 
 
 def assess(

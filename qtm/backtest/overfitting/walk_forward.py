@@ -46,7 +46,7 @@ class Step:
     refit_cost: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class WalkForward:
     """The joined out-of-sample run.
 
@@ -72,6 +72,11 @@ class WalkForward:
     def returns(self) -> Floats:
         """Out-of-sample daily returns."""
         return daily_returns(self.open_time_ms, self.equity, self.cash)
+
+    def __repr__(self) -> str:
+        """One line: how long it traded, and what for."""
+        earned = float(self.equity[-1]) / self.cash - 1.0
+        return f"<{len(self.steps)} refits, {len(self.returns):,} days out of sample: return {earned:+.2%}>"
 
     @property
     def efficiency(self) -> float:
