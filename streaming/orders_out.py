@@ -19,6 +19,9 @@ from streaming.frames import refusal_frame, report_frame
 if TYPE_CHECKING:
     from streaming.session import Session
 
+KEPT = "KS-03"
+"""The control that keeps a protective order at the venue."""
+
 
 class OrdersOut:
     """Sends, cancels and looks orders up.
@@ -102,6 +105,10 @@ class OrdersOut:
         """Bring the gate's refusal back to the strategy."""
         intent = refused.intent
         self._push(refusal_frame(intent.symbol, intent.client_order_id, refused.decision.breached))
+
+    def keep(self, intent: OrderIntent) -> None:
+        """Tell the strategy that an order it would withdraw stays."""
+        self._push(refusal_frame(intent.symbol, intent.client_order_id, (KEPT,)))
 
     def _in_background(self, name: str, work: Coroutine[Any, Any, OrderUpdate]) -> None:
         """Find out in the background what becomes of an order; nothing is settled before."""

@@ -18,7 +18,7 @@ from qtm.execution.signals import Cancel, Request, Signal
 from qtm.execution.trader import SymbolTrader
 from qtm.risk.decisions import ApprovedOrder, Refused
 from qtm.risk.gate import StateChange
-from qtm.trading.orders import OrderStatus
+from qtm.trading.orders import OrderIntent, OrderStatus
 from streaming.messages import (
     BarMessage,
     Message,
@@ -32,7 +32,14 @@ from streaming.session import Session
 log = logging.getLogger(__name__)
 
 
-Outcome = ApprovedOrder | Refused | DecidedBefore | Cancel
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An order that its strategy would withdraw and that stays at the venue."""
+
+    intent: OrderIntent
+
+
+Outcome = ApprovedOrder | Refused | DecidedBefore | Cancel | Kept
 
 
 @dataclass(slots=True)
@@ -114,9 +121,12 @@ class GateStage:
         return Handled(message, [self._judge(one) for one in message.requests], halted)
 
     def _judge(self, request: Request | Cancel) -> Outcome:
-        """The gate's answer to an order; a cancel passes as it is."""
+        """The gate's answer to an order, or to a cancel.
+
+        Nothing that a kill holds would take the place of a protective order: it stays.
+        """
         if isinstance(request, Cancel):
-            return request
+            return Kept(request.intent) if self.door.gate.is_latched(request.intent) else request
         inputs = {
             **request.inputs,
             "strategy_version": self.session.strategy.version,
@@ -174,6 +184,9 @@ class _Outbox(StatelessSinkPartition[Handled]):
             _announce("REFUSED", outcome)
         elif isinstance(outcome, Cancel):
             orders.cancel(outcome.intent)
+        elif isinstance(outcome, Kept):
+            orders.keep(outcome.intent)
+            log.warning("%s stays at the venue: a kill is in force", outcome.intent.client_order_id)
         else:
             orders.bring_back(outcome.intent.symbol, outcome.intent.client_order_id)
 

@@ -42,7 +42,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """An order of ours that must leave the venue; cancels always pass."""
+    """An order of ours that is to leave the venue: it passes unless a kill holds what would replace it."""
 
     intent: OrderIntent
 

@@ -235,7 +235,7 @@ class SymbolTrader:
         """The gate stopped an order by these controls.
 
         For one towards a target see `qtm.trading.book.on_refused`; a protective one is asked for again at the
-        next close.
+        next close. One that rests has passed long ago: it is its withdrawal that is refused, and it stays.
         """
         order, out = self.working, self.guard.out
         if order is not None and order.client_order_id == order_id:
@@ -243,7 +243,10 @@ class SymbolTrader:
             self.working = None
             self._protect()
         elif out is not None and out.intent.client_order_id == order_id:
-            self.guard.out = None
+            if out.rests:
+                out.withdrawn = False
+            else:
+                self.guard.out = None
 
     def _lots_of(self, order: OrderIntent) -> float:
         """Signed lots of an order."""

@@ -140,6 +140,10 @@ class Gate:
         """Replace the kills in force by those the store holds."""
         self.latches = frozenset(latches)
 
+    def is_latched(self, intent: OrderIntent) -> bool:
+        """Whether a kill in force holds an order."""
+        return any(latch.holds(intent) for latch in self.latches)
+
     def check(
         self, intent: OrderIntent, now_ms: int, inputs: Mapping[str, Any] | None = None
     ) -> ApprovedOrder | Refused:
@@ -222,7 +226,7 @@ class Gate:
             self.exposure.peak,
             self.exposure.day_start,
             Decimal(self.exposure.messages_since(now_ms - int(window_ms))),
-            HALTED if any(latch.holds(intent) for latch in self.latches) else self.state,
+            HALTED if self.is_latched(intent) else self.state,
         )
         return GateView(*exact)
 

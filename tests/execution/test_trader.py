@@ -148,6 +148,16 @@ def test_a_trail_moves_the_stop_by_withdrawing_it_first() -> None:
     assert play.bar(104.0) == [], "a level that stays is left alone"
 
 
+def test_a_stop_that_may_not_be_withdrawn_goes_on_resting_until_it_may() -> None:
+    play = Play(trail=2.0)
+    guard = play.protected()
+    assert play.bar(104.0, high=105.0, low=99.0) == [Cancel(guard)]
+    play.trader.on_gate_refusal(guard.client_order_id, ("KS-03",))
+    assert play.trader.take_requests() == []
+    assert play.bar(104.0) == [Cancel(guard)], "asked again at the next close"
+    assert only(play.report(guard, OrderStatus.CANCELED)).stop_price == Decimal("103.00")
+
+
 def test_an_exit_that_expires_or_is_refused_leaves_the_position_protected() -> None:
     play = Play(stop=5.0)
     guard = play.protected()

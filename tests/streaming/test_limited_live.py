@@ -2,6 +2,7 @@
 
 import subprocess
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.parity.market import MINUTE_MS, Exchange, Stream, minute_bars
 from tests.streaming.test_stream_process import TREND, command, eventually
 
 TREND_STRATEGY = load_strategy("trend")
+BREAKOUT = {"channel": 5, "ranges": 5, "width": 3.0}
 CAPS = LimitedSettings(max_order_value=100, max_position_value=100, max_orders_per_day=3, max_days=30)
 ARMED = {
     "QTM_LIVE__VENUE": "binance", "QTM_LIVE__ARMED": "true", "QTM_LIVE__API_KEY": "paper-key",
@@ -27,37 +29,42 @@ ARMED = {
 ELIGIBLE = """
 [[eligible]]
 venue = "binance"
-strategies = ["trend"]
+strategies = ["trend", "breakout"]
 symbols = ["BTCUSDT", "ETHUSDT"]
 signoff = "LEGAL-1"
 until = 2199-12-31
 """
 
 
-def live(home: Path, exchange: Exchange, *options: str) -> Stream:
+def live(home: Path, exchange: Exchange, *options: str, strategy: Sequence[str] = TREND) -> Stream:
     """The stream as it trades live, against the exchange."""
     home.mkdir(parents=True, exist_ok=True)
     (home / "limits.toml").write_text(ELIGIBLE)
     limits = ("--limits", str(home / "limits.toml"), "--lockstep", "--cash", "90")
-    stream = Stream(home, exchange, *TREND, *options, *limits, **ARMED)
+    stream = Stream(home, exchange, *strategy, *options, *limits, **ARMED)
     stream.command[2] = "tests.streaming.live_on_loopback"
     return stream
 
 
-def trend_on(stream: Stream, symbol: str) -> Candidate:
+def candidate_on(stream: Stream, symbol: str, name: str, params: Mapping[str, float]) -> Candidate:
+    strategy = load_strategy(name)
     return candidate_of(
-        TREND_STRATEGY, TREND_STRATEGY.params({"fast": 2, "slow": 5}), market="spot", symbol=symbol,
-        interval="1m", settings=Settings(home=stream.home),
+        strategy, strategy.params(params), market="spot", symbol=symbol, interval="1m",
+        settings=Settings(home=stream.home),
     )  # fmt: skip
 
 
-def grant(stream: Stream, at_ms: int, *symbols: str, caps: LimitedSettings = CAPS) -> None:
-    """Promote trend to LIVE_LIMITED on each symbol."""
+def trend_on(stream: Stream, symbol: str) -> Candidate:
+    return candidate_on(stream, symbol, "trend", {"fast": 2, "slow": 5})
+
+
+def grant(stream: Stream, at_ms: int, *candidates: Candidate, caps: LimitedSettings = CAPS) -> None:
+    """Promote each candidate to LIVE_LIMITED."""
     rules = ControlSettings(authorisers=("bob",), limited=caps)
     (stream.home / "state").mkdir(exist_ok=True)
     database = open_database(stream.database_url)
-    for symbol in symbols:
-        grant_limited_live(database, rules, stream.home / "dossiers", trend_on(stream, symbol), at_ms)
+    for candidate in candidates:
+        grant_limited_live(database, rules, stream.home / "dossiers", candidate, at_ms)
 
 
 def accounts_of_runs(stream: Stream) -> list[str]:
@@ -92,7 +99,7 @@ def test_the_cap_on_orders_a_day_stops_it_over_kill_9_and_restarts(tmp_path: Pat
     bars = [minute_bars("BTCUSDT", 100, history=20, start_ms=midnight_ms)]
     with Exchange(bars, start_ms=midnight_ms) as exchange:
         stream = live(tmp_path, exchange)
-        grant(stream, now_ms, "BTCUSDT")
+        grant(stream, now_ms, trend_on(stream, "BTCUSDT"))
         child = stream.start()
         eventually(lambda: len(exchange.trades()) >= 2)
         child.kill()
@@ -123,7 +130,7 @@ def test_when_its_days_run_out_while_it_trades_it_stops(tmp_path: Path) -> None:
     with Exchange(bars, start_ms=start_ms) as exchange:
         stream = live(tmp_path, exchange)
         caps = CAPS.model_copy(update={"max_orders_per_day": 50})
-        grant(stream, last_ms - caps.max_days * DAY_MS, "BTCUSDT", caps=caps)
+        grant(stream, last_ms - caps.max_days * DAY_MS, trend_on(stream, "BTCUSDT"), caps=caps)
         assert stream.run()["bars"] == 40
     found = in_order(stream)
     before = [row.verdict for row in found if row.decided_ms < last_ms]
@@ -134,11 +141,32 @@ def test_when_its_days_run_out_while_it_trades_it_stops(tmp_path: Path) -> None:
     assert stop.target == "trend" and "the end of 30 days" in stop.reason and "TD-07" in stop.reason
 
 
+def test_a_stop_that_trails_stays_at_the_venue_when_its_strategy_is_stopped(tmp_path: Path) -> None:
+    """Moving it would withdraw it first, and nothing could take its place."""
+    start_ms = time.time_ns() // 1_000_000 // MINUTE_MS * MINUTE_MS + MINUTE_MS
+    chosen = [f"--param={name}={value}" for name, value in BREAKOUT.items()]
+    with Exchange([minute_bars("BTCUSDT", 60, history=20, start_ms=start_ms)], start_ms=start_ms) as exchange:
+        strategy = ("--strategy", "breakout", "--symbols", "BTCUSDT", *chosen)
+        stream = live(tmp_path, exchange, strategy=strategy)
+        breakout = candidate_on(stream, "BTCUSDT", "breakout", BREAKOUT)
+        caps = CAPS.model_copy(update={"max_orders_per_day": 50})
+        grant(stream, start_ms + 8 * MINUTE_MS - caps.max_days * DAY_MS, breakout, caps=caps)
+        stream.run()
+    with open_database(stream.database_url).read() as connection:
+        found = connection.execute(select(orders).where(orders.c.purpose == "PROTECTION"))
+        *moved, last = sorted(found, key=lambda row: int(row.created_ns))
+    assert {row.status for row in moved} == {"CANCELED"} and last.status in ("NEW", "FILLED")
+    assert f"{last.client_order_id} stays at the venue" in stream.log.read_text()
+    (stop,) = stops(stream)
+    assert stop.target == "breakout" and last.created_ns < stop.latched_ns
+
+
 def test_more_instruments_than_the_cap_do_not_start(tmp_path: Path) -> None:
     bars = [minute_bars(symbol, 10, history=20) for symbol in ("BTCUSDT", "ETHUSDT")]
     with Exchange(bars) as exchange:
         stream = live(tmp_path, exchange, "--symbols", "BTCUSDT,ETHUSDT")
-        grant(stream, time.time_ns() // 1_000_000, "BTCUSDT", "ETHUSDT")
+        both = (trend_on(stream, symbol) for symbol in ("BTCUSDT", "ETHUSDT"))
+        grant(stream, time.time_ns() // 1_000_000, *both)
         done = subprocess.run(stream.command, env=stream.environment, capture_output=True, text=True)
         assert exchange.trades() == []
     assert done.returncode == 5 and "allows 1 instruments (TD-07), not 2" in done.stderr
