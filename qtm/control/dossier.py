@@ -8,6 +8,7 @@ strategy from live trading; the SHA-256 of the file and its text go into the rec
 from __future__ import annotations
 
 import hashlib
+import stat
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from qtm.errors import ConfigError, StoreError
+
+MOST_BYTES = 1_000_000
+"""A dossier is a few pages, and its text goes into the record of a grant."""
 
 TEMPLATE = """\
 # The dossier of the strategy {strategy}: what only a person can say about it.
@@ -134,12 +138,14 @@ def find_dossier(folder: Path, strategy: str) -> DossierFile:
     """The dossier of a strategy as it is now; whatever is wrong with it is its `problem`."""
     path = dossier_path(folder, strategy)
     try:
-        raw = path.read_bytes()
+        raw = _content(path)
     except FileNotFoundError:
         return DossierFile(path, None, problem=_missing(path, strategy))
     except OSError as error:
         failed = ConfigError(f"the dossier cannot be read: {error.strerror}", where=str(path))
         return DossierFile(path, None, problem=failed)
+    except ConfigError as refused:
+        return DossierFile(path, None, problem=refused)
     digest = hashlib.sha256(raw).hexdigest()
     try:
         text = raw.decode()
@@ -184,6 +190,21 @@ def _says_something(value: object) -> bool:
     return not isinstance(value, str) or bool(value.strip())
 
 
+def _content(path: Path) -> bytes:
+    """The bytes of a file of text: a grant waits inside a transaction until they are read, and keeps them."""
+    found = path.stat()
+    if stat.S_ISREG(found.st_mode) and found.st_size > MOST_BYTES:
+        raise ConfigError(
+            f"the dossier has {found.st_size:,} bytes, {MOST_BYTES:,} are the most",
+            where=str(path),
+            remedy="say it in fewer words, and keep papers elsewhere",
+        )
+    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+        raise ConfigError("the dossier is no file", where=str(path), remedy="put the text itself there")
+    with path.open("rb") as file:
+        return file.read(MOST_BYTES)
+
+
 def _missing(path: Path, strategy: str) -> ConfigError:
     return ConfigError(
         f"there is no dossier of {strategy}",
@@ -194,11 +215,13 @@ def _missing(path: Path, strategy: str) -> ConfigError:
 
 def _parsed(text: str, path: Path) -> Dossier:
     try:
-        return Dossier.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+        said = tomllib.loads(text.removeprefix("\ufeff"))  # as editors on Windows begin a file
+    except (ValueError, RecursionError) as error:  # TOML errors, and numbers or nesting beyond all measure
         raise ConfigError(
             f"the dossier is no TOML: {error}", where=str(path), remedy="mend that line"
         ) from None
+    try:
+        return Dossier.model_validate(said)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])

@@ -1,10 +1,11 @@
 """A dossier is complete or says by name what is missing; a template never replaces what somebody wrote."""
 
 import hashlib
+import os
 
 import pytest
 
-from qtm.control.dossier import find_dossier, write_template
+from qtm.control.dossier import MOST_BYTES, find_dossier, write_template
 from qtm.errors import ConfigError
 from tests.control.support import FILLED, fill_in
 
@@ -53,6 +54,30 @@ def test_what_is_missing_or_wrong_is_named(tmp_path, written, wrong, words):
     found = find_dossier(tmp_path, "trend")
     assert not found.complete and found.problem.what.startswith(words)
     assert found.problem.where == str(tmp_path / "trend.toml") and found.problem.remedy
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        ("[" * 5_000 + "]" * 5_000, "the dossier is no TOML: maximum recursion"),
+        ("9" * 6_000, "the dossier is no TOML: Exceeds the limit"),
+        (f'["{"x" * MOST_BYTES}"]', "the dossier has 1,000,"),
+    ],
+)
+def test_what_no_person_wrote_is_refused_in_words(tmp_path, inputs, words):
+    fill_in(tmp_path).write_text(FILLED.replace('["closed bars of one symbol"]', inputs))
+    assert find_dossier(tmp_path, "trend").problem.what.startswith(words)
+
+
+def test_a_pipe_in_its_place_is_no_dossier_to_wait_for(tmp_path):
+    os.mkfifo(tmp_path / "trend.toml")
+    assert find_dossier(tmp_path, "trend").problem.what == "the dossier is no file"
+
+
+def test_a_byte_order_mark_before_the_text_is_no_fault(tmp_path):
+    path = fill_in(tmp_path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert find_dossier(tmp_path, "trend").complete
 
 
 def test_a_dossier_that_cannot_be_read_is_not_complete(tmp_path):
