@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import math
 import uuid
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,8 @@ class Trial:
     """One backtest, named by what it was made from.
 
     `statistics` are plain numbers and hold `daily_sharpe`; times are UTC milliseconds, `end_ms` is the open
-    of the last bar; `data_version` is the lake's, None when the bars came from elsewhere.
+    of the last bar; `data_version` is the lake's, None when the bars came from elsewhere; `data_versions` are
+    those of every table that was read, funding included, by name.
     """
 
     strategy: str
@@ -55,6 +56,7 @@ class Trial:
     end_ms: int
     data_version: int | None
     statistics: dict[str, float]
+    data_versions: Mapping[str, int] = field(default_factory=dict)
 
 
 def trial_of(result: Result) -> Trial:
@@ -72,6 +74,7 @@ def trial_of(result: Result) -> Trial:
         end_ms=made_from.last_ms,
         data_version=made_from.data_version,
         statistics={**statistics, DAILY_SHARPE: daily_sharpe(returns)},
+        data_versions=made_from.data_versions,
     )
 
 
@@ -124,6 +127,7 @@ def trials_of_sweep(strategy: Strategy, table: pl.DataFrame, conditions: Conditi
                 },
                 DAILY_SHARPE: (row["sharpe"] or 0.0) / math.sqrt(DAYS_PER_YEAR),
             },
+            data_versions=conditions.data_versions,
         )
         for row in table.iter_rows(named=True)
     ]
@@ -197,11 +201,19 @@ class TrialRegistry:
         (row,) = self._rows(_of(select(func.count().label("runs")).select_from(trials), strategy))
         return int(row.runs)
 
-    def lake_versions(self, interval: str) -> list[int]:
-        """Versions of the lake's tables of bars of an interval that recorded trials name, sorted."""
-        named = trials.c.lake_version
-        query = select(named).where(trials.c.interval == interval, named.is_not(None)).distinct()
-        return sorted(int(row.lake_version) for row in self._rows(query))
+    def lake_versions(self, dataset: str) -> list[int]:
+        """Versions of a table of the lake that recorded trials were made from, sorted.
+
+        A trial that names no tables counts for the bars of its interval on every market, to be safe.
+        """
+        query = select(trials.c.data_versions, trials.c.interval, trials.c.lake_version).distinct()
+        found: set[int | None] = set()
+        for row in self._rows(query):
+            if row.data_versions is not None:
+                found.add(json.loads(row.data_versions).get(dataset))
+            elif row.interval == dataset.rsplit("_", 1)[-1]:
+                found.add(row.lake_version)
+        return sorted(version for version in found if version is not None)
 
     def table(self, strategy: str | None = None, newest: int | None = None) -> pl.DataFrame:
         """Recorded trials, newest first, with their parameters as text and their daily Sharpe ratio.
@@ -257,6 +269,9 @@ def _row(trial: Trial, run_id: str, created_ms: int) -> dict[str, Any]:
         "lake_version": trial.data_version,
         "statistics": json.dumps(known, sort_keys=True),
         DAILY_SHARPE: known[DAILY_SHARPE],
+        "data_versions": json.dumps(dict(trial.data_versions), sort_keys=True)
+        if trial.data_versions
+        else None,
         "created_ms": created_ms,
     }
 

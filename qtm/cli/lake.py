@@ -101,8 +101,7 @@ def vacuum(
     from qtm.market.lake import Lake
 
     lake = Lake.from_settings(settings())
-    # A trial names interval and version; of which market it was is not needed to be on the safe side.
-    kept = TrialRegistry.open(settings().database).lake_versions(dataset.rsplit("_", 1)[-1])
+    kept = TrialRegistry.open(settings().database).lake_versions(dataset)
     gone = upkeep.vacuum(lake, dataset, older_than_days=older_than, keep=set(kept), dry_run=dry_run)
     if as_json:
         print_json({"dataset": dataset, "dry_run": dry_run, "files": gone, "versions_kept": kept})

@@ -183,11 +183,13 @@ trials = Table(
     Column("statistics", Text, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("daily_sharpe", Double),
+    Column("data_versions", Text),
     Index("ix_trials_strategy", "strategy", "symbol", "interval"),
 )
 """Every backtest ever run, so that the number of trials is counted and not remembered.
 
-`daily_sharpe` is among the statistics too; NULL where they could not be read.
+`daily_sharpe` is among the statistics too; NULL where they could not be read. `lake_version` is that of the
+bars, `data_versions` that of every table by name, as JSON; NULL where no table was named.
 """
 
 examinations = Table(

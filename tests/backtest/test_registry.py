@@ -264,7 +264,18 @@ def test_the_newest_rows_are_read_without_the_rest(registry):
     assert registry.table(newest=1).height == 1
     assert (registry.recorded_count(), registry.recorded_count("trend")) == (7, 6)
     assert registry.strategies() == ["other", "trend"]
-    assert (registry.lake_versions("1h"), registry.lake_versions("1d")) == ([3], [8])
+
+
+def test_no_table_that_a_trial_was_made_from_is_forgotten(registry):
+    registry.record([trial(5), trial(6, data_version=None), trial(7, interval="1d", data_version=8)])
+    registry.record([trial(5, data_version=4, data_versions={"um_bars_1h": 4, "um_funding": 2})])
+    registry.record([trial(5, data_version=None, data_versions={"um_bars_1h": 5, "spot_bars_1h": 6})])
+    kept = {
+        name: registry.lake_versions(name)
+        for name in ("spot_bars_1h", "um_bars_1h", "um_bars_1d", "um_funding")
+    }
+    assert kept == {"spot_bars_1h": [3, 6], "um_bars_1h": [3, 4, 5], "um_bars_1d": [8], "um_funding": [2]}
+    assert registry.count("trend").trials == 5
 
 
 def test_a_sweep_and_single_runs_record_the_same_trials(registry):

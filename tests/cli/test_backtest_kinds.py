@@ -123,6 +123,8 @@ def test_the_funding_charged_is_named_by_its_version_and_its_content(run, unfund
     versions = {name: lake.version(name) for name in ("um_bars_1h", "um_funding")}
     assert [one.result.lineage.data_versions for one in first] == 3 * [versions]
     assert {one.result.lineage.data_version for one in first} == {versions["um_bars_1h"]}
+    kept = TrialRegistry.open(settings().database).lake_versions("um_funding")
+    assert versions["um_funding"] in kept, "so that `qtm lake vacuum` keeps it"
     assert "um_funding" in first[0].page and str(first[0].result.lineage.funding) in first[0].page
     rows = synthetic_funding("BTCUSDT", START_MS, unfunded_tail, 8)
     lake.write_funding(Market.UM, rows, start_ms=START_MS, end_ms=unfunded_tail)

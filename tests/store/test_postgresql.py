@@ -183,7 +183,7 @@ def test_trials_are_counted_there_too_and_a_resumed_run_knows_which(database: Da
     )
     assert registry.count("trend").aliases == ("renamed",)
     assert registry.table("trend", newest=1)[DAILY_SHARPE].to_list() == [pytest.approx(0.1)]
-    assert (registry.recorded_count(), registry.lake_versions("1h")) == (6, [3])
+    assert (registry.recorded_count(), registry.lake_versions("spot_bars_1h")) == (6, [3])
 
 
 def test_a_server_that_is_not_there_is_said_so_without_the_password() -> None:

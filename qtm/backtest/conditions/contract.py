@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -39,6 +39,10 @@ class Conditions(Protocol):
     @property
     def days(self) -> npt.NDArray[np.int64]:
         """UTC days since the epoch that a run's daily returns stand on, shape (D,)."""
+
+    @property
+    def data_versions(self) -> Mapping[str, int]:
+        """Version of every table of the lake that was read, by name."""
 
     def run(self, strategy: Any, params: Any, *, trade_from_ms: int | None = None) -> Result:
         """Run `strategy` with a parameter tuple; raises as the engine does."""
