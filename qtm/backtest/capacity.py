@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from qtm.backtest.account.result import AccountResult
 from qtm.backtest.conditions.contract import Conditions, Result
 from qtm.backtest.place import Place
 from qtm.backtest.session import DAY_MS
@@ -48,7 +49,8 @@ class Step:
     earned_a_year
         Profit in quote currency, per year of 365 days.
     filled
-        Share of the quantity asked for that was traded.
+        Share of what its orders asked for that was traded, by value at the closes they were decided at; NaN
+        without an order.
     """
 
     cash: float
@@ -90,7 +92,9 @@ class Capacity:
 
     def in_words(self) -> str:
         """What was found, in a sentence."""
-        if self.free.sharpe <= 0.0:
+        if math.isnan(self.free.filled):
+            return f"It makes no order with {self.free.cash:,.0f}: begin with more."
+        if not self.free.sharpe > 0.0:
             return "It earns nothing even where its trades move no price: there is nothing to enlarge."
         if self.bears is None:
             return f"{self.steps[0].cash:,.0f} is already more than it bears: {self._too_much()}."
@@ -200,9 +204,7 @@ def _ladder(cash: float, most: float) -> list[float]:
 
 
 def _step(conditions: Conditions, result: Result) -> Step:
-    found, orders = result.statistics, result.order_rows
-    asked = float(np.abs(orders["lots"]).sum())
-    times = result.open_time_ms
+    found, times = result.statistics, result.open_time_ms
     years = (int(times[-1]) - int(times[0])) / DAY_MS / 365.0
     return Step(
         cash=conditions.cash,
@@ -210,5 +212,17 @@ def _step(conditions: Conditions, result: Result) -> Step:
         sharpe=found.sharpe,
         max_drawdown=found.max_drawdown,
         earned_a_year=(found.final_equity - conditions.cash) / years if years > 0.0 else math.nan,
-        filled=float(np.abs(orders["filled_lots"]).sum()) / asked if asked > 0.0 else math.nan,
+        filled=_filled(result),
     )
+
+
+def _filled(result: Result) -> float:
+    """Lots of one symbol are worth a thousand times those of another: only their value adds up."""
+    orders = result.order_rows
+    if isinstance(result, AccountResult):
+        of = result.legs["instrument"][orders["leg"]]
+        lot = result.panel.close[orders["bar"], of] * result.sizes[of]
+    else:
+        lot = result.bars.close[orders["bar"]]
+    asked = float(np.nansum(np.abs(orders["lots"]) * lot))
+    return float(np.nansum(np.abs(orders["filled_lots"]) * lot)) / asked if asked > 0.0 else math.nan

@@ -1,6 +1,7 @@
 """How much capital a strategy bears follows from its own runs under impact and participation."""
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
@@ -67,6 +68,25 @@ def test_an_account_of_one_symbol_bears_the_same(found):
     panel = Panel.of([Listed(instrument("BTCUSDT"), at.bars)])
     account = AccountConditions(panel, Conditions(at.cash, costs=at.costs))
     assert capacity_of(TREND, PARAMS, account, most=1e8).bears == found.bears
+
+
+def test_what_is_filled_is_weighed_by_value_and_not_by_lots():
+    """Of two coins one has a dry market: it weighs the same however small its lots are."""
+    at = market()
+    dry = replace(at.bars, symbol="ETHUSDT", volume=at.bars.volume * 1e-3)
+
+    def filled(lot):
+        coin = replace(instrument("ETHUSDT"), step_size=Decimal(lot))
+        panel = Panel.of([Listed(instrument("BTCUSDT"), at.bars), Listed(coin, dry)])
+        return capacity_of(TREND, PARAMS, AccountConditions(panel, Conditions(1e5)), most=2e5).steps[0].filled
+
+    assert filled("0.00001") == pytest.approx(filled("0.00000001"), rel=0.02)
+    assert filled("0.00001") < 0.9
+
+
+def test_without_the_money_for_one_order_it_says_so():
+    found = capacity_of(TREND, PARAMS, replace(market(), cash=0.01), most=1.0)
+    assert found.bears is None and found.in_words() == "It makes no order with 0: begin with more."
 
 
 def test_what_earns_nothing_has_no_capacity():
