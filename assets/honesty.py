@@ -77,7 +77,7 @@ def overfitting(
         file = f"{subject.strategy}-{subject.symbol}-{subject.interval}.html"
         path = write_report(reports.path("overfitting", file), overfitting_page(found))
         try:
-            candidate = put_on_record(found, f"Dagster run {context.run_id}", store.effective_url)
+            candidate = put_on_record(found, f"Dagster run {context.run.run_id}", store.effective_url)
             on_record = f"candidate {candidate.digest[:12]} (`qtm promote {subject.strategy}`)"
         except RiskError as error:
             on_record = f"nothing: {error}"

@@ -21,7 +21,6 @@ from assets.resources import MarketLake, OperationalStore, ReportFolder
 from qtm.clock import iso_utc
 from qtm.errors import DataError
 from qtm.reports.formats import statistic
-from qtm.risk.rules import CONTROL_NAMES
 
 if TYPE_CHECKING:
     from qtm.backtest.account.result import AccountLineage
@@ -278,6 +277,8 @@ def _orders_by_state(result: "Result") -> dg.MarkdownMetadataValue:
 
 def _named(controls: str) -> str:
     """`PT-03,PT-07` as `PT-03 maximum order value, PT-07 worst-case position`."""
+    from qtm.risk.rules import CONTROL_NAMES
+
     return ", ".join(f"{one} {CONTROL_NAMES.get(one, '')}".strip() for one in controls.split(","))
 
 
