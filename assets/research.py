@@ -60,6 +60,8 @@ def backtest(
     context: dg.AssetExecutionContext, config: BacktestConfig, lake: MarketLake
 ) -> dg.MaterializeResult:
     """Run the partition's strategy once."""
+    from qtm.reports.made_from import lake_version
+
     with failures_in_words():
         strategy = strategy_of_partition(context.partition_key)
         symbols, interval = config.place(strategy)
@@ -69,6 +71,7 @@ def backtest(
         run = _run(strategy, request, lake)
     result, figures = run.result, run.statistics
     made_from, stopped = result.lineage, result.standstill
+    data = lake_version(made_from)
     context.log.info(
         f"{made_from.bars:,} bars: return {figures.total_return:+.2%}, Sharpe {figures.sharpe:.2f}"
     )
@@ -97,11 +100,11 @@ def backtest(
             "parameters": dg.MetadataValue.json(made_from.params),
             REQUEST: dg.MetadataValue.json(request),
             "strategy version": made_from.strategy_version,
-            "data version": str(made_from.data_version),
+            "data version": data,
             "waived or left out": "; ".join(made_from.waivers) or "nothing",
         },
         data_version=dg.DataVersion(
-            f"{made_from.strategy_version}, bars {made_from.data_version}, {sorted(made_from.params.items())}"
+            f"{made_from.strategy_version}, bars {data}, {sorted(made_from.params.items())}"
         ),
     )
 

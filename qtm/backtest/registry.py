@@ -108,12 +108,12 @@ def _terms_of(made_from: Any) -> dict[str, float]:
 
 def trials_of_sweep(strategy: Strategy, table: pl.DataFrame, conditions: Conditions) -> list[Trial]:
     """The trials a sweep under `conditions` was, from its table (see `qtm.backtest.sweep.run_sweep`)."""
-    names, place = strategy.params_type._fields, conditions.place
+    names, place, terms = strategy.params_type._fields, conditions.place, conditions.terms_as_params
     return [
         Trial(
             strategy=strategy.name,
             strategy_version=strategy.version,
-            params={**{name: float(row[name]) for name in names}, **conditions.terms_as_params},
+            params={**{name: float(row[name]) for name in names}, **terms},
             symbol=place.symbol,
             interval=place.interval,
             start_ms=place.first_ms,

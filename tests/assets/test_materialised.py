@@ -205,6 +205,7 @@ def test_every_kind_materialises_on_what_suits_it(made, strategy, config):
     assert shown["kind"] == load_strategy(strategy).kind
     assert "data:image/png" in shown["equity"] and "FILLED" in shown["orders by state"]
     assert shown["loss limits"] == "not passed" or "PT-09" in shown["loss limits"]
+    assert ("um_funding" in shown["data version"]) == (strategy == "pairs")
     assert ("Sharpe while it traded" in shown) == (shown["trading stopped"] != "no")
 
 
