@@ -32,7 +32,7 @@ USUAL_IMPACT: Final = 1.0
 USUAL_PARTICIPATION: Final = 0.1
 
 KEPT: Final = 0.5
-"""At the capital a strategy bears it keeps this part of its Sharpe ratio, and of what its orders ask for."""
+"""The part of its Sharpe ratio that a strategy keeps, and gets of what it asks for, where it bears it."""
 
 _A_DECADE = 2
 _HALVINGS = 6
@@ -94,7 +94,7 @@ class Capacity:
         """What was found, in a sentence."""
         if math.isnan(self.free.filled):
             return f"It makes no order with {self.free.cash:,.0f}: begin with more."
-        if not self.free.sharpe > 0.0:
+        if not _earns(self.free):
             return "It earns nothing even where its trades move no price: there is nothing to enlarge."
         if self.bears is None:
             return f"{self.steps[0].cash:,.0f} is already more than it bears: {self._too_much()}."
@@ -104,6 +104,8 @@ class Capacity:
 
     def _too_much(self) -> str:
         broken = next(step for step in self.steps if not _is_borne(step, self.free))
+        if not _earns(broken):
+            return "it earns nothing"
         if broken.sharpe < KEPT * self.free.sharpe:
             return f"less than {KEPT:.0%} of its Sharpe ratio is left"
         return f"its orders get less than {KEPT:.0%} of what they ask for"
@@ -190,7 +192,13 @@ def _halve(borne: Step | None, broken: Step, free: Step, try_with: Callable[[flo
 
 
 def _is_borne(step: Step, free: Step) -> bool:
-    return free.sharpe > 0.0 and step.sharpe >= KEPT * free.sharpe and step.filled >= KEPT
+    kept = step.sharpe >= KEPT * free.sharpe and step.filled >= KEPT
+    return _earns(free) and _earns(step) and kept
+
+
+def _earns(step: Step) -> bool:
+    """A mean above zero is not enough: what varies widely around it may still shrink."""
+    return step.sharpe > 0.0 and step.annual_return > 0.0
 
 
 def _free(costs: CostModel) -> CostModel:

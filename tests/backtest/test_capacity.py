@@ -96,6 +96,13 @@ def test_what_earns_nothing_has_no_capacity():
     assert "there is nothing to enlarge" in found.in_words()
 
 
+def test_a_mean_above_zero_that_shrinks_what_it_began_with_is_nothing_earned():
+    wild = conditions(bars_from(noise_steps(300, 21, scale=0.03)), cash=1_000.0)
+    found = capacity_of(TREND, PARAMS, wild, most=1e6)
+    assert found.free.sharpe > 0.4 and found.free.annual_return < 0.0
+    assert found.bears is None and "there is nothing to enlarge" in found.in_words()
+
+
 def test_all_that_was_tried_is_said_to_be_no_bound():
     found = capacity_of(TREND, PARAMS, market(), most=5_000.0)
     assert not found.is_bounded and found.in_words() == "It bears 5,000, the most that was tried."
