@@ -34,7 +34,7 @@ class Standstill(NamedTuple):
     share, flat
         Share of the run's bars that closed after it, and of those that closed without a position.
     days
-        Length of the part that was traded.
+        Length of the part that was traded, by the clock.
     sharpe, annual_return, max_drawdown
         Of that part; NaN where it is too short.
     """
@@ -103,9 +103,8 @@ def standstill_of(
         return None
     # An order decided at a bar's close fills in the next one; an exit may have filled after the limit.
     flat_from = max(traded, int(rows["bar"][after - 1]) + 1 if after else 0) if is_flat else bars
-    days = traded * interval_ms / DAY_MS
-    before = equity[:traded]
-    known = traded > 0
+    before, known = equity[:traded], traded > 0
+    days = (int(open_time_ms[traded - 1] - open_time_ms[0]) + interval_ms) / DAY_MS if known else 0.0
     return Standstill(
         since_ms=since_ms,
         share=share,

@@ -7,6 +7,7 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from qtm.backtest.account.engine import run_account
@@ -100,6 +101,18 @@ def test_figures_of_a_traded_part_that_is_too_short_do_not_exist() -> None:
     moved = dataclasses.replace(minutes, loss_limit=LossLimit(START_MS + 60_000, True)).standstill
     assert moved is not None and moved.days == 1 / 1_440
     assert math.isnan(moved.sharpe) and math.isnan(moved.annual_return)
+
+
+def test_missing_bars_make_the_traded_part_no_shorter() -> None:
+    run = play(REDUCING, 0.2)
+    open_time_ms = run.bars.open_time_ms + np.where(np.arange(len(run.bars)) > 2, 100 * DAY_MS, 0)
+    rows = run.order_rows.copy()
+    rows["decided_ms"] += np.where(rows["bar"] > 2, 100 * DAY_MS, 0)
+    gap = dataclasses.replace(
+        run, bars=dataclasses.replace(run.bars, open_time_ms=open_time_ms), order_rows=rows
+    ).standstill
+    assert gap is not None and gap.days == 106.0
+    assert gap.annual_return == pytest.approx((170 / 200) ** (365 / 106) - 1)
 
 
 @pytest.mark.parametrize(("word", "max_drawdown"), [(REDUCING, 0.2), (HALTED, 0.13)])
