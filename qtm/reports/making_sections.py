@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from qtm.backtest.tape.making import (
     MarkOut,
     edge_at_the_fill,
@@ -106,8 +108,9 @@ def _inventory_table(result: OrdersResult) -> Block:
 
 
 def _inventory_figure(result: OrdersResult) -> Block:
-    """The position after each fill, in base units."""
+    """The position after each fill to the end of the run, in base units."""
     when, qty = inventory_path(result)
+    when, qty = np.append(when, result.tape.end_ns), np.append(qty, qty[-1:])
     kept = thinned(qty)
     line = {
         "type": "scatter", "mode": "lines", "name": "Position",

@@ -54,10 +54,12 @@ def orders_costs_figure(result: OrdersResult) -> Block:
     if fills.is_empty():
         return paragraph("Nothing was filled, nothing was paid.", "muted")
     maker, fees = fills["maker"].to_numpy(), fills["fee"].to_numpy()
-    moments = fills["ts_ns"].to_numpy() // 1_000_000
+    span = (result.tape.start_ns, *fills["ts_ns"].to_list(), result.tape.end_ns)
+    moments = np.array(span) // 1_000_000
     lines = []
     for name, chosen, colour in (("Maker fees", maker, ACCENT), ("Taker fees", ~maker, BAD)):
         paid = np.cumsum(np.where(chosen, fees, 0.0))
+        paid = np.concatenate(([0.0], paid, paid[-1:]))
         kept = thinned(paid)
         lines.append(
             {

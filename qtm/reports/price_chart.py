@@ -12,7 +12,7 @@ from qtm.backtest.account.result import AccountResult
 from qtm.backtest.tape.making import prints
 from qtm.backtest.tape.result import OrdersResult, SymbolResult
 from qtm.reports.backtest_figures import filled, thinned
-from qtm.reports.blocks import BAD, GOOD, NEUTRAL, Block, Section, figure, numbers, paragraph, times
+from qtm.reports.blocks import BAD, GOOD, NEUTRAL, PAPER, Block, Section, figure, numbers, paragraph, times
 
 MARKERS = 1_200
 """Most fills marked on the chart of one symbol; beyond, the latest are shown."""
@@ -82,10 +82,11 @@ def prices_section(result: AccountResult) -> Section:
         for number, one in enumerate(shown)
     ]
     menu = {
-        "buttons": choices, "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom",
-        "bgcolor": "rgba(0,0,0,0)", "pad": {"b": 2},
+        "buttons": choices, "x": 0, "xanchor": "left", "y": 0, "yanchor": "top", "direction": "up",
+        "bgcolor": PAPER, "pad": {"t": 28},
     }  # fmt: skip
-    layout = {"updatemenus": [menu], "margin": {"t": 72}} if len(shown) > 1 else {}
+    # Below the axis: above it a narrow screen has the legend on two lines.
+    layout = {"updatemenus": [menu], "margin": {"b": 76}} if len(shown) > 1 else {}
     of_how_many = f", of the {CHARTS} most traded of {len(found)}" if len(found) > CHARTS else ""
     words = (
         f"{shown[0].name}, the most traded; on screen another can be chosen{of_how_many}. "

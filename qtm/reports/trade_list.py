@@ -48,7 +48,8 @@ def trades_section(
     listed.sort(key=lambda pair: int(pair[0][newest]), reverse=True)
     rows = [_row(trade, one, opened_ms) for trade, one in listed[:LISTED]]
     headers = (*owners, "Entered", "Left", "Side", "Quantity", "Entry", "Exit", "Fees", "Profit", "Return")
-    note = f"The latest {LISTED} of {total:,} round trips." if total > LISTED else f"{total:,} round trips."
+    trips = "1 round trip" if total == 1 else f"{total:,} round trips"
+    note = f"The latest {LISTED} of {trips}." if total > LISTED else f"{trips}."
     return Section("Trades", [table(headers, rows, text_columns=3 + len(owners), tall=True)], note)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import math
 
+import numpy as np
 import pytest
 
 from qtm.backtest.tape.making import edge_at_the_fill, inventory_of, mark_outs
 from qtm.backtest.tape.result import OrdersResult
-from qtm.reports.tear_sheet import tear_sheet_page
+from qtm.reports.blocks import Figure
+from qtm.reports.tear_sheet import tear_sheet_document, tear_sheet_page
 from qtm.trading.desk import IOC, MARKET
 from tests.backtest.tape.scripted import buy, run, sell
 
@@ -79,6 +82,16 @@ def test_the_tear_sheet_tells_a_market_maker_what_he_asks(result: OrdersResult) 
         "Time without a position",
     ):
         assert text in page, text
+
+
+@pytest.mark.parametrize("axis", ["Paid, USDT", "Position, BTC"])
+def test_the_charts_of_fees_and_position_reach_the_end_of_the_run(result: OrdersResult, axis: str) -> None:
+    blocks = [block for section in tear_sheet_document(result).sections for block in section.blocks]
+    figures = [one for one in blocks if isinstance(one, Figure)]
+    (chart,) = [one for one in figures if one.layout.get("yaxis", {}).get("title", {}).get("text") == axis]
+    for line in chart.data:
+        moments = np.frombuffer(base64.b64decode(line["x"]["bdata"]), line["x"]["dtype"])
+        assert moments[-1] == result.tape.end_ns // 1_000_000
 
 
 def test_a_run_without_fills_has_nothing_to_mark_out() -> None:
