@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 from qtm.cli.arguments import (
@@ -168,28 +169,18 @@ def trials(
 
 
 def print_verdict(verdict: Verdict) -> None:
-    """The gates as a table on the terminal."""
+    """The gates on the terminal, each with what it says below it."""
     from qtm.reports.verdict_section import bound_in_words, shown
 
     subject = verdict.subject
     chosen = ", ".join(f"{name}={value:g}" for name, value in subject.params.items())
-    table = Table(
-        title=f"{subject.strategy} on {subject.symbol} {subject.interval}: {chosen}", show_lines=True
-    )
-    for head, side in (("Gate", "left"), ("", "left"), ("Measured", "right"), ("Wanted", "right")):
-        table.add_column(head, justify=side)  # type: ignore[arg-type]
-    table.add_column("What it says", max_width=70)
+    console = Console()
+    console.print(f"[bold]{subject.strategy} on {subject.symbol} {subject.interval}: {chosen}[/bold]\n")
     for gate in verdict.gates:
         mark = "[green]passed[/green]" if gate.passed else "[red]failed[/red]"
-        table.add_row(
-            gate.bound.title,
-            mark,
-            shown(gate.control, gate.measured),
-            bound_in_words(gate.control, gate.bound),
-            gate.explanation,
-        )
-    console = Console()
-    console.print(table)
+        measured, wanted = shown(gate.control, gate.measured), bound_in_words(gate.control, gate.bound)
+        console.print(f"{mark}  {gate.bound.title}: {measured}, wanted {wanted}", highlight=False)
+        console.print(Padding(gate.explanation, (0, 0, 1, 8)), style="dim")
     console.print(verdict.summary)
 
 
