@@ -146,13 +146,17 @@ def test_bad_input_ends_in_one_clear_message(run, arguments: tuple[str, ...], me
     assert message in str(done.exception)
 
 
-def test_capacity_says_what_a_strategy_bears_and_counts_no_trial(run, home: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_capacity_says_what_a_strategy_bears_whatever_the_firm_allows_and_counts_no_trial(  # type: ignore[no-untyped-def]
+    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QTM_RISK__MAX_ORDER_VALUE", "1")
+    settings.cache_clear()
     report = tmp_path / "capacity.html"
     counted = TrialRegistry.open(settings().database).recorded_count("trend")
     asked = ("capacity", "trend", "-i", "1h", "--cash", "1000", "--most", "1e5", "--report", str(report))
     found = json.loads(run(*asked, "--json").stdout)
     assert found["steps"][0]["cash"] == 1_000.0 and found["impact"] == 1.0
-    assert found["says"] in report.read_text()
+    assert found["says"] in report.read_text() and found["free"]["filled"] == 1.0
     printed = run(*asked, "--impact", "0.5", "--participation", "0.05")
     assert printed.exit_code == 0 and "where its own trades move no price" in printed.stdout
     assert TrialRegistry.open(settings().database).recorded_count("trend") == counted

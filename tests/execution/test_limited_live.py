@@ -10,8 +10,9 @@ from sqlalchemy import select, update
 from qtm.clock import ManualClock
 from qtm.execution.door import Door, PromotedRun
 from qtm.execution.journal import Journal
-from qtm.execution.limited_use import LIMITED_RUN, limited_terms
+from qtm.execution.limited_use import LIMITED_RUN, limited_terms, orders_of_day
 from qtm.execution.status import account_status
+from qtm.execution.updates import OrderUpdate
 from qtm.risk.decisions import ApprovedOrder, Refused
 from qtm.risk.exposure import Exposure
 from qtm.risk.gate import Gate, Latch
@@ -21,8 +22,8 @@ from qtm.risk.limits import capped, load_limits
 from qtm.settings import LimitedSettings, RiskSettings
 from qtm.store.database import open_database
 from qtm.store.schema import kills, runs
-from qtm.trading.orders import Fill, OrderIntent, OrderType, Purpose, Side, TimeInForce
-from tests.execution.support import BTC, NOW_MS, open_run, order
+from qtm.trading.orders import Fill, OrderIntent, OrderStatus, OrderType, Purpose, Side, TimeInForce
+from tests.execution.support import BTC, NOW_MS, approve, open_run, order
 
 CAPS = LimitedSettings(max_order_value=600, max_position_value=1000, max_orders_per_day=3, max_days=5)
 TODAY_MS = NOW_MS // DAY_MS * DAY_MS
@@ -166,6 +167,34 @@ def test_an_order_belongs_to_the_utc_day_it_was_decided_on_and_refused_ones_do_n
     assert isinstance(door.decide(small(3, TODAY_MS), NOW_MS), ApprovedOrder)
 
 
+def test_a_day_begins_with_its_first_millisecond_and_other_strategies_and_accounts_have_their_own(
+    journal: Journal,
+) -> None:
+    other = Journal(journal.database, "other", journal.clock, Path())
+    sent = [
+        (journal, small(1, TODAY_MS - 1)),
+        (journal, small(2, TODAY_MS)),
+        (journal, small(3, TODAY_MS + DAY_MS - 1)),
+        (journal, small(4, TODAY_MS + DAY_MS)),
+        (journal, order(5, strategy="another", decided_ms=TODAY_MS)),
+        (other, small(6, TODAY_MS)),
+    ]
+    for of, intent in sent:
+        of.record(approve(intent), "run-1")
+    with journal.database.read() as connection:
+        days = (TODAY_MS - DAY_MS, TODAY_MS, TODAY_MS + DAY_MS)
+        assert [orders_of_day(connection, "paper", "s", day_ms) for day_ms in days] == [1, 2, 1]
+        assert orders_of_day(connection, "paper", "s", TODAY_MS + DAY_MS - 1) == 2
+
+
+def test_a_stop_passes_although_a_tighter_cap_has_been_overrun_already() -> None:
+    caps = limited(max_orders_per_day=1)
+    caps.orders_today = 3
+    stop = order(1, Side.SELL, purpose=Purpose.PROTECTION, reduce_only=True)
+    assert [one.passed for one in caps.findings(stop, NOW_MS)] == [True, True]
+    assert [one.passed for one in caps.findings(small(2), NOW_MS)] == [False, True]
+
+
 def test_a_stop_that_follows_the_market_uses_up_no_order(journal: Journal) -> None:
     door = door_at(journal, max_orders_per_day=1)
     bought = small(1)
@@ -228,6 +257,15 @@ def test_the_status_shows_used_and_allowed_of_every_cap(journal: Journal) -> Non
     assert found["order value today"] == {"used": "120", "allowed": "600"}
     assert found["instruments"] == {"used": "1", "allowed": "1"}
     assert found["position value"]["allowed"] == "1000" and found["days"] == {"used": "0.0", "allowed": "5"}
+    for number, side, qty in ((1, Side.BUY, "0.001"), (2, Side.SELL, "0.0004")):
+        fill = Fill(
+            small(number).client_order_id, number, "BTCUSDT", side, Decimal(qty), Decimal(60_000), Decimal(0),
+            "USDT", False, NOW_MS,
+        )  # fmt: skip
+        status = OrderStatus.PARTIALLY_FILLED
+        journal.apply(OrderUpdate(fill.client_order_id, "BTCUSDT", status, (fill,), fill.qty))
+    (found,) = account_status(journal, ManualClock(NOW_MS))["limited"]
+    assert found["position value"]["used"] == "36"
     with journal.database.write() as connection:
         connection.execute(update(runs).values(ended_ms=1))
     assert account_status(journal, ManualClock(NOW_MS))["limited"] == []
