@@ -33,6 +33,7 @@ from qtm.settings import Settings
 from qtm.store.database import open_database
 from qtm.strategies.registry import load_step_strategy
 from qtm.trading.book import LargestOrder
+from qtm.trading.orders import client_order_id
 from streaming.config import StreamConfig
 from streaming.market_clock import MarketClock
 from streaming.process_lock import hold_alone
@@ -196,6 +197,7 @@ class Session:
         return run
 
     def _plan(self, instrument: Instrument) -> TradingPlan:
+        client_order_id(self.strategy.name, instrument.symbol, 0)  # a name too long is said before trading
         limits = self.limits.effective(self.strategy.name, instrument.symbol)
         return TradingPlan(
             strategy=self.strategy,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,8 +11,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from qtm.errors import StrategyError
 from qtm.strategies.parameters import checked_params
 from qtm.strategies.provenance import file_of
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,8 @@ class Declaration(ABC):
 
     Attributes
     ----------
+    name
+        Of letters, digits, `.`, `_` and `-`: it becomes part of order ids and the name of files.
     params_type
         A NamedTuple with a default for every parameter.
     bounds
@@ -35,6 +41,14 @@ class Declaration(ABC):
     params_type: type[Any]
     bounds: Mapping[str, tuple[float, float]]
     digest: str
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise StrategyError(
+                f"{self.name!r} is no name for a strategy",
+                where=str(self.source),
+                remedy="use letters, digits, `.`, `_` and `-`, and begin with a letter or digit",
+            )
 
     @property
     def version(self) -> str:

@@ -113,6 +113,9 @@ def _from_file(path: Path) -> Strategy:
         try:
             # Not the loader: its bytecode cache takes two edits within a second for one.
             exec(compile(source, str(path), "exec"), module.__dict__)
+        except StrategyError:
+            del sys.modules[name]
+            raise
         except Exception as error:
             del sys.modules[name]
             line = line_in(error, path)

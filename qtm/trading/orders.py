@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
+from qtm.errors import ConfigError
+
 
 class Side(StrEnum):
     """Direction of an order."""
@@ -126,7 +128,7 @@ class Fill:
 def client_order_id(strategy: str, symbol: str, sequence: int) -> str:
     """The id of the `sequence`-th order of `strategy` on `symbol`: the same on every replay.
 
-    Binance allows 36 characters of `[.A-Z:/a-z0-9_-]`; raises ValueError beyond that.
+    Binance allows 36 characters of `[.A-Z:/a-z0-9_-]`; raises ConfigError beyond that.
     """
     return _fitting(f"{strategy}-{symbol}-{sequence:07d}")
 
@@ -154,5 +156,8 @@ _PROFIT_LEG = re.compile(r"(.+)-T(\d{6,})")
 
 def _fitting(text: str) -> str:
     if len(text) > 36:
-        raise ValueError(f"client order id {text!r} is longer than 36 characters")
+        raise ConfigError(
+            f"the client order id {text!r} has {len(text)} characters, a venue takes 36",
+            remedy="give the strategy a shorter name",
+        )
     return text

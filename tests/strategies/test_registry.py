@@ -55,6 +55,14 @@ def test_a_user_file_runs_like_a_bundled_strategy(tmp_path: Path) -> None:
     assert load_strategy(path).name == "mine"
 
 
+@pytest.mark.parametrize("name", ["../../mine", "my own", "-mine", "", "m\u00eene"])
+def test_a_name_that_could_be_no_part_of_an_order_id_or_a_file_is_refused(tmp_path: Path, name: str) -> None:
+    path = Path(write(tmp_path, "    return 1.0\n"))
+    path.write_text(path.read_text().replace('name="mine"', f'name="{name}"'))
+    with pytest.raises(StrategyError, match=r"is no name for a strategy \[.*mine.py\] -> use letters"):
+        load_strategy(str(path))
+
+
 def test_an_edited_file_is_a_new_version(tmp_path: Path) -> None:
     first = load_strategy(write(tmp_path, "    return 1.0\n"))
     second = load_strategy(write(tmp_path, "    return 0.5\n"))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from qtm.strategies.registry import load_strategy
 from tests.parity.market import MINUTE_MS, START_MS, Exchange, Stream, minute_bars
 
 TREND = ("--strategy", "trend", "--symbols", "BTCUSDT", "--param", "fast=2", "--param", "slow=5")
@@ -149,3 +150,13 @@ def test_help_shows_examples() -> None:
         [sys.executable, "-m", "streaming", "--help"], capture_output=True, text=True, env=os.environ
     )
     assert done.returncode == 0 and "--lockstep" in done.stdout and "Examples" in done.stdout
+
+
+def test_a_name_too_long_for_order_ids_is_said_before_anything_is_traded(tmp_path: Path) -> None:
+    source = load_strategy("trend").source.read_text()
+    strategy = tmp_path / "long.py"
+    strategy.write_text(source.replace('name="trend"', f'name="{"l" * 30}"'))
+    with Exchange([minute_bars("BTCUSDT", 10)]) as exchange:
+        stream = Stream(tmp_path, exchange, "--strategy", str(strategy), "--symbols", "BTCUSDT", "--replay")
+        done = subprocess.run(stream.command, env=stream.environment, capture_output=True, text=True)
+    assert done.returncode == 2 and "a shorter name" in done.stderr and "Traceback" not in done.stderr

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qtm.errors import ConfigError
 from qtm.trading.book import (
     SIZE_BY_UNITS,
     UNBOUNDED,
@@ -152,5 +153,5 @@ def test_taker_price_rounds_against_the_taker(side: int, reference: float, bps: 
 
 def test_client_order_ids_are_deterministic_and_fit_the_venue() -> None:
     assert client_order_id("trend", "BTCUSDT", 7) == "trend-BTCUSDT-0000007"
-    with pytest.raises(ValueError, match="36"):
+    with pytest.raises(ConfigError, match="36"):
         client_order_id("a-strategy-with-a-long-name", "1000PEPEUSDT", 1)
