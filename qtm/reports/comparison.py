@@ -15,24 +15,11 @@ from qtm.clock import iso_utc
 from qtm.errors import DataError
 from qtm.reports.backtest_figures import thinned
 from qtm.reports.blocks import SERIES, Block, Cell, Document, Section, figure, numbers, table, times
-from qtm.reports.formats import MISSING, money, percent, price, ratio
+from qtm.reports.formats import MISSING, SHARES, SUMS, money, percent, price, ratio
 from qtm.reports.run_folder import SavedRun
 
 Floats = npt.NDArray[np.float64]
 
-_PERCENT = frozenset(
-    {
-        "total_return",
-        "annual_return",
-        "volatility",
-        "max_drawdown",
-        "var_95",
-        "cvar_95",
-        "exposure",
-        "win_rate",
-    }
-)
-_MONEY = frozenset({"final_equity", "fees", "funding", "average_trade"})
 _MORE_IS_BETTER = frozenset(
     {"final_equity", "total_return", "annual_return", "sharpe", "sortino", "calmar", "win_rate",
      "profit_factor", "average_trade"}
@@ -190,9 +177,9 @@ def _shade(value: float) -> str:
 
 
 def _shown(name: str, value: float) -> str:
-    if name in _PERCENT:
+    if name in SHARES:
         return percent(value)
-    if name in _MONEY:
+    if name in SUMS:
         return money(value, 2)
     return price(value) if value.is_integer() else ratio(value)
 

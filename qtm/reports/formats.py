@@ -25,7 +25,7 @@ def ratio(value: float, digits: int = 2) -> str:
     return _minus(f"{value:,.{digits}f}") if math.isfinite(value) else MISSING
 
 
-_SHARES = frozenset(
+SHARES = frozenset(
     (
         "total_return",
         "annual_return",
@@ -37,16 +37,19 @@ _SHARES = frozenset(
         "win_rate",
     )
 )
-_SUMS = frozenset(("final_equity", "fees", "funding", "average_trade"))
+"""Figures of `qtm.backtest.statistics` that are parts of one."""
+
+SUMS = frozenset(("final_equity", "fees", "funding", "average_trade"))
+"""Those in quote currency."""
 
 
 def statistic(name: str, value: float | None) -> str:
     """A figure of `qtm.backtest.statistics` by its name: `12.3 %` of shares, `1,234` of sums, else `1.23`."""
     if value is None:
         return MISSING
-    if name in _SHARES:
+    if name in SHARES:
         return percent(value, 1, signed=name.endswith("return"))
-    if name in _SUMS:
+    if name in SUMS:
         return money(value)
     return f"{value:,}" if isinstance(value, int) else ratio(value)
 
