@@ -36,10 +36,11 @@ def instrument(symbol: str) -> Instrument:
 def minute_bars(
     symbol: str, count: int, *, history: int = 0, seed: int = 11, start_ms: int = START_MS
 ) -> BarSeries:
-    """`count` bars from `start_ms` on, after `history` bars before it."""
-    start = start_ms - history * MINUTE_MS
-    frame = synthetic_bars(symbol, Interval.M1, start, start_ms + count * MINUTE_MS, seed)
-    return BarSeries.from_frame(frame, symbol, Interval.M1)
+    """`count` bars from `start_ms` on, after `history` bars before it: the same prices whenever that is."""
+    begin, end = START_MS - history * MINUTE_MS, START_MS + count * MINUTE_MS
+    frame = synthetic_bars(symbol, Interval.M1, begin, end, seed)
+    bars = BarSeries.from_frame(frame, symbol, Interval.M1)
+    return replace(bars, open_time_ms=bars.open_time_ms + (start_ms - START_MS))
 
 
 def with_gaps(bars: BarSeries, *, seed: int = 3) -> BarSeries:

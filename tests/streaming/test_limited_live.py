@@ -145,7 +145,8 @@ def test_a_stop_that_trails_stays_at_the_venue_when_its_strategy_is_stopped(tmp_
     """Moving it would withdraw it first, and nothing could take its place."""
     start_ms = time.time_ns() // 1_000_000 // MINUTE_MS * MINUTE_MS + MINUTE_MS
     chosen = [f"--param={name}={value}" for name, value in BREAKOUT.items()]
-    with Exchange([minute_bars("BTCUSDT", 60, history=20, start_ms=start_ms)], start_ms=start_ms) as exchange:
+    bars = minute_bars("BTCUSDT", 60, history=20, seed=4, start_ms=start_ms)  # it breaks out within 8 minutes
+    with Exchange([bars], start_ms=start_ms) as exchange:
         strategy = ("--strategy", "breakout", "--symbols", "BTCUSDT", *chosen)
         stream = live(tmp_path, exchange, strategy=strategy)
         breakout = candidate_on(stream, "BTCUSDT", "breakout", BREAKOUT)
