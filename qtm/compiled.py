@@ -101,8 +101,13 @@ def compiled(function: F) -> F:
 
 
 def inlined(function: F) -> F:
-    """Compile `function` into its compiled callers (for small pieces such as indicators)."""
-    return cast(F, numba.njit(inline="always", **_STRICT)(function))
+    """Compile `function` into its compiled callers (for small pieces such as indicators).
+
+    A step that runs as plain Python calls it as machine code of its own, which is kept.
+    """
+    made = numba.njit(inline="always", **_STRICT)(function)
+    made._cache = KeptCode(function, lambda: digest_of_function(made.py_func))
+    return cast(F, made)
 
 
 def either_way(function: F) -> F:

@@ -193,16 +193,20 @@ def _on_accounts(strategy: StepStrategy) -> None:
 
 
 def _bar_by_bar(strategy: StepStrategy) -> None:
-    """One call of the step, as the stream makes it."""
+    """One call of the step as the stream makes it, and one as plain Python, whose indicators are compiled."""
     bar, account = Bar(0, 1.0, 1.0, 1.0, 1.0, 1.0, 100.0), Account(0.0, 0.0, _CASH)
     strategy.compiled_step(strategy.params(), strategy.new_state()[0], bar, account)
+    strategy.step(strategy.params(), strategy.new_state().view(np.recarray)[0], bar, account)
 
 
 def _on_a_tape(strategy: OrderStrategy) -> None:
-    """A run over bars as a tape."""
+    """A run over bars as a tape, and one whose step is plain Python: the engine around it is not."""
     instrument = _instrument("PROOF", Market.UM)
     tape = tape_of_bars(proof_market(_BARS, 1), instrument)
-    run_orders_backtest(strategy, None, tape, instrument, cash=_CASH, costs=UM_COSTS).statistics.as_dict()
+    for compiled in (True, False):
+        run_orders_backtest(
+            strategy, None, tape, instrument, cash=_CASH, costs=UM_COSTS, compiled=compiled
+        ).statistics.as_dict()
 
 
 def _through_no_bar(market: Market, *, watching: bool, counting: bool) -> None:
