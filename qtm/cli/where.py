@@ -68,10 +68,10 @@ class Where:
 
     @property
     def file_name(self) -> str:
-        """Symbols and interval as part of a file's name."""
-        words = self.symbols.replace(":", "-").replace(",", "+")
+        """Symbols and interval as part of a file's name; a choice among symbols is no account of them all."""
+        words = "-or-".join(self.choices).replace(":", "-").replace(",", "+")
         if len(words) > _LONGEST:
-            words = f"{words.count('+') + 1}-symbols"
+            words = f"{self.symbols.count(',') + 1}-symbols"
         return f"{words}-{self.interval}"
 
 

@@ -96,6 +96,7 @@ orders = Table(
     Column("sent_ns", BigInteger),
     Column("updated_ns", BigInteger, nullable=False),
     Index("ix_orders_status", "account", "status"),
+    Index("ix_orders_decided", "account", "strategy", "decided_ms"),
 )
 """The outbox: every approved order, on disk before it is on the wire."""
 

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from qtm.backtest.overfitting.verdict import verdict_of
 from qtm.cli import honesty, promote
+from qtm.cli.where import Where
 from qtm.errors import ConfigError, RiskError
 from qtm.market.instruments import Market
 from qtm.market.intervals import Interval
@@ -156,3 +157,8 @@ def test_an_account_of_many_symbols_is_examined_walked_and_promoted(run):
     assert not other["complete"]
     walked = run("walk-forward", "cross-momentum", *grid, *place, "--train-days", "60", "--json")
     assert json.loads(walked.stdout)["steps"][0]["symbol"] == "BTCUSDT+ETHUSDT"
+
+
+def test_a_choice_among_symbols_and_an_account_of_them_are_reported_in_files_of_their_own():
+    names = [Where(choices, "1d", {}).file_name for choices in (("A", "B"), ("A,B",), ("A", "um:B,C"))]
+    assert names == ["A-or-B-1d", "A+B-1d", "A-or-um-B+C-1d"]
