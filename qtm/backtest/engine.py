@@ -64,8 +64,8 @@ class Lineage:
     """What a result was made from, enough to make it again.
 
     `funding` is the digest of the funding that was charged, None where none was; `band` is None for orders
-    that a strategy places itself. `data_version` is that of
-    the lake's table of bars or trades; `data_versions` has that of every table that was read, by name.
+    that a strategy places itself. `data_version` is that of the lake's table of bars or trades;
+    `data_versions` has that of every table that was read, by name.
     """
 
     strategy: str

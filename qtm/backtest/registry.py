@@ -22,7 +22,7 @@ from sqlalchemy import Select, func, insert, select, tuple_
 from qtm.backtest.conditions.contract import Conditions, Result
 from qtm.backtest.statistics import DAYS_PER_YEAR, daily_returns
 from qtm.backtest.trial_count import TrialCount, Tried, count_of
-from qtm.backtest.trial_terms import GATED, LIMITS, digest_of_limits, terms_as_params
+from qtm.backtest.trial_terms import GATED, LIMITS, terms_as_params, terms_on_one_symbol
 from qtm.clock import Clock, SystemClock
 from qtm.errors import RiskError, StoreError
 from qtm.risk.rules import GateLimits
@@ -85,13 +85,12 @@ def _terms_of(made_from: Any) -> dict[str, float]:
         limits, margin = made_from.limits, made_from.margin
         return {
             **sizing_as_params(made_from.sizing),
-            **margin_as_params(
-                MarginMode.CROSS, {made_from.symbol: margin["leverage"]} if margin is not None else {}
-            ),
-            **terms_as_params(
+            **terms_on_one_symbol(
+                market=made_from.market,
                 cash=made_from.cash,
-                costs={made_from.market: made_from.costs},
-                limits=None if limits is None else digest_of_limits([GateLimits(**limits)]),
+                costs=made_from.costs,
+                limits=None if limits is None else GateLimits(**limits),
+                leverage=0.0 if margin is None else margin["leverage"],
                 band=made_from.band,
             ),
         }

@@ -12,6 +12,7 @@ from typing import Final
 from qtm.market.instruments import Market
 from qtm.risk.rules import GateLimits
 from qtm.trading.costs import SPOT_COSTS, UM_COSTS, CostModel
+from qtm.trading.margin import MarginMode, margin_as_params
 
 LIMITS: Final = "account.limits"
 """Stands for the limits of the gate; absent without one. See `qtm.backtest.trial_count` for how it counts."""
@@ -47,6 +48,27 @@ def terms_as_params(
         others = {name: float(value) for name, value in charged.items() if float(value) != usual[name]}
         terms |= {f"costs.{market}.{name}": value for name, value in others.items()}
     return terms
+
+
+def terms_on_one_symbol(
+    *,
+    market: str,
+    cash: float,
+    costs: Mapping[str, float],
+    limits: GateLimits | None,
+    leverage: float,
+    band: float | None = USUAL_BAND,
+) -> dict[str, float]:
+    """The same of a run on one symbol, and its `leverage` where it is a future (0.0 on spot)."""
+    return {
+        **margin_as_params(MarginMode.CROSS, {market: leverage} if leverage > 0.0 else {}),
+        **terms_as_params(
+            cash=cash,
+            costs={market: costs},
+            limits=None if limits is None else digest_of_limits([limits]),
+            band=band,
+        ),
+    }
 
 
 def digest_of_limits(sets: Iterable[GateLimits]) -> str:

@@ -173,8 +173,8 @@ LINE = np.dtype(
 
 `qty` follows the leg's. The first `account.held` rows list the legs with a position, ascending: which, how
 much and in what. The first `account.unmet` rows list in `pending`, ascending, the legs whose target is not
-achieved; each of them is marked `unmet`. `compiled` legs are a step's: `stepped_ms` is the last
-bar it has seen and, where it answers ahead, `answered` its last target.
+achieved; each of them is marked `unmet`. `compiled` legs are a step's: `stepped_ms` is the last bar it has
+seen and, where it answers ahead, `answered` its last target.
 """
 
 CHANGING: dict[str, tuple[str, ...]] = {

@@ -100,8 +100,9 @@ class AccountConditions:
         first, stop = (int(i) for i in np.searchsorted(self.panel.open_time_ms, (begin_ms, end_ms)))
         if first == stop:
             return None
-        rows = self.panel.slice(max(0, first - warm_up), stop)
-        return dataclasses.replace(self, panel=rows, under=dataclasses.replace(self.under, cash=cash))
+        return dataclasses.replace(
+            self.with_cash(cash), panel=self.panel.slice(max(0, first - warm_up), stop)
+        )
 
     def with_cash(self, cash: float) -> AccountConditions:
         """The same with other capital."""

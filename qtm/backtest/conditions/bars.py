@@ -14,7 +14,7 @@ from qtm.backtest.engine import BacktestResult, make_rules, run_backtest
 from qtm.backtest.funding import FundingRates
 from qtm.backtest.place import Place
 from qtm.backtest.statistics import daily_equity
-from qtm.backtest.trial_terms import USUAL_BAND, digest_of_limits, terms_as_params
+from qtm.backtest.trial_terms import USUAL_BAND, terms_on_one_symbol
 from qtm.market.bars import BarSeries
 from qtm.market.instruments import Instrument
 from qtm.risk.rules import GateLimits
@@ -23,7 +23,7 @@ from qtm.risk.sizing import Sizer
 from qtm.strategies.contract import StepStrategy
 from qtm.trading.book import Sizing
 from qtm.trading.costs import CostModel, taker_price_ticks
-from qtm.trading.margin import Margin, MarginMode, margin_as_params
+from qtm.trading.margin import Margin
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,12 @@ class BarConditions:
         return {
             **sizing_as_params(sizing_in_words(self.sizing)),
             **terms_on_one_symbol(
-                self.instrument, self.cash, self.costs, self.limits, self.margin, band=self.band
+                market=str(self.instrument.market),
+                cash=self.cash,
+                costs=self.costs._asdict(),
+                limits=self.limits,
+                leverage=0.0 if self.margin is None else self.margin.leverage,
+                band=self.band,
             ),
         }
 
@@ -128,28 +133,6 @@ class BarConditions:
     def nbytes(self) -> int:
         """Nothing: the bars are views of mapped files, or the caller's own."""
         return 0
-
-
-def terms_on_one_symbol(
-    instrument: Instrument,
-    cash: float,
-    costs: CostModel,
-    limits: GateLimits | None,
-    margin: Margin | None,
-    *,
-    band: float = USUAL_BAND,
-) -> dict[str, float]:
-    """The terms of a run on one symbol as parameters of its trial."""
-    leverage = margin.leverage if margin is not None else 0.0
-    return {
-        **margin_as_params(MarginMode.CROSS, {instrument.key: leverage} if leverage > 0.0 else {}),
-        **terms_as_params(
-            cash=cash,
-            costs={str(instrument.market): costs._asdict()},
-            limits=None if limits is None else digest_of_limits([limits]),
-            band=band,
-        ),
-    }
 
 
 def taker_cost(qty: float, close: float, tick_size: float, costs: CostModel) -> float:

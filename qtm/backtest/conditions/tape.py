@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qtm.backtest.conditions.bars import taker_cost, terms_on_one_symbol
+from qtm.backtest.conditions.bars import taker_cost
 from qtm.backtest.funding import FundingRates
 from qtm.backtest.place import Place
 from qtm.backtest.session import DAY_MS
@@ -22,6 +22,7 @@ from qtm.backtest.tape.funding import with_payments
 from qtm.backtest.tape.result import OrdersResult
 from qtm.backtest.tape.rules import Latency, Queue
 from qtm.backtest.tape.windows import has_market, window_of
+from qtm.backtest.trial_terms import terms_on_one_symbol
 from qtm.errors import StrategyError
 from qtm.market.instruments import Instrument
 from qtm.risk.rules import GateLimits
@@ -79,7 +80,13 @@ class TapeConditions:
     @property
     def terms_as_params(self) -> dict[str, float]:
         """Leverage, capital, costs and limits as parameters; order strategies size their own orders."""
-        return terms_on_one_symbol(self.instrument, self.cash, self.costs, self.limits, self.margin)
+        return terms_on_one_symbol(
+            market=str(self.instrument.market),
+            cash=self.cash,
+            costs=self.costs._asdict(),
+            limits=self.limits,
+            leverage=0.0 if self.margin is None else self.margin.leverage,
+        )
 
     @property
     def days(self) -> npt.NDArray[np.int64]:
