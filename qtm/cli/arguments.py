@@ -91,6 +91,16 @@ def axis(text: str) -> tuple[str, list[float]]:
     return name.strip(), found
 
 
+def write_page(document: Document, report: Path | None, name: str, pdf: Path | None) -> Path:
+    """Write a report as a page, as `name` under the home unless told where, and print it if asked to."""
+    from qtm.reports.page import render_page, write_report
+    from qtm.settings import settings
+
+    path = write_report(report or settings().reports_dir / name, render_page(document))
+    print_pdf(pdf, document)
+    return path
+
+
 def print_pdf(path: Path | None, document: Document) -> None:
     """Print a report to `path`, if one was asked for."""
     if path is None:

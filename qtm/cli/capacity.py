@@ -18,7 +18,7 @@ from qtm.cli.arguments import (
     StrategyArgument,
     assignments,
     print_json,
-    print_pdf,
+    write_page,
 )
 from qtm.cli.progress import progress
 from qtm.cli.where import Where, runs_on
@@ -52,9 +52,7 @@ def capacity(
     Example: [bold]qtm capacity cross-momentum -s BTCUSDT,ETHUSDT,SOLUSDT -i 1d --cash 10000 --most 1e8[/bold]
     """
     from qtm.reports.capacity_report import capacity_document
-    from qtm.reports.page import render_page, write_report
     from qtm.research import capacity as run
-    from qtm.settings import settings
 
     with progress("capitals") as tell:
         found = run(
@@ -70,8 +68,7 @@ def capacity(
         )
     document = capacity_document(found)
     name = f"capacity-{Path(strategy).stem}-{where.file_name}.html"
-    path = write_report(report or settings().reports_dir / name, render_page(document))
-    print_pdf(pdf, document)
+    path = write_page(document, report, name, pdf)
     if as_json:
         body: dict[str, Any] = {**dataclasses.asdict(found), "says": found.in_words(), "report": str(path)}
         print_json(body)

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from qtm.cli.arguments import JsonOption, PdfOption, print_json, print_pdf
+from qtm.cli.arguments import JsonOption, PdfOption, print_json, write_page
 
 _SHOWN = ("total_return", "sharpe", "max_drawdown", "trades", "turnover", "fees")
 
@@ -32,15 +32,12 @@ def compare(
     Example: [bold]qtm compare runs/fast runs/slow[/bold]
     """
     from qtm.reports import comparison
-    from qtm.reports.page import render_page, write_report
     from qtm.reports.run_folder import read_run
-    from qtm.settings import settings
 
     read = [read_run(folder) for folder in runs]
     found = comparison.compare(read)
     document = comparison.comparison_document(read)
-    path = write_report(report or settings().reports_dir / "comparison.html", render_page(document))
-    print_pdf(pdf, document)
+    path = write_page(document, report, "comparison.html", pdf)
     if as_json:
         print_json({**found, "report": str(path)})
         return

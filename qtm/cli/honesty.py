@@ -22,7 +22,7 @@ from qtm.cli.arguments import (
     assignments,
     axes,
     print_json,
-    print_pdf,
+    write_page,
 )
 from qtm.cli.progress import progress
 from qtm.cli.where import Where, runs_on
@@ -107,9 +107,7 @@ def walk_forward(
     Example: [bold]qtm walk-forward trend --grid fast=5:45:5 --grid slow=50:250:25 -s BTCUSDT[/bold]
     """
     from qtm.honesty import walk_forward as run
-    from qtm.reports.page import render_page, write_report
     from qtm.reports.walk_forward_report import walk_forward_document
-    from qtm.settings import settings
 
     wanted = axes(grid)
     total = math.prod(len(values) for values in wanted.values()) * len(where.choices)
@@ -127,8 +125,7 @@ def walk_forward(
         )
     document = walk_forward_document(found, strategy=strategy, interval=where.interval)
     name = f"walk-forward-{Path(strategy).stem}-{where.file_name}.html"
-    path = write_report(report or settings().reports_dir / name, render_page(document))
-    print_pdf(pdf, document)
+    path = write_page(document, report, name, pdf)
     body = {**_walk_table(found), "report": str(path)}
     if as_json:
         print_json(body)
