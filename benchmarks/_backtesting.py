@@ -1,6 +1,7 @@
-"""backtesting.py on the same bars, in its own environment: `python _backtesting.py bars.npz equity.npz`."""
+"""backtesting.py on the same bars, in its own environment: `python _backtesting.py bars.npz [equity.npz]`."""
 
 import json
+import resource
 import sys
 import time
 import warnings
@@ -29,23 +30,35 @@ class Cross(Strategy):
 
 
 columns = np.load(sys.argv[1])
+started = time.perf_counter()
 index = pd.date_range("2024-01-01", periods=columns["close"].size, freq="1min")
 names = {"Open": "open", "High": "high", "Low": "low", "Close": "close", "Volume": "volume"}
 frame = pd.DataFrame({there: columns[here] for there, here in names.items()}, index=index)
 TICKS = pd.Series(np.rint(columns["close"] / 0.01))
+bringing = time.perf_counter() - started
 started = time.perf_counter()
 found = Backtest(frame, Cross, cash=CASH, commission=FEE).run()
 taken = time.perf_counter() - started
 trades = found["_trades"]
-np.savez(
-    sys.argv[2],
-    equity=found["_equity_curve"]["Equity"].to_numpy(),
-    entry=trades["EntryBar"].to_numpy(),
-    exit=trades["ExitBar"].to_numpy(),
-    entry_price=trades["EntryPrice"].to_numpy(),
-    exit_price=trades["ExitPrice"].to_numpy(),
-    profit=trades["PnL"].to_numpy(),
-)
+if len(sys.argv) > 2:
+    np.savez(
+        sys.argv[2],
+        equity=found["_equity_curve"]["Equity"].to_numpy(),
+        entry=trades["EntryBar"].to_numpy(),
+        exit=trades["ExitBar"].to_numpy(),
+        entry_price=trades["EntryPrice"].to_numpy(),
+        exit_price=trades["ExitPrice"].to_numpy(),
+        profit=trades["PnL"].to_numpy(),
+    )
 print(
-    json.dumps({"name": "backtesting.py 0.6.6", "seconds": taken, "final": float(found["Equity Final [$]"])})
+    json.dumps(
+        {
+            "name": "backtesting.py 0.6.6",
+            "seconds": taken,
+            "bringing": bringing,
+            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "trips": len(trades),
+            "final": float(found["Equity Final [$]"]),
+        }
+    )
 )

@@ -20,7 +20,7 @@ from qtm.trading.book import SIZE_BY_UNITS, Sizing
 from qtm.trading.costs import FEE_IN_QUOTE, CostModel
 
 PEERS = {
-    "_backtesting_bars.py": ("peers-backtesting", ("backtesting==0.6.6", "pandas<3")),
+    "_backtesting.py": ("peers-backtesting", ("backtesting==0.6.6", "pandas<3")),
     "_nautilus_bars.py": ("peers-orders", ORDER_PACKAGES),
     "_jesse_bars.py": ("peers-jesse", ("jesse==3.5.3",)),
     "_freqtrade_bars.py": ("peers-freqtrade", ("freqtrade==2026.9",)),
